@@ -1,0 +1,64 @@
+"""A zoo of Masked Autoencoder Vision Transformers.
+
+    import maezoo
+    model = maezoo.create("mae_vit_tiny", pretrained=True)
+    features = model.features(["cat.jpg", "dog.jpg"])              # (2, 192)
+    model.reconstruct("cat.jpg", mask_ratio=0.75).save("out.png")
+
+Importing it puts the encoders into timm's registry. The names below are loaded when they are first used.
+
+One vocabulary holds everywhere: `B` batch, `C` channels, `H W` pixels, `h w` patch grid, `N = h*w` patches, `K` visible
+patches, `D` width, `P` patch side; height before width. A mask is a bool tensor (B, N), True = hidden. Visible tokens
+stand in raster order. The loss is the mean over hidden patches of the per-patch mean squared error.
+"""
+
+from typing import TYPE_CHECKING
+
+from maezoo._lazy import lazy_names
+from maezoo._timm_hook import register_when_timm_is_imported
+from maezoo.version import __version__
+
+if TYPE_CHECKING:
+    from maezoo.api import MAE
+    from maezoo.factory import create, fetch, info, list_models, list_pretrained
+    from maezoo.masks import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
+    from maezoo.model.mae import MAEOutput
+    from maezoo.reconstruction import Reconstruction
+
+__all__ = [
+    "MAE",
+    "MAEOutput",
+    "Reconstruction",
+    "__version__",
+    "block_mask",
+    "create",
+    "fetch",
+    "grid_mask",
+    "info",
+    "list_models",
+    "list_pretrained",
+    "mask_from_noise",
+    "mask_from_pixels",
+    "random_mask",
+]
+
+_HOMES = {
+    "MAE": "maezoo.api",
+    "MAEOutput": "maezoo.model.mae",
+    "Reconstruction": "maezoo.reconstruction",
+    "block_mask": "maezoo.masks",
+    "create": "maezoo.factory",
+    "fetch": "maezoo.factory",
+    "grid_mask": "maezoo.masks",
+    "info": "maezoo.factory",
+    "list_models": "maezoo.factory",
+    "list_pretrained": "maezoo.factory",
+    "mask_from_noise": "maezoo.masks",
+    "mask_from_pixels": "maezoo.masks",
+    "random_mask": "maezoo.masks",
+}
+
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+
+register_when_timm_is_imported()

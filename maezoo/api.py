@@ -1,0 +1,289 @@
+"""MAE, what create() returns: a masked autoencoder that takes image-likes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor
+
+from maezoo.errors import DecoderMissingError
+from maezoo.images import ImageLikes, batches, count_images, denormalise, normalise
+from maezoo.masks import check_mask, draw_mask, visible_indices
+from maezoo.model import (
+    Decoder,
+    MaskedAutoencoder,
+    denormalise_patches,
+    grid_of,
+    patch_statistics,
+    patchify,
+    unpatchify,
+)
+from maezoo.preprocessing import Preprocessing
+from maezoo.progress import track
+from maezoo.reconstruction import Reconstruction
+from maezoo.vocabulary import POOLS, Pool, Strategy, Target
+from maezoo.weights.load import LoadReport
+from maezoo.weights.manifest import WeightsEntry, load_manifest
+
+__all__ = ["MAE"]
+
+_GREY = 0.5  # how hidden patches are shown
+_T = TypeVar("_T")
+
+
+class MAE(MaskedAutoencoder):
+    """A masked autoencoder that knows its weights' preprocessing. `maezoo.create` makes it.
+
+    Args:
+        encoder: a timm `VisionTransformer` with a class token.
+        decoder: its decoder; `None` for an encoder alone.
+        target: what the decoder predicts, `"pixel"` or `"normpix"`.
+        preprocess: how image-likes become input; its size is the default size of the input.
+        name: architecture or `architecture.tag`, for errors and records.
+
+    Attributes:
+        preprocess: as given.
+        name: as given.
+        entry: the manifest's entry of the weights, if they have one.
+        load_report: what became of every key of the weights' file; `None` for random weights.
+        dtype_reason: why the weights have the number format that they have.
+
+    Example:
+        >>> import maezoo
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> model.features(torch.zeros(2, 3, 96, 96)).shape
+        torch.Size([2, 192])
+    """
+
+    def __init__(
+        self,
+        encoder: VisionTransformer,
+        decoder: Decoder | None = None,
+        *,
+        preprocess: Preprocessing,
+        target: Target = "pixel",
+        name: str = "mae",
+    ) -> None:
+        super().__init__(encoder, decoder, target=target)
+        self.preprocess = preprocess
+        self.name = name
+        self.entry: WeightsEntry | None = None
+        self.load_report: LoadReport | None = None
+        self.dtype_reason = "the default"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.encoder.cls_token.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' number format."""
+        dtype: torch.dtype = self.encoder.cls_token.dtype
+        return dtype
+
+    def encode(
+        self, images: ImageLikes, *, mask: Tensor | None = None, batch_size: int = 32, progress: bool = False
+    ) -> Tensor:
+        """Encode images to tokens. Without a mask nothing is hidden, and two calls give the same bits.
+
+        Args:
+            images: a path, a PIL image, a uint8 array (H, W[, C]), a list of them, a uint8 tensor (B, C, H, W), or a
+                float tensor (B, C, H, W), which is taken as already normalised.
+            mask: (B, N) bool, True = hidden, the same number hidden in each row; hidden patches are not computed.
+            batch_size: images at a time.
+            progress: show a bar.
+
+        Returns:
+            (B, 1 + K, D) normed tokens on the model's device: the class token, then the K visible patches in raster
+            order.
+
+        Raises:
+            ImageError: an image cannot be read; the message says which and why.
+            MaskError: a mask of another dtype or shape, or with unequal rows.
+            SizeError: a tensor whose sides are no multiples of the patch side.
+        """
+        if mask is None:
+            return self._join(self._map(images, batch_size, progress, lambda chunk, _: self.encode_tokens(chunk)))
+        total = count_images(images)
+        visible: list[Tensor] = []
+
+        def run(chunk: Tensor, start: int) -> Tensor:
+            if not visible:
+                h, w = self.grid_for(chunk)
+                visible.append(visible_indices(check_mask(mask, total, h * w)).to(self.device))
+            return self.encode_tokens(chunk, visible[0][start : start + len(chunk)])
+
+        return self._join(self._map(images, batch_size, progress, run))
+
+    def features(
+        self, images: ImageLikes, *, pool: Pool = "cls", batch_size: int = 32, progress: bool = False
+    ) -> Tensor:
+        """Return one vector for each image, behind the encoder's trained norm.
+
+        Args:
+            images: as in `encode`.
+            pool: `"cls"` (the class token), `"mean"` (of the patch tokens) or `"cls+mean"` (both, 2 D wide).
+            batch_size: images at a time.
+            progress: show a bar.
+
+        Returns:
+            (B, D), or (B, 2 D), on the model's device.
+
+        Raises:
+            ValueError: an unknown pool.
+            ImageError, SizeError: as in `encode`.
+        """
+        if pool not in POOLS:
+            raise ValueError(f"pool is one of {', '.join(map(repr, POOLS))}; got {pool!r}.")
+        return self._join(
+            self._map(images, batch_size, progress, lambda chunk, _: _pool(self.encode_tokens(chunk), pool))
+        )
+
+    def feature_maps(
+        self,
+        images: ImageLikes,
+        *,
+        layers: Sequence[int] = (-1,),
+        norm: bool = True,
+        batch_size: int = 32,
+        progress: bool = False,
+    ) -> list[Tensor]:
+        """Return the patch tokens behind chosen blocks as maps.
+
+        Args:
+            images: as in `encode`.
+            layers: block indices from 0; negative ones count from the end. Blocks above the last one do not run.
+            norm: apply the encoder's final norm to each.
+            batch_size: images at a time.
+            progress: show a bar.
+
+        Returns:
+            One (B, D, h, w) tensor for each entry of `layers`.
+
+        Raises:
+            IndexError: no such block.
+            ImageError, SizeError: as in `encode`.
+        """
+
+        def run(chunk: Tensor, _: int) -> list[Tensor]:
+            h, w = self.grid_for(chunk)
+            tokens = self.block_tokens(chunk, layers, norm=norm)
+            return [x[:, 1:].transpose(1, 2).unflatten(2, (h, w)) for x in tokens]  # (B, D, h, w)
+
+        parts = list(self._map(images, batch_size, progress, run))
+        return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+    def reconstruct(
+        self,
+        images: ImageLikes,
+        *,
+        mask_ratio: float = 0.75,
+        mask: Tensor | None = None,
+        strategy: Strategy = "random",
+        seed: int = 0,
+        batch_size: int = 32,
+        progress: bool = False,
+    ) -> Reconstruction:
+        """Hide patches and let the decoder fill them.
+
+        Args:
+            images: as in `encode`.
+            mask_ratio: share of patches to hide, in [0, 1].
+            mask: (B, N), (1, N) or (N,) bool, True = hidden, instead of a draw; rows may hide different numbers.
+            strategy: `"random"`, `"block"` or `"grid"`.
+            seed: of the draw; one seed gives one mask on every device.
+            batch_size: images at a time.
+            progress: show a bar.
+
+        Returns:
+            The reconstruction, on the model's device.
+
+        Raises:
+            DecoderMissingError: these weights have no decoder; the message names those that have.
+            ImageError, MaskError, SizeError: as in `encode`.
+        """
+        self.require_decoder()
+        total = count_images(images)
+        masks: list[Tensor] = []
+
+        def run(chunk: Tensor, start: int) -> Reconstruction:
+            if not masks:
+                h, w = self.grid_for(chunk)
+                drawn = draw_mask(strategy, total, (h, w), mask_ratio, seed=seed) if mask is None else mask
+                masks.append(check_mask(drawn, total, h * w))
+            return self._reconstruct(chunk, masks[0][start : start + len(chunk)])
+
+        return _join_reconstructions(list(self._map(images, batch_size, progress, run)))
+
+    def require_decoder(self) -> Decoder:
+        """Return the decoder.
+
+        Raises:
+            DecoderMissingError: there is none; the message names the weights that have one.
+        """
+        if self.decoder is not None:
+            return self.decoder
+        with_decoder = load_manifest().with_decoder(self.name.partition(".")[0])
+        mend = f" These have one: {', '.join(with_decoder)}." if with_decoder else ""
+        raise DecoderMissingError(f"{self.name} was created without a decoder, so it cannot reconstruct.{mend}")
+
+    def _map(
+        self, images: ImageLikes, batch_size: int, progress: bool, run: Callable[[Tensor, int], _T]
+    ) -> Iterator[_T]:
+        """Yield what `run` makes of each batch of normalised input and the number of its first image."""
+        total = count_images(images) if progress else 0
+        start = 0
+        with torch.no_grad(), track(total, "images", show=progress) as advance:
+            for chunk in batches(images, self.preprocess, self.in_chans, batch_size):
+                chunk = chunk.to(self.device, non_blocking=True)
+                if chunk.dtype == torch.uint8:
+                    chunk = normalise(chunk, self.preprocess)
+                yield run(chunk.to(self.dtype), start)
+                start += len(chunk)
+                advance(len(chunk))
+
+    @staticmethod
+    def _join(parts: Iterator[Tensor]) -> Tensor:
+        return torch.cat(list(parts))
+
+    def _reconstruct(self, images: Tensor, mask: Tensor) -> Reconstruction:
+        """Reconstruct one batch of normalised input."""
+        P = self.patch_size
+        grid = grid_of((images.shape[2], images.shape[3]), P)
+        prediction = self.predict(images, mask).float()  # (B, N, P*P*C)
+        error = self.patch_error(images, prediction)
+        truth = patchify(images, P).float()
+        if self.target == "normpix":
+            prediction = denormalise_patches(prediction, patch_statistics(truth))
+        mask = mask.to(images.device)
+        pasted = torch.where(mask[:, :, None], prediction, truth)
+        hidden = unpatchify(mask[:, :, None].expand_as(truth), P, grid)  # (B, C, H, W)
+        original = denormalise(images, self.preprocess)
+        return Reconstruction(
+            original=original,
+            masked=original.masked_fill(hidden, _GREY),
+            predicted=denormalise(unpatchify(prediction, P, grid), self.preprocess),
+            pixels=denormalise(unpatchify(pasted, P, grid), self.preprocess),
+            mask=mask,
+            error=error,
+            loss=(error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1),
+            uses_input_statistics=self.target == "normpix",
+        )
+
+
+def _pool(tokens: Tensor, pool: Pool) -> Tensor:
+    """Pool (B, 1 + N, D) tokens to (B, D) or (B, 2 D)."""
+    if pool == "cls":
+        return tokens[:, 0]
+    mean = tokens[:, 1:].mean(dim=1)
+    return mean if pool == "mean" else torch.cat([tokens[:, 0], mean], dim=1)
+
+
+def _join_reconstructions(parts: list[Reconstruction]) -> Reconstruction:
+    """Join the reconstructions of batches."""
+    fields = ("original", "masked", "predicted", "pixels", "mask", "error", "loss")
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in fields}
+    return Reconstruction(**joined, uses_input_statistics=parts[0].uses_input_statistics)

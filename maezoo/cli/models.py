@@ -1,0 +1,100 @@
+"""`maezoo list` and `maezoo info`: what there is. They read the manifest alone."""
+
+import fnmatch
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from maezoo.cli.screen import bytes_text, print_json, results, table
+from maezoo.model.variants import VARIANTS
+from maezoo.weights.manifest import WeightsEntry, load_manifest
+
+__all__ = ["add_commands"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("list")(list_weights)
+    app.command("info")(show_info)
+
+
+def list_weights(
+    pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the weights and what each can do."""
+    manifest = load_manifest()
+    entries = [entry for name, entry in manifest.entries.items() if fnmatch.fnmatchcase(name, pattern)]
+    if as_json:
+        print_json([entry.to_dict() for entry in entries])
+        return
+    rows = table("name", ">parameters", "input", "target", "reconstructs", ">size", "licence")
+    for entry in entries:
+        default = manifest.defaults.get(entry.architecture) == entry.tag
+        rows.add_row(
+            f"[bold]{entry.name}[/bold]" if default else entry.name,
+            f"{entry.num_params / 1e6:.1f} M",
+            "x".join(map(str, entry.preprocess.size)),
+            entry.target,
+            "yes" if entry.has_decoder else "no",
+            bytes_text(entry.size),
+            entry.license + (" (see info)" if entry.license_note else ""),
+        )
+    results.print(rows)
+    results.print("[dim]Bold: what the bare architecture name stands for. More: maezoo info NAME[/dim]")
+
+
+def show_info(
+    name: Annotated[str, typer.Argument(help="Weights, such as mae_vit_base.in1k_pixel, or an architecture.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show all that is known of a weight, and how this machine would run it."""
+    entry = load_manifest().find(name)
+    variant = VARIANTS.get(entry.architecture)
+    machine = _this_machine()
+    if as_json:
+        print_json({**entry.to_dict(), "variant": variant and asdict(variant), "this_machine": machine})
+        return
+    rows = table("", "")
+    rows.show_header = False
+    for label, value in (*_describe(entry), *((f"here: {key}", value) for key, value in machine.items())):
+        if value:
+            rows.add_row(f"[bold]{label}[/bold]", value)
+    results.print(rows)
+
+
+def _describe(entry: WeightsEntry) -> list[tuple[str, str]]:
+    """List an entry's facts as (label, text)."""
+    preprocess = entry.preprocess
+    metrics = [f"{name}: {_metric(value)}" for name, value in entry.metrics.items()]
+    return [
+        ("name", entry.name),
+        ("holds", " + ".join(entry.parts)),
+        ("target", {"pixel": "pixels", "normpix": "pixels normalised per patch"}[entry.target]),
+        ("parameters", f"{entry.num_params:,}"),
+        ("input", f"{preprocess.size[0]}x{preprocess.size[1]}, {preprocess.resize}, {preprocess.interpolation}"),
+        ("file", entry.package_file or f"{entry.filename} of {entry.repo_id} at {entry.revision}"),
+        ("size", bytes_text(entry.size)),
+        ("sha256", entry.sha256 or "not known; the hub's own is used"),
+        ("licence", entry.license + (" (non-commercial)" if entry.noncommercial else "")),
+        ("licence note", entry.license_note or ""),
+        ("source", entry.source_url or ""),
+        ("paper", entry.paper or ""),
+        ("metrics", "\n".join(metrics) or "not measured"),
+        ("notes", entry.notes or ""),
+    ]
+
+
+def _metric(value: Any) -> str:
+    """Write a metric with its source."""
+    return f"{value['value']} ({value['source']})" if isinstance(value, dict) and "value" in value else str(value)
+
+
+def _this_machine() -> dict[str, str]:
+    """Say what "auto" stands for on this machine, and why."""
+    from maezoo.hardware import choose_device, choose_dtype
+
+    device = choose_device()
+    choice = choose_dtype(device)
+    return {"device": str(device), 'dtype="auto"': f"{str(choice.dtype).removeprefix('torch.')}: {choice.reason}"}

@@ -1,0 +1,143 @@
+"""A name becomes a ready model."""
+
+import fnmatch
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from maezoo.api import MAE
+from maezoo.hardware import choose_device, parse_dtype
+from maezoo.model import VARIANTS, build_mae
+from maezoo.weights import WeightsEntry, load_file_into, load_manifest
+from maezoo.weights import hub as _hub
+from maezoo.weights.source import WeightsSource, find_source
+
+__all__ = ["create", "fetch", "info", "list_models", "list_pretrained"]
+
+
+def create(
+    name: str,
+    pretrained: bool = False,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | str | None = None,
+    img_size: int | tuple[int, int] | None = None,
+    in_chans: int = 3,
+    decoder: bool = True,
+    cache_dir: str | Path | None = None,
+    offline: bool | None = None,
+) -> MAE:
+    """Create a model, in eval mode.
+
+    Args:
+        name: an architecture (`"mae_vit_base"`) or weights (`"mae_vit_base.in1k_normpix"`).
+        pretrained: fill it with the named weights, or with the architecture's default ones. Without it and without a
+            checkpoint the weights are random.
+        checkpoint: a safetensors file to fill it from, in any of the known layouts.
+        device: `"auto"` is CUDA where there is one, else the CPU.
+        dtype: `None` is float32; `"auto"` is bfloat16 where the hardware multiplies it fast, else float32.
+        img_size: side or (H, W) of the input in pixels, multiples of the patch side; the weights' own when `None`.
+        in_chans: channels of the input; pretrained filters and prediction head are adapted.
+        decoder: `False` leaves the decoder out: less memory, features only.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+        offline: never ask the network; `None` follows `HF_HUB_OFFLINE`. Cached weights need no network in any case.
+
+    Returns:
+        The model. Weights without a decoder give a model without one; `reconstruct` then says which have it.
+
+    Raises:
+        UnknownModelError: no such name; the message has the closest ones.
+        WeightsNotFoundError, OfflineError: the file is not here and cannot be had.
+        IntegrityError: the file is damaged or not the published one.
+        LayoutError: the file does not fit the architecture, or does not say how it is to be used.
+        SizeError: `img_size` is not a whole number of patches.
+
+    Example:
+        >>> model = create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> model.name, model.grid_size
+        ('mae_vit_tiny.photos_pixel', (12, 12))
+    """
+    source = find_source(name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline)
+    target_device = choose_device(device)
+    choice = parse_dtype(dtype, target_device)
+    model = _build(source, img_size, in_chans, decoder)
+    if source.path is not None:
+        model.load_report = load_file_into(
+            model,
+            source.path,
+            source.layout,
+            device=target_device,
+            dtype=choice.dtype,
+            check_finite=not source.verified,
+        )
+    model.entry = source.entry
+    model.dtype_reason = choice.reason
+    return model.to(device=target_device, dtype=choice.dtype).eval()
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """List the architectures that match a shell-style pattern.
+
+    Example:
+        >>> list_models("*large")
+        ['mae_vit_large']
+    """
+    return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
+
+
+def list_pretrained(pattern: str = "*") -> list[str]:
+    """List the weights, as `architecture.tag`, that match a shell-style pattern.
+
+    Example:
+        >>> list_pretrained("mae_vit_base*")
+        ['mae_vit_base.in1k_pixel', 'mae_vit_base.in1k_normpix']
+    """
+    return [name for name in load_manifest().entries if fnmatch.fnmatchcase(name, pattern)]
+
+
+def info(name: str) -> WeightsEntry:
+    """Return all that the manifest knows of a weight; a bare architecture stands for its default weight.
+
+    Raises:
+        UnknownModelError: no such name; the message has the closest ones.
+
+    Example:
+        >>> info("mae_vit_base").license
+        'apache-2.0'
+    """
+    return load_manifest().find(name)
+
+
+def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
+    """Return the path of a weight's verified file, downloading it when it must.
+
+    Raises:
+        UnknownModelError: no such name.
+        WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be had, or is not the published one.
+
+    Example:
+        >>> fetch("mae_vit_tiny").name
+        'mae_vit_tiny.safetensors'
+    """
+    return _hub.fetch(info(name), cache_dir=cache_dir, offline=offline)
+
+
+def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int, decoder: bool) -> MAE:
+    """Build the empty model: on the meta device when a file will fill it."""
+    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    if in_chans < 1:
+        raise ValueError(f"in_chans must be at least 1, not {in_chans}.")
+    with torch.device("meta") if source.path else nullcontext():
+        plain = build_mae(
+            source.variant,
+            decoder=decoder and source.has_decoder,
+            in_chans=in_chans,
+            img_size=size and (int(size[0]), int(size[1])),
+            target=source.target,
+            init=source.path is None,
+        )
+    preprocess = replace(source.preprocess, size=plain.img_size) if size else source.preprocess
+    return MAE(plain.encoder, plain.decoder, preprocess=preprocess, target=source.target, name=source.name)

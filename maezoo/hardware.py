@@ -1,0 +1,88 @@
+"""What this machine computes well: the device and the number format that "auto" stands for, and why."""
+
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["Choice", "choose_device", "choose_dtype", "parse_dtype"]
+
+_NAMES = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
+
+
+class Choice(NamedTuple):
+    """A number format and the reason for it, in words fit for a log line."""
+
+    dtype: torch.dtype
+    reason: str
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Return the device that a name stands for; `"auto"` is CUDA where there is one, else the CPU.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    if isinstance(device, torch.device) or device != "auto":
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(device: torch.device) -> Choice:
+    """Return bfloat16 where the hardware multiplies it fast, else float32.
+
+    Fast means CUDA compute capability 8 or more, or an x86 CPU with AMX or AVX512-BF16 instructions. Elsewhere
+    bfloat16 is emulated and many times slower than float32.
+
+    Example:
+        >>> choose_dtype(torch.device("mps")).dtype
+        torch.float32
+    """
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        if major >= 8:
+            return Choice(torch.bfloat16, f"CUDA compute capability {major}.{minor} has bfloat16 matrix units")
+        return Choice(torch.float32, f"CUDA compute capability {major}.{minor} has no bfloat16 matrix units")
+    if device.type == "cpu":
+        feature = _cpu_bfloat16()
+        if feature:
+            return Choice(torch.bfloat16, f"this CPU multiplies bfloat16 in hardware ({feature})")
+        return Choice(torch.float32, "this CPU has no bfloat16 multiply (neither AMX nor AVX512-BF16)")
+    return Choice(torch.float32, f"bfloat16 is not measured on {device.type}")
+
+
+def parse_dtype(dtype: torch.dtype | str | None, device: torch.device) -> Choice:
+    """Read a dtype argument: a torch dtype, its name, `"auto"`, or `None` for float32.
+
+    Raises:
+        ValueError: not a floating-point format that models run in.
+
+    Example:
+        >>> parse_dtype("bf16", torch.device("cpu")).dtype
+        torch.bfloat16
+    """
+    if dtype == "auto":
+        return choose_dtype(device)
+    if dtype is None:
+        return Choice(torch.float32, "the default")
+    wanted = _NAMES.get(dtype) if isinstance(dtype, str) else dtype
+    if wanted not in _NAMES.values():
+        raise ValueError(f"dtype is 'auto', 'float32', 'bfloat16' or 'float16' (or the torch dtype); got {dtype!r}.")
+    return Choice(wanted, "asked for")
+
+
+def _cpu_bfloat16() -> str | None:
+    """Name the instruction set with which this CPU multiplies bfloat16, if any."""
+    # PyTorch has had these two questions under private names since 2.4; an absent one means an old PyTorch: no.
+    for question, name in (("_is_amx_tile_supported", "AMX"), ("_is_avx512_bf16_supported", "AVX512-BF16")):
+        ask = getattr(torch.cpu, question, None)
+        if ask is not None and ask():
+            return name
+    return None

@@ -1,0 +1,108 @@
+"""Numbers become modules."""
+
+from functools import partial
+from typing import Any
+
+from timm.layers import LayerNorm
+from timm.models import VisionTransformer
+from torch import nn
+
+from maezoo.model.decoder import Decoder
+from maezoo.model.init import initialise
+from maezoo.model.mae import MaskedAutoencoder
+from maezoo.model.patches import grid_of
+from maezoo.model.variants import Variant
+from maezoo.vocabulary import Target
+
+__all__ = ["build_decoder", "build_encoder", "build_mae", "parameter_count"]
+
+
+def build_encoder(variant: Variant, *, init: bool = True, **overrides: Any) -> VisionTransformer:
+    """Build the encoder of a variant: a plain timm `VisionTransformer` whose positions start as 2-D sin-cos.
+
+    Args:
+        variant: the numbers.
+        init: give the weights their starting values (paper, appendix A). `False` leaves them as allocated, for a
+            file that overwrites them all or for `torch.device("meta")`.
+        **overrides: timm's own arguments (`num_classes`, `in_chans`, `img_size`, `global_pool`, `drop_path_rate`, …).
+
+    Returns:
+        The encoder. With `global_pool="avg"` the trained final norm is kept, applied before the mean over patches,
+        where timm alone would put a fresh norm behind it.
+
+    Example:
+        >>> from maezoo.model import find_variant
+        >>> build_encoder(find_variant("mae_vit_tiny")).num_features
+        192
+    """
+    arguments: dict[str, Any] = {
+        "img_size": variant.img_size,
+        "patch_size": variant.patch_size,
+        "embed_dim": variant.embed_dim,
+        "depth": variant.depth,
+        "num_heads": variant.num_heads,
+        "num_classes": 0,
+        "fc_norm": False,
+        "norm_layer": partial(LayerNorm, eps=1e-6),
+        **overrides,
+        "weight_init": "skip",
+    }
+    encoder = VisionTransformer(**arguments)
+    if init:
+        initialise(encoder)
+    return encoder
+
+
+def build_mae(
+    variant: Variant,
+    *,
+    decoder: bool = True,
+    in_chans: int = 3,
+    img_size: tuple[int, int] | None = None,
+    target: Target = "pixel",
+    init: bool = True,
+) -> MaskedAutoencoder:
+    """Build the autoencoder of a variant.
+
+    Args:
+        variant: the numbers.
+        decoder: `False` gives the encoder alone.
+        in_chans: channels of the input, and of the decoder's prediction.
+        img_size: (H, W) of the input, multiples of the patch side; the variant's own when `None`.
+        target: what the decoder predicts.
+        init: see `build_encoder`.
+
+    Raises:
+        SizeError: `img_size` is not a whole number of patches.
+
+    Example:
+        >>> from maezoo.model import find_variant
+        >>> build_mae(find_variant("mae_vit_tiny"), img_size=(64, 128)).grid_size
+        (8, 16)
+    """
+    size = img_size or (variant.img_size, variant.img_size)
+    grid = grid_of(size, variant.patch_size)
+    encoder = build_encoder(variant, init=init, in_chans=in_chans, img_size=size)
+    head = build_decoder(variant, grid, init=init, in_chans=in_chans) if decoder else None
+    return MaskedAutoencoder(encoder, head, target=target)
+
+
+def build_decoder(variant: Variant, grid_size: tuple[int, int], *, in_chans: int = 3, init: bool = True) -> Decoder:
+    """Build the decoder of a variant for a patch grid (h, w); see `build_mae` for the other arguments."""
+    decoder = Decoder(
+        embed_dim=variant.embed_dim,
+        dim=variant.decoder_dim,
+        depth=variant.decoder_depth,
+        num_heads=variant.decoder_heads,
+        patch_size=variant.patch_size,
+        grid_size=grid_size,
+        in_chans=in_chans,
+    )
+    if init:
+        initialise(decoder)
+    return decoder
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Count all parameters, the fixed positions included (as the published model cards do)."""
+    return sum(parameter.numel() for parameter in module.parameters())

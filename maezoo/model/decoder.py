@@ -1,0 +1,86 @@
+"""The light decoder: visible tokens in, a prediction for every patch out."""
+
+from functools import partial
+
+import torch
+from timm.layers import LayerNorm
+from timm.models._manipulate import checkpoint_seq
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from maezoo.model.positions import resize_positions
+
+__all__ = ["Decoder"]
+
+
+class Decoder(nn.Module):
+    """A narrow transformer that fills the hidden patches (paper, §3 "MAE decoder").
+
+    Args:
+        embed_dim: width D of the encoder whose tokens come in.
+        dim: width of the decoder.
+        depth: number of blocks.
+        num_heads: attention heads.
+        patch_size: patch side P.
+        grid_size: (h, w), the native patch grid; others work too, their positions resized.
+        in_chans: channels C of the predicted pixels.
+
+    Example:
+        >>> decoder = Decoder(embed_dim=32, dim=16, depth=1, num_heads=2, patch_size=8, grid_size=(4, 4))
+        >>> visible = torch.tensor([[0, 5, 9]])
+        >>> decoder(torch.randn(1, 4, 32), visible).shape
+        torch.Size([1, 16, 192])
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        patch_size: int,
+        grid_size: tuple[int, int],
+        in_chans: int = 3,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.patch_size = patch_size
+        self.grid_size = grid_size
+        self.in_chans = in_chans
+        self.grad_checkpointing = False
+        norm_layer = partial(LayerNorm, eps=1e-6)
+        h, w = grid_size
+        self.embed = nn.Linear(embed_dim, dim)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + h * w, dim), requires_grad=False)
+        self.blocks = nn.Sequential(
+            *(Block(dim, num_heads, qkv_bias=True, norm_layer=norm_layer) for _ in range(depth))
+        )
+        self.norm = norm_layer(dim)
+        self.pred = nn.Linear(dim, patch_size**2 * in_chans)
+
+    def forward(self, tokens: Tensor, visible: Tensor, grid_size: tuple[int, int] | None = None) -> Tensor:
+        """Predict the pixels of every patch, the visible ones included.
+
+        Args:
+            tokens: (B, 1 + K, D), the encoder's normed tokens, class token first.
+            visible: (B, K) int64, the raster indices of the K visible patches.
+            grid_size: (h, w) of this input; the native grid when `None`.
+
+        Returns:
+            (B, N, P*P*C), in the target's space (pixels or normalised pixels).
+        """
+        grid = self.grid_size if grid_size is None else grid_size
+        x = self.embed(tokens)  # (B, 1 + K, dim)
+        x = self._spread(x, visible, grid[0] * grid[1])  # (B, 1 + N, dim)
+        x = x + resize_positions(self.pos_embed, self.grid_size, grid)
+        x = checkpoint_seq(self.blocks, x) if self.grad_checkpointing and x.requires_grad else self.blocks(x)
+        prediction: Tensor = self.pred(self.norm(x)[:, 1:])  # (B, N, P*P*C)
+        return prediction
+
+    def _spread(self, x: Tensor, visible: Tensor, patches: int) -> Tensor:
+        """Put the visible tokens at their places in a row of mask tokens: (B, 1 + K, dim) -> (B, 1 + N, dim)."""
+        hidden = self.mask_token.to(x.dtype).expand(x.shape[0], patches, -1)
+        places = visible[:, :, None].expand(-1, -1, x.shape[2])  # (B, K, dim)
+        return torch.cat([x[:, :1], hidden.scatter(1, places, x[:, 1:])], dim=1)

@@ -1,0 +1,281 @@
+"""The masked autoencoder: a timm encoder that sees the visible patches, a decoder that predicts the hidden ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from timm.models import VisionTransformer
+from timm.models._manipulate import checkpoint_seq
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maezoo.errors import DecoderMissingError, SizeError
+from maezoo.masks import check_mask, random_mask, visible_indices
+from maezoo.model.decoder import Decoder
+from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
+from maezoo.model.positions import resize_positions
+from maezoo.vocabulary import TARGETS, Target
+
+__all__ = ["MAEOutput", "MaskedAutoencoder"]
+
+
+@dataclass(frozen=True)
+class MAEOutput:
+    """What a training forward gives.
+
+    Attributes:
+        loss: scalar float32, the mean over hidden patches of the per-patch mean squared error; 0 when none is hidden.
+        prediction: (B, N, P*P*C), in the target's space.
+        mask: (B, N) bool on the prediction's device, True = hidden.
+    """
+
+    loss: Tensor
+    prediction: Tensor
+    mask: Tensor
+
+
+class MaskedAutoencoder(nn.Module):
+    """A masked autoencoder (He et al. 2021, https://arxiv.org/abs/2111.06377) on tensors.
+
+    Args:
+        encoder: a timm `VisionTransformer` with a class token. Its positions are frozen here, as in the paper.
+        decoder: the decoder for its tokens; `None` for an encoder alone.
+        target: what the decoder predicts: `"pixel"` values, or `"normpix"`, each patch normalised by its own mean
+            and standard deviation.
+
+    Raises:
+        ValueError: encoder and decoder do not fit together, or the encoder has no class token.
+
+    Example:
+        >>> from maezoo.model import VARIANTS, build_mae
+        >>> model = build_mae(VARIANTS["mae_vit_tiny"])
+        >>> output = model(torch.randn(2, 3, 96, 96), mask_ratio=0.75)
+        >>> output.prediction.shape, output.mask.sum().item()
+        (torch.Size([2, 144, 192]), 216)
+    """
+
+    def __init__(self, encoder: VisionTransformer, decoder: Decoder | None = None, *, target: Target = "pixel") -> None:
+        super().__init__()
+        _check_parts(encoder, decoder, target)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.target: Target = target
+        encoder.pos_embed.requires_grad_(False)
+
+    @property
+    def patch_size(self) -> int:
+        """Patch side P in pixels."""
+        return int(self.encoder.patch_embed.patch_size[0])
+
+    @property
+    def in_chans(self) -> int:
+        """Channels C of the input."""
+        return int(self.encoder.patch_embed.proj.in_channels)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width D of the encoder."""
+        return int(self.encoder.embed_dim)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Native patch grid (h, w)."""
+        h, w = self.encoder.patch_embed.grid_size
+        return int(h), int(w)
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """Native image size (H, W) in pixels."""
+        h, w = self.grid_size
+        return h * self.patch_size, w * self.patch_size
+
+    def grid_for(self, images: Tensor) -> tuple[int, int]:
+        """Return the patch grid (h, w) of (B, C, H, W) images, or say what is wrong with their shape.
+
+        Raises:
+            SizeError: not four axes, another number of channels, or H, W that are no multiples of P.
+        """
+        if images.ndim != 4 or images.shape[1] != self.in_chans:
+            raise SizeError(
+                f"this model takes images of shape (B, {self.in_chans}, H, W); got {tuple(images.shape)}. "
+                "For other channel counts pass in_chans= to create()."
+            )
+        return grid_of((images.shape[2], images.shape[3]), self.patch_size)
+
+    def encode_tokens(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Encode all patches, or the visible ones alone: hidden patches cost nothing.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            visible: (B, K) int64 raster indices of the visible patches; `None` for all.
+
+        Returns:
+            (B, 1 + K, D) normed tokens, class token first, the patches in the order of `visible`.
+        """
+        x = self._embed(images, visible)
+        blocks = self.encoder.blocks
+        x = checkpoint_seq(blocks, x) if self.encoder.grad_checkpointing and x.requires_grad else blocks(x)
+        normed: Tensor = self.encoder.norm(x)
+        return normed
+
+    def block_tokens(self, images: Tensor, layers: Sequence[int], *, norm: bool = True) -> list[Tensor]:
+        """Encode all patches and keep the tokens behind chosen blocks; blocks above the last one do not run.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            layers: block indices from 0, negative ones counted from the end.
+            norm: apply the encoder's final norm to each.
+
+        Returns:
+            One (B, 1 + N, D) tensor for each entry of `layers`, in its order.
+
+        Raises:
+            IndexError: no such block.
+        """
+        depth = len(self.encoder.blocks)
+        wanted = [layer if layer >= 0 else depth + layer for layer in layers]
+        if not wanted or min(wanted) < 0 or max(wanted) >= depth:
+            raise IndexError(
+                f"layers={tuple(layers)}: this encoder has the blocks 0 to {depth - 1} (or -{depth} to -1)."
+            )
+        x = self._embed(images, None)
+        found: dict[int, Tensor] = {}
+        for index, block in enumerate(self.encoder.blocks[: max(wanted) + 1]):
+            x = block(x)
+            if index in wanted:
+                found[index] = self.encoder.norm(x) if norm else x
+        return [found[index] for index in wanted]
+
+    def predict(self, images: Tensor, mask: Tensor) -> Tensor:
+        """Predict every patch from those that a mask leaves visible.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            mask: (B, N), (1, N) or (N,) bool, True = hidden; rows of one count are computed together.
+
+        Returns:
+            (B, N, P*P*C) in the target's space.
+
+        Raises:
+            DecoderMissingError: this model is an encoder alone.
+            MaskError: the mask has another dtype or shape.
+        """
+        self.require_decoder()
+        h, w = self.grid_for(images)
+        mask = check_mask(mask, images.shape[0], h * w)
+        counts = mask.sum(dim=1)
+        if len(counts) == 0 or bool((counts == counts[0]).all()):
+            return self._predict_rows(images, mask)
+        prediction = None
+        for count in counts.unique():
+            rows = (counts == count).nonzero().flatten()
+            part = self._predict_rows(images[rows.to(images.device)], mask[rows])
+            if prediction is None:
+                prediction = part.new_empty(images.shape[0], *part.shape[1:])
+            prediction = prediction.index_copy(0, rows.to(part.device), part)
+        if prediction is None:  # pragma: no cover - unequal counts mean that there is a row
+            raise RuntimeError("no rows")
+        return prediction
+
+    def forward(
+        self,
+        images: Tensor,
+        mask: Tensor | None = None,
+        *,
+        mask_ratio: float = 0.75,
+        generator: torch.Generator | None = None,
+    ) -> MAEOutput:
+        """Compute the training loss.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            mask: (B, N) bool, True = hidden; drawn at random when `None`.
+            mask_ratio: share of patches to hide, in [0, 1], when the mask is drawn here.
+            generator: a CPU generator for that draw.
+
+        Raises:
+            DecoderMissingError: this model is an encoder alone.
+            MaskError, SizeError: an impossible mask, ratio or image size.
+        """
+        if mask is None:
+            mask = random_mask(images.shape[0], self.grid_for(images), mask_ratio, generator=generator)
+        prediction = self.predict(images, mask)
+        mask = check_mask(mask, *prediction.shape[:2]).to(prediction.device, non_blocking=True)
+        error = self.patch_error(images, prediction)  # (B, N)
+        loss = (error * mask).sum() / mask.sum().clamp(min=1)
+        return MAEOutput(loss, prediction, mask)
+
+    def patch_error(self, images: Tensor, prediction: Tensor) -> Tensor:
+        """Return the mean squared error of each patch in the target's space, (B, N) float32.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            prediction: (B, N, P*P*C), as `predict` gives it.
+        """
+        target = patchify(images, self.patch_size).float()
+        if self.target == "normpix":
+            target = normalise_patches(target, patch_statistics(target))
+        return (prediction.float() - target).square().mean(dim=-1)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade compute for memory in training: recompute each block's activations in the backward pass."""
+        self.encoder.set_grad_checkpointing(enable)
+        if self.decoder is not None:
+            self.decoder.grad_checkpointing = enable
+
+    def require_decoder(self) -> Decoder:
+        """Return the decoder.
+
+        Raises:
+            DecoderMissingError: this model is an encoder alone.
+        """
+        if self.decoder is None:
+            raise DecoderMissingError("this model has no decoder, so it cannot reconstruct or compute a loss.")
+        return self.decoder
+
+    def _embed(self, images: Tensor, visible: Tensor | None) -> Tensor:
+        """Embed all patches, or only the visible ones, and add class token and positions: (B, 1 + K, D)."""
+        encoder, grid = self.encoder, self.grid_for(images)
+        positions = resize_positions(encoder.pos_embed, self.grid_size, grid)
+        if visible is None:
+            x = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2)  # (B, N, D), bit for bit as timm has it
+            places = positions[:, 1:]
+        else:
+            x = self._project(_select(patchify(images, self.patch_size), visible))  # (B, K, D)
+            places = _select(positions[:, 1:].expand(len(images), -1, -1), visible)
+        class_token = (encoder.cls_token + positions[:, :1]).expand(len(images), -1, -1)
+        x = torch.cat([class_token.to(x.dtype), x + places], dim=1)  # (B, 1 + K, D)
+        embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
+        return embedded
+
+    def _project(self, patches: Tensor) -> Tensor:
+        """Apply the patch embedding as a linear layer: (B, K, P*P*C) -> (B, K, D)."""
+        projection = self.encoder.patch_embed.proj
+        weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P*P*C), channels last as in patchify
+        return F.linear(patches, weight, projection.bias)
+
+    def _predict_rows(self, images: Tensor, mask: Tensor) -> Tensor:
+        """Predict rows that all have the same number of visible patches."""
+        visible = visible_indices(mask).to(images.device, non_blocking=True)
+        tokens = self.encode_tokens(images, visible)
+        prediction: Tensor = self.require_decoder()(tokens, visible, self.grid_for(images))
+        return prediction
+
+
+def _select(x: Tensor, indices: Tensor) -> Tensor:
+    """Pick rows along the second axis: (B, N, L), (B, K) -> (B, K, L)."""
+    return x.gather(1, indices[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: str) -> None:
+    """Refuse parts that cannot work together."""
+    if target not in TARGETS:
+        raise ValueError(f"target is 'pixel' or 'normpix', not {target!r}.")
+    if not encoder.has_class_token or encoder.num_prefix_tokens != 1 or encoder.pos_embed is None:
+        raise ValueError("the encoder needs a class token, no other prefix tokens, and positions.")
+    if decoder is None:
+        return
+    ours = (encoder.embed_dim, tuple(encoder.patch_embed.grid_size), encoder.patch_embed.patch_size[0])
+    theirs = (decoder.embed.in_features, tuple(decoder.grid_size), decoder.patch_size)
+    if ours != theirs:
+        raise ValueError(f"encoder (width, grid, patch) {ours} and decoder {theirs} do not fit together.")

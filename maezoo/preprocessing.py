@@ -1,0 +1,74 @@
+"""How pixels become model input: the numbers that travel with each weight. No imaging code, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+RESIZE_RULES = ("squash", "crop")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The preprocessing of one weight.
+
+    Attributes:
+        size: (H, W) of the model's input in pixels.
+        resize: `"squash"` resizes both sides to `size` whatever the aspect ratio; `"crop"` resizes until the image
+            just covers `size / crop_pct`, then cuts the centre out.
+        crop_pct: share of the resized image that the crop keeps; 1 for `"squash"`.
+        interpolation: resampling filter.
+        mean: subtracted from each channel of an image in [0, 1].
+        std: then divides it.
+    """
+
+    size: tuple[int, int]
+    resize: str = "crop"
+    crop_pct: float = 1.0
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        """Refuse values that no image could be prepared with."""
+        checks = {
+            "size": len(self.size) == 2 and all(isinstance(side, int) and side > 0 for side in self.size),
+            "resize": self.resize in RESIZE_RULES,
+            "crop_pct": 0 < self.crop_pct <= 1,
+            "interpolation": self.interpolation in INTERPOLATIONS,
+            "mean": len(self.mean) > 0,
+            "std": len(self.std) == len(self.mean) and all(value > 0 for value in self.std),
+        }
+        for field, fine in checks.items():
+            if not fine:
+                raise ValueError(f"preprocess.{field} cannot be {getattr(self, field)!r}")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: a field is missing, unknown or out of range; the message names it.
+
+        Example:
+            >>> Preprocessing.from_dict({"size": [224, 224], "resize": "squash"}).size
+            (224, 224)
+        """
+        unknown = set(data) - set(cls.__dataclass_fields__)
+        if unknown or "size" not in data:
+            raise ValueError(
+                f"preprocess needs 'size' and knows {', '.join(cls.__dataclass_fields__)}; got {sorted(data)}"
+            )
+        try:
+            fields = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"preprocess has a value of the wrong type: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, lists for tuples, fit for JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

@@ -1,0 +1,76 @@
+"""Check-points: one safetensors file that holds a run's weights, averages, optimizer state and recipe."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from maezoo.errors import CheckpointError
+from maezoo.files import write_safetensors
+from maezoo.training.optimizers import Optimizers
+from maezoo.training.recipe import Recipe
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+_MACHINE_FIELDS = frozenset({"precision"})  # a run may go on on another class of machine
+
+
+def save_checkpoint(
+    path: Path, *, step: int, recipe: Recipe, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers
+) -> None:
+    """Write the whole state of a run behind `step` steps; the file appears whole or not at all."""
+    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"ema/{name}": value for name, value in ema.items()}
+    tensors |= {f"optimizer/{name}": value for name, value in optimizers.tensors()}
+    write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(recipe.to_dict())})
+
+
+def load_checkpoint(
+    path: Path, *, recipe: Recipe, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers
+) -> int:
+    """Take a run up from a check-point, in place.
+
+    Returns:
+        The number of steps that are done.
+
+    Raises:
+        CheckpointError: the file is damaged or belongs to a run with another recipe.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        step, saved = int(metadata["step"]), json.loads(metadata["recipe"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a check-point of maezoo pretrain: {error}. Remove it to start anew."
+        ) from error
+    _check_recipe(path, saved, recipe.to_dict())
+    model.load_state_dict(_below("model/", tensors))
+    with torch.no_grad():
+        for name, value in _below("ema/", tensors).items():
+            ema[name].copy_(value)
+    optimizers.restore(_below("optimizer/", tensors))
+    return step
+
+
+def _check_recipe(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse a check-point of another recipe, naming what differs."""
+    differences = [
+        f"{key} was {saved.get(key)!r}, now {value!r}"
+        for key, value in wanted.items()
+        if key not in _MACHINE_FIELDS and saved.get(key) != value
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{path} belongs to another run: {'; '.join(differences)}. "
+            "Ask for the same numbers to go on, or for another output folder to start anew."
+        )
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,87 @@
+"""The optimizers of a recipe, and their state as named tensors."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from maezoo.training.recipe import Recipe
+
+__all__ = ["Optimizers"]
+
+
+class Optimizers:
+    """One or two optimizers that together cover a model's trainable parameters and step as one.
+
+    Args:
+        model: the autoencoder.
+        recipe: rates, decays and the choice between AdamW alone and Muon for the blocks' matrices.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        matrices = {name for name, p in named.items() if p.ndim == 2 and ".blocks." in f".{name}"}
+        to_muon = matrices if recipe.optimizer == "muon" else set()
+        rest = {name: p for name, p in named.items() if name not in to_muon}
+        self.recipe = recipe
+        self.names = {id(p): name for name, p in named.items()}
+        self.parts: list[torch.optim.Optimizer] = [_adamw(rest, recipe)]
+        if to_muon:
+            self.parts.append(_muon([named[name] for name in sorted(to_muon)], recipe))
+
+    def step(self, step: int) -> None:
+        """Apply the gradients at the rate of a step, then clear them."""
+        factor = self.recipe.lr_factor(step)
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            part.step()
+            part.zero_grad()
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the state as ("parameter/state", tensor) pairs."""
+        for part in self.parts:
+            for parameter, state in part.state.items():
+                for key, value in state.items():
+                    yield f"{self.names[id(parameter)]}/{key}", torch.as_tensor(value)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take back a state that `tensors` gave."""
+        by_name: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            name, _, field = key.rpartition("/")
+            by_name.setdefault(name, {})[field] = value
+        for part in self.parts:
+            for group in part.param_groups:
+                for parameter in group["params"]:
+                    state = by_name.get(self.names[id(parameter)])
+                    if state is not None:
+                        part.state[parameter] = {key: _place(value, parameter) for key, value in state.items()}
+
+
+def _adamw(named: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+    """Make AdamW with decay on matrices and filters, none on biases, norms and tokens (paper, table 8)."""
+    decayed = [p for name, p in named.items() if p.ndim > 1 and not name.endswith("token")]
+    plain = [p for name, p in named.items() if p.ndim <= 1 or name.endswith("token")]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay, "peak_lr": recipe.adamw_lr},
+        {"params": plain, "weight_decay": 0.0, "peak_lr": recipe.adamw_lr},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.adamw_lr, betas=recipe.betas, fused=True)
+
+
+def _muon(matrices: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Make PyTorch's Muon for the blocks' matrices, its updates scaled to the size of AdamW's."""
+    groups = [{"params": matrices, "peak_lr": recipe.muon_lr}]
+    return torch.optim.Muon(
+        groups,
+        lr=recipe.muon_lr,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+        adjust_lr_fn="match_rms_adamw",
+    )
+
+
+def _place(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """Put a state tensor where its optimizer expects it: beside the parameter."""
+    return value.to(parameter.device)

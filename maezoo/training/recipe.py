@@ -1,0 +1,98 @@
+"""The numbers of a pretraining run, and the learning rate that they mean at each step."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from maezoo.vocabulary import Target
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a run's result, apart from the images (paper, table 8, scaled down where noted).
+
+    Attributes:
+        model: architecture name.
+        views: images shown in all, repeats counted.
+        batch_size: images in a step.
+        optimizer: `"adamw"` as in the paper, or `"muon"` for the blocks' matrices with AdamW for the rest.
+        base_lr: AdamW's rate for 256 images a step; the effective rate is `base_lr * batch_size / 256`.
+        muon_lr: Muon's rate for the blocks' matrices, not scaled with the batch.
+        weight_decay: decoupled decay of matrices; biases, norms and tokens have none.
+        betas: AdamW's.
+        momentum: Muon's.
+        warmup: share of the steps in which the rate climbs from zero.
+        clip: largest norm of the gradient.
+        mask_ratio: share of patches hidden.
+        target: what the decoder predicts.
+        crop: smallest and largest share of the image's area in a random resized crop.
+        aspect: narrowest and widest aspect ratio of that crop.
+        ema: decay of the averaged weights that are saved in the end; 0 saves the last ones.
+        seed: of the weights, the order, the crops and the masks.
+        precision: `"auto"`, `"float32"` or `"bfloat16"` (autocast; weights and optimizer stay in float32).
+    """
+
+    model: str = "mae_vit_tiny"
+    views: int = 1_000_000
+    batch_size: int = 64
+    optimizer: Literal["adamw", "muon"] = "muon"
+    base_lr: float = 6e-3
+    muon_lr: float = 5e-3
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    momentum: float = 0.95
+    warmup: float = 0.04
+    clip: float = 1.0
+    mask_ratio: float = 0.75
+    target: Target = "pixel"
+    crop: tuple[float, float] = (0.35, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    ema: float = 0.999
+    seed: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can have."""
+        checks = {
+            "views": self.views >= 1,
+            "batch_size": self.batch_size >= 1,
+            "mask_ratio": 0 < self.mask_ratio < 1,
+            "warmup": 0 <= self.warmup < 1,
+            "ema": 0 <= self.ema < 1,
+            "crop": 0 < self.crop[0] <= self.crop[1] <= 1,
+            "aspect": 0 < self.aspect[0] <= self.aspect[1],
+            "optimizer": self.optimizer in ("adamw", "muon"),
+            "target": self.target in ("pixel", "normpix"),
+            "precision": self.precision in ("auto", "float32", "bfloat16"),
+        }
+        for name, fine in checks.items():
+            if not fine:
+                raise ValueError(f"{name}={getattr(self, name)!r} is out of range; see maezoo.training.Recipe.")
+
+    @property
+    def steps(self) -> int:
+        """Number of optimizer steps: the views, rounded up to whole batches."""
+        return math.ceil(self.views / self.batch_size)
+
+    @property
+    def adamw_lr(self) -> float:
+        """AdamW's peak rate: the base rate scaled linearly with the batch (Goyal et al. 2017)."""
+        return self.base_lr * self.batch_size / 256
+
+    def lr_factor(self, step: int) -> float:
+        """Return the share of the peak rate at a step from 0: linear warm-up, then a half cosine to zero.
+
+        Example:
+            >>> Recipe(views=64_000).lr_factor(40)
+            1.0
+        """
+        warmup = round(self.warmup * self.steps)
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain data, lists for tuples, as JSON would give it back."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

@@ -1,0 +1,217 @@
+"""The pretraining loop."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maezoo.hardware import choose_device, parse_dtype
+from maezoo.masks import random_mask
+from maezoo.model import MaskedAutoencoder, build_mae, find_variant
+from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
+from maezoo.training.data import ImageSource
+from maezoo.training.optimizers import Optimizers
+from maezoo.training.recipe import Recipe
+from maezoo.training.views import draw_crops, draw_indices, step_generator
+
+__all__ = ["Progress", "pretrain"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        views: images shown so far.
+        loss: mean training loss since the last report.
+        lr: AdamW's rate at this step.
+        views_per_second: since the last report.
+    """
+
+    step: int
+    steps: int
+    views: int
+    loss: float
+    lr: float
+    views_per_second: float
+
+
+def pretrain(
+    recipe: Recipe,
+    source: ImageSource,
+    out: Path,
+    *,
+    device: str | torch.device = "auto",
+    report: Callable[[Progress], None] | None = None,
+    report_every: int = 50,
+    checkpoint_seconds: float = 300,
+) -> MaskedAutoencoder:
+    """Pretrain a masked autoencoder, going on from `out`'s check-point when there is one.
+
+    Args:
+        recipe: the numbers of the run.
+        source: the images.
+        out: folder for `checkpoint.safetensors` and `log.jsonl`; made when missing.
+        device: where to train.
+        report: called with the run's progress every `report_every` steps.
+        report_every: steps between reports.
+        checkpoint_seconds: seconds between check-points.
+
+    Returns:
+        The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average. A run
+        resumed on the CPU gives the same bits as one that was never stopped, on the same machine and thread count.
+
+    Raises:
+        CheckpointError: the check-point in `out` is damaged or belongs to another recipe.
+        FloatingPointError: the loss is no longer finite.
+        KeyboardInterrupt: passed on after a check-point was written.
+
+    Example:
+        >>> import tempfile
+        >>> from maezoo.training import Recipe, open_source
+        >>> source = open_source("tests/data/photos")
+        >>> model = pretrain(Recipe(views=4, batch_size=2), source, Path(tempfile.mkdtemp()), device="cpu")
+        >>> model.training
+        False
+    """
+    target = choose_device(device)
+    run = _Run(recipe, source, out, target)
+    done = run.resume()
+    try:
+        for step, loss in run.steps(done):
+            done = step + 1
+            run.log(done, loss, report, report_every)
+            if run.seconds_since_save() > checkpoint_seconds:
+                run.save(done)
+    except KeyboardInterrupt:
+        run.save(done)
+        raise
+    run.save(done)
+    return run.finished_model()
+
+
+class _Run:
+    """The moving parts of one run."""
+
+    def __init__(self, recipe: Recipe, source: ImageSource, out: Path, device: torch.device) -> None:
+        self.recipe, self.source, self.out, self.device = recipe, source, out, device
+        variant = find_variant(recipe.model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            model = build_mae(variant, target=recipe.target)
+        self.size = variant.img_size
+        self.model = model.to(device).train()
+        self.optimizers = Optimizers(self.model, recipe)
+        self.ema = {name: p.detach().clone() for name, p in self._trainable()}
+        choice = parse_dtype(None if recipe.precision == "float32" else recipe.precision, device)
+        self.dtype = choice.dtype
+        _log.info("training in %s: %s", self.dtype, choice.reason)
+        if device.type == "cpu" and self.dtype == torch.bfloat16:
+            _use_plain_attention(self.model)
+        self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.saved_at = self.logged_at = time.monotonic()
+        self.losses: list[Tensor] = []
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.safetensors"
+
+    def resume(self) -> int:
+        """Take the run up from its check-point; return the steps done."""
+        if not self.checkpoint.exists():
+            return 0
+        done = load_checkpoint(
+            self.checkpoint, recipe=self.recipe, model=self.model, ema=self.ema, optimizers=self.optimizers
+        )
+        _log.info("going on from step %d of %d", done, self.recipe.steps)
+        return done
+
+    def steps(self, start: int) -> Iterator[tuple[int, Tensor]]:
+        """Train from a step on, yielding each step with its loss; the next batch is made meanwhile."""
+        with ThreadPoolExecutor(1) as background:
+            upcoming = background.submit(self._batch, start)
+            for step in range(start, self.recipe.steps):
+                images, mask = upcoming.result()
+                if step + 1 < self.recipe.steps:
+                    upcoming = background.submit(self._batch, step + 1)
+                yield step, self._train_step(step, images, mask)
+
+    def save(self, step: int) -> None:
+        """Write a check-point."""
+        save_checkpoint(
+            self.checkpoint, step=step, recipe=self.recipe, model=self.model, ema=self.ema, optimizers=self.optimizers
+        )
+        self.saved_at = time.monotonic()
+
+    def seconds_since_save(self) -> float:
+        return time.monotonic() - self.saved_at
+
+    def log(self, done: int, loss: Tensor, report: Callable[[Progress], None] | None, every: int) -> None:
+        """Collect a loss; every so many steps, write and report the mean."""
+        self.losses.append(loss)
+        if done % every and done != self.recipe.steps:
+            return
+        mean, seconds = torch.stack(self.losses).mean().item(), time.monotonic() - self.logged_at
+        batch = self.recipe.batch_size
+        lr = self.recipe.adamw_lr * self.recipe.lr_factor(done - 1)
+        progress = Progress(done, self.recipe.steps, done * batch, mean, lr, len(self.losses) * batch / seconds)
+        self.losses, self.logged_at = [], time.monotonic()
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(progress)) + "\n")
+        if report:
+            report(progress)
+        if mean != mean or mean == float("inf"):
+            raise FloatingPointError(f"the loss became {mean} at step {done}; try a lower rate or float32.")
+
+    def finished_model(self) -> MaskedAutoencoder:
+        """Return the model in eval mode, with the averaged weights if the recipe asks for them."""
+        if self.recipe.ema:
+            with torch.no_grad():
+                for name, parameter in self._trainable():
+                    parameter.copy_(self.ema[name])
+        return self.model.eval()
+
+    def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, p) for name, p in self.model.named_parameters() if p.requires_grad)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Make the batch of a step, a function of seed and step alone: images (B, 3, H, W) and a mask (B, N)."""
+        recipe = self.recipe
+        generator = step_generator(recipe.seed, step)
+        indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed)
+        crops = draw_crops(recipe.batch_size, recipe.crop, recipe.aspect, generator)
+        images = self.source.views(indices, crops, self.size).to(self.device, non_blocking=True)
+        mask = random_mask(recipe.batch_size, self.model.grid_size, recipe.mask_ratio, generator=generator)
+        return (images - self.mean) / self.std, mask
+
+    def _train_step(self, step: int, images: Tensor, mask: Tensor) -> Tensor:
+        """Do one step; return its loss."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            loss = self.model(images, mask).loss
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimizers.step(step)
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))
+        parameters = [p.detach() for _, p in self._trainable()]
+        torch._foreach_lerp_(list(self.ema.values()), parameters, 1 - decay)
+        return loss.detach()
+
+
+def _use_plain_attention(model: MaskedAutoencoder) -> None:
+    """Use softmax(qk)v: on the CPU in bfloat16 its backward is several times faster than the fused kernel's."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False

@@ -1,0 +1,100 @@
+"""Random resized crops and flips, drawn from a seed and a step alone so that a resumed run sees the same views."""
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Crops", "crop_batch", "draw_crops", "draw_indices", "step_generator"]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """One random crop for each image of a batch, in units that fit any image size.
+
+    Attributes:
+        area: (B,) share of the image's area.
+        aspect: (B,) width over height.
+        left: (B,) position in the free space, 0 to 1.
+        top: (B,) likewise.
+        flip: (B,) bool, mirrored left to right.
+    """
+
+    area: Tensor
+    aspect: Tensor
+    left: Tensor
+    top: Tensor
+    flip: Tensor
+
+    def rows(self) -> Iterator["Crops"]:
+        """Yield the crops one image at a time."""
+        for row in range(len(self.area)):
+            at = slice(row, row + 1)
+            yield Crops(self.area[at], self.aspect[at], self.left[at], self.top[at], self.flip[at])
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return the generator of one step, the same whenever and wherever it is asked for."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+def draw_indices(images: int, batch_size: int, step: int, seed: int) -> Tensor:
+    """Return which images a step shows: each epoch is one permutation, and batches run on across epochs.
+
+    Example:
+        >>> sorted(torch.cat([draw_indices(6, 4, step, seed=0) for step in range(3)]).tolist())
+        [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    """
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    return torch.stack([_epoch_order(images, position // images, seed)[position % images] for position in positions])
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch_order(images: int, epoch: int, seed: int) -> Tensor:
+    """Return the permutation of one epoch."""
+    return torch.randperm(images, generator=torch.Generator().manual_seed((seed + 7919 * (epoch + 1)) % 2**63))
+
+
+def draw_crops(batch: int, area: tuple[float, float], aspect: tuple[float, float], generator: torch.Generator) -> Crops:
+    """Draw random resized crops (paper, appendix A.1): area uniform, aspect log-uniform, half of them mirrored."""
+    draws = torch.rand(5, batch, generator=generator)
+    low, high = math.log(aspect[0]), math.log(aspect[1])
+    return Crops(
+        area=area[0] + draws[0] * (area[1] - area[0]),
+        aspect=(low + draws[1] * (high - low)).exp(),
+        left=draws[2],
+        top=draws[3],
+        flip=draws[4] < 0.5,
+    )
+
+
+def crop_batch(images: Tensor, crops: Crops, size: int) -> Tensor:
+    """Cut one crop from each image and resize it bilinearly.
+
+    Args:
+        images: (B, 3, H, W) uint8.
+        crops: one for each image.
+        size: side of the result in pixels.
+
+    Returns:
+        (B, 3, size, size) float32 in [0, 1].
+    """
+    H, W = images.shape[-2:]
+    pixels = crops.area * H * W
+    width = (pixels * crops.aspect).sqrt().clamp(max=W) / W  # share of the width
+    height = (pixels / crops.aspect).sqrt().clamp(max=H) / H
+    centre_x = (2 * crops.left - 1) * (1 - width)  # in [-1, 1]
+    centre_y = (2 * crops.top - 1) * (1 - height)
+    width = torch.where(crops.flip, -width, width)
+    zero = torch.zeros_like(width)
+    theta = torch.stack([width, zero, centre_x, zero, height, centre_y], dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(theta.to(images.device), [len(images), 3, size, size], align_corners=False)
+    shrink = min(H, W) / size
+    source = images.float() / 255
+    if shrink >= 2:  # bilinear sampling alone would alias
+        source = F.interpolate(source, scale_factor=1 / shrink * 1.5, mode="bilinear", antialias=True)
+    return F.grid_sample(source, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

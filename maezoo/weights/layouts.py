@@ -1,0 +1,135 @@
+"""Key layouts: what each of our tensors is called in the files of others. Names only, no tensors.
+
+Our own names are `encoder.<timm's name>` and `decoder.<name>`. One of ours is one of theirs, except that transformers
+splits `attn.qkv` into query, key and value: then the three are its thirds along the first axis.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+from maezoo.errors import LayoutError
+from maezoo.vocabulary import Layout
+
+__all__ = ["canonical_key", "foreign_keys", "is_head", "recognise_layout"]
+
+_FAIR_DECODER = {
+    "embed": "decoder_embed",
+    "mask_token": "mask_token",
+    "pos_embed": "decoder_pos_embed",
+    "blocks": "decoder_blocks",
+    "norm": "decoder_norm",
+    "pred": "decoder_pred",
+}
+_TRANSFORMERS_BLOCK = {
+    "norm1": ("layernorm_before",),
+    "attn.qkv": ("attention.attention.query", "attention.attention.key", "attention.attention.value"),
+    "attn.proj": ("attention.output.dense",),
+    "norm2": ("layernorm_after",),
+    "mlp.fc1": ("intermediate.dense",),
+    "mlp.fc2": ("output.dense",),
+}
+_TRANSFORMERS_OTHER = {
+    "encoder.cls_token": "vit.embeddings.cls_token",
+    "encoder.pos_embed": "vit.embeddings.position_embeddings",
+    "encoder.patch_embed.proj": "vit.embeddings.patch_embeddings.projection",
+    "encoder.norm": "vit.layernorm",
+    "encoder.head": "classifier",
+    "decoder.embed": "decoder.decoder_embed",
+    "decoder.mask_token": "decoder.mask_token",
+    "decoder.pos_embed": "decoder.decoder_pos_embed",
+    "decoder.norm": "decoder.decoder_norm",
+    "decoder.pred": "decoder.decoder_pred",
+}
+_BLOCK = re.compile(r"(?P<part>encoder|decoder)\.blocks\.(?P<index>\d+)\.(?P<module>.+)\.(?P<kind>weight|bias)")
+_HEADS = ("head.", "fc_norm.", "classifier.", "pooler.", "vit.pooler.", "encoder.head.", "encoder.fc_norm.")
+
+
+def foreign_keys(key: str, layout: Layout) -> tuple[str, ...]:
+    """Return what a layout calls one of our tensors.
+
+    Args:
+        key: our name, such as `"decoder.blocks.0.attn.qkv.weight"`.
+        layout: the layout.
+
+    Returns:
+        One name, or three whose tensors are joined along the first axis; none where the layout has no such tensor.
+
+    Example:
+        >>> foreign_keys("encoder.blocks.3.mlp.fc1.bias", "transformers")
+        ('vit.encoder.layer.3.intermediate.dense.bias',)
+    """
+    part, _, rest = key.partition(".")
+    if layout == "maezoo":
+        return (key,)
+    if layout == "transformers":
+        return _transformers_keys(key)
+    if part == "encoder":
+        return (rest,)
+    if layout == "timm":
+        return ()
+    head, dot, tail = rest.partition(".")
+    return (f"{_FAIR_DECODER[head]}{dot}{tail}",) if head in _FAIR_DECODER else ()
+
+
+def _transformers_keys(key: str) -> tuple[str, ...]:
+    """Return what the published files in the transformers layout call one of our tensors."""
+    block = _BLOCK.fullmatch(key)
+    if block:
+        names = _TRANSFORMERS_BLOCK.get(block["module"], ())
+        stem = "vit.encoder.layer" if block["part"] == "encoder" else "decoder.decoder_layers"
+        return tuple(f"{stem}.{block['index']}.{name}.{block['kind']}" for name in names)
+    if key in _TRANSFORMERS_OTHER:
+        return (_TRANSFORMERS_OTHER[key],)
+    module, _, kind = key.rpartition(".")
+    return (f"{_TRANSFORMERS_OTHER[module]}.{kind}",) if module in _TRANSFORMERS_OTHER else ()
+
+
+def canonical_key(key: str, layout: Layout) -> str:
+    """Return the spelling of the published files for a key that a file may spell otherwise.
+
+    transformers 5.24 saves the decoder's blocks as `decoder.decoder_encoder.layer.N`, and a bare `ViTMAEModel` or
+    `ViTModel` without the leading `vit.`.
+
+    Example:
+        >>> canonical_key("decoder.decoder_encoder.layer.0.output.dense.bias", "transformers")
+        'decoder.decoder_layers.0.output.dense.bias'
+    """
+    if layout != "transformers":
+        return key
+    if key.startswith(("embeddings.", "encoder.layer.", "layernorm.")):
+        return f"vit.{key}"
+    return key.replace("decoder.decoder_encoder.layer.", "decoder.decoder_layers.", 1)
+
+
+def is_head(key: str) -> bool:
+    """Whether a key belongs to a classification head or pooler, which an autoencoder has no use for.
+
+    Example:
+        >>> is_head("fc_norm.weight"), is_head("norm.weight")
+        (True, False)
+    """
+    return key.startswith(_HEADS)
+
+
+def recognise_layout(keys: Collection[str]) -> Layout:
+    """Tell a file's layout from its keys.
+
+    Raises:
+        LayoutError: none of the four; the message shows some of the keys.
+
+    Example:
+        >>> recognise_layout(["cls_token", "patch_embed.proj.weight", "mask_token"])
+        'fair'
+    """
+    if _any_starts(keys, ("encoder.blocks.", "encoder.patch_embed.")):
+        return "maezoo"
+    if _any_starts(keys, ("vit.embeddings.", "embeddings.", "decoder.decoder_")):
+        return "transformers"
+    if "patch_embed.proj.weight" in keys:
+        return "fair" if _any_starts(keys, ("decoder_", "mask_token")) else "timm"
+    shown = ", ".join(sorted(keys)[:5]) or "none at all"
+    raise LayoutError(f"these keys belong to no known layout (maezoo, fair, timm, transformers): {shown}, …")
+
+
+def _any_starts(keys: Iterable[str], prefixes: tuple[str, ...]) -> bool:
+    return any(key.startswith(prefixes) for key in keys)

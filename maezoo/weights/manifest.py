@@ -1,0 +1,230 @@
+"""`weights_manifest.json` as frozen dataclasses. No torch here."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from maezoo.errors import ManifestError, UnknownModelError
+from maezoo.preprocessing import Preprocessing
+from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS, Layout, Part, Target
+
+__all__ = ["Manifest", "WeightsEntry", "load_manifest", "read_manifest"]
+
+SCHEMA_VERSION = 1
+ENVIRONMENT = "MAEZOO_MANIFEST"
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """All that is known of one published weight. What nobody has seen is `None`.
+
+    Attributes:
+        name: `architecture.tag`.
+        architecture: the architecture's name.
+        repo_id: the hub's repository; `None` for a file inside the package.
+        revision: the commit of that repository (or the ref, where its commit is unknown).
+        filename: the file in that repository.
+        package_file: the file inside the package, in place of a repository.
+        size: bytes.
+        sha256: 64 hex digits.
+        layout: how the file names its tensors.
+        parts: what it holds.
+        target: what its decoder was trained to predict; also the training of an encoder alone.
+        preprocess: how images are prepared for it.
+        license: as stated where the file is published.
+        license_note: where sources disagree.
+        noncommercial: the licence, or a plausible reading of it, forbids commercial use.
+        source_url: the page of the file.
+        paper: the paper's page.
+        metrics: published or measured numbers, each with its source.
+        num_params: parameters, fixed positions included.
+        notes: what else a user should know.
+    """
+
+    name: str
+    architecture: str
+    layout: Layout
+    parts: tuple[Part, ...]
+    target: Target
+    preprocess: Preprocessing
+    license: str
+    num_params: int
+    repo_id: str | None = None
+    revision: str | None = None
+    filename: str | None = None
+    package_file: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    license_note: str | None = None
+    noncommercial: bool = False
+    source_url: str | None = None
+    paper: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    notes: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """The part of the name behind the dot."""
+        return self.name.removeprefix(f"{self.architecture}.")
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the file can reconstruct."""
+        return "decoder" in self.parts
+
+    @property
+    def url(self) -> str | None:
+        """The page of the file's repository at its revision, on the public hub."""
+        return f"https://huggingface.co/{self.repo_id}/tree/{self.revision}" if self.repo_id else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data in the manifest's own shape, with the name."""
+        data = {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return {
+            **data,
+            "parts": list(self.parts),
+            "preprocess": self.preprocess.to_dict(),
+            "metrics": dict(self.metrics),
+        }
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All entries, and which tag a bare architecture name stands for."""
+
+    entries: Mapping[str, WeightsEntry]
+    defaults: Mapping[str, str]
+    path: Path | None = None
+
+    def find(self, name: str) -> WeightsEntry:
+        """Return the entry of `architecture.tag`, or of the default tag of a bare architecture.
+
+        Raises:
+            UnknownModelError: no such entry; the message has the closest names.
+        """
+        full = f"{name}.{self.defaults[name]}" if name in self.defaults else name
+        if full not in self.entries:
+            raise UnknownModelError.for_name(name, [*self.entries, *self.defaults])
+        return self.entries[full]
+
+    def with_decoder(self, architecture: str) -> list[str]:
+        """Return the names of an architecture's entries that can reconstruct."""
+        return [e.name for e in self.entries.values() if e.architecture == architecture and e.has_decoder]
+
+
+def load_manifest() -> Manifest:
+    """Return the manifest in force: the file that `MAEZOO_MANIFEST` names, else the packaged one.
+
+    Raises:
+        ManifestError: the file cannot be read, or an entry is wrong; the message names entry and field.
+
+    Example:
+        >>> load_manifest().find("mae_vit_base").name
+        'mae_vit_base.in1k_pixel'
+    """
+    override = os.environ.get(ENVIRONMENT)
+    path = Path(override) if override else _packaged_manifest()
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError as error:
+        raise ManifestError(
+            f"cannot read the manifest {path}: {error.strerror}. Mend or unset {ENVIRONMENT}."
+        ) from error
+    return _cached_manifest(path, stamp)
+
+
+@functools.lru_cache(maxsize=4)
+def _cached_manifest(path: Path, stamp: int) -> Manifest:
+    """Read a manifest once for each state of its file."""
+    return read_manifest(path)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest file.
+
+    Raises:
+        ManifestError: not JSON, another schema version, or a wrong entry; the message names entry and field.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"cannot read the manifest {path}: {error}") from error
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        found = data.get("schema_version") if isinstance(data, dict) else type(data).__name__
+        raise ManifestError(f"{path}: schema_version must be {SCHEMA_VERSION}, found {found!r}.")
+    weights, defaults = data.get("weights"), data.get("defaults", {})
+    if not isinstance(weights, dict) or not isinstance(defaults, dict):
+        raise ManifestError(f"{path}: 'weights' and 'defaults' must be objects.")
+    entries = {name: _parse_entry(path, name, fields) for name, fields in weights.items()}
+    for architecture, tag in defaults.items():
+        if f"{architecture}.{tag}" not in entries:
+            raise ManifestError(f"{path}: defaults[{architecture!r}] = {tag!r}, but there is no {architecture}.{tag}.")
+    return Manifest(MappingProxyType(entries), MappingProxyType(defaults), path)
+
+
+def _packaged_manifest() -> Path:
+    """Return the manifest in the installed package, or at the top of a source checkout."""
+    packaged = Path(str(resources.files("maezoo"))) / "weights_manifest.json"
+    return packaged if packaged.exists() else packaged.parent.parent / packaged.name
+
+
+def _parse_entry(path: Path, name: str, fields: object) -> WeightsEntry:
+    """Read one entry, naming it and the field in any error."""
+
+    def wrong(field_name: str, problem: str) -> ManifestError:
+        return ManifestError(f"{path}: weights[{name!r}].{field_name} {problem}.")
+
+    if not isinstance(fields, dict):
+        raise ManifestError(f"{path}: weights[{name!r}] must be an object.")
+    known = set(WeightsEntry.__dataclass_fields__) - {"name"}
+    if unknown := sorted(set(fields) - known):
+        raise wrong(unknown[0], "is not a known field")
+    for required in ("architecture", "layout", "parts", "target", "preprocess", "license", "num_params"):
+        if required not in fields:
+            raise wrong(required, "is missing")
+    for field_name, problem in _problems(name, fields):
+        raise wrong(field_name, problem)
+    try:
+        preprocess = Preprocessing.from_dict(fields["preprocess"])
+    except ValueError as error:
+        raise wrong("preprocess", f"is wrong: {error}") from error
+    plain = {key: value for key, value in fields.items() if key not in ("parts", "preprocess")}
+    return WeightsEntry(name=name, parts=cast(tuple[Part, ...], tuple(fields["parts"])), preprocess=preprocess, **plain)
+
+
+def _problems(name: str, fields: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List what is wrong with an entry's plain fields, as (field, problem) pairs."""
+    sha256, size, hub = fields.get("sha256"), fields.get("size"), ("repo_id", "revision", "filename")
+    texts = ("architecture", "license", *hub, "package_file", "license_note", "source_url", "paper", "notes")
+    bundled = fields.get("package_file") is not None
+    parts = fields["parts"]
+    checks = [
+        *((key, fields.get(key) is None or isinstance(fields[key], str), "must be text or null") for key in texts),
+        ("architecture", name.startswith(f"{fields['architecture']}."), "must be what the entry's name starts with"),
+        ("layout", fields["layout"] in LAYOUTS, f"must be one of {', '.join(LAYOUTS)}"),
+        ("target", fields["target"] in TARGETS, f"must be one of {', '.join(TARGETS)}"),
+        ("parts", isinstance(parts, list) and "encoder" in parts and set(parts) <= set(PARTS), "must list encoder, and decoder if it is there"),
+        ("preprocess", isinstance(fields["preprocess"], dict), "must be an object"),
+        ("num_params", _is_count(fields["num_params"]), "must be a positive whole number"),
+        ("size", size is None or _is_count(size), "must be a number of bytes or null"),
+        ("sha256", sha256 is None or _is_sha256(sha256), "must be 64 lower-case hex digits or null"),
+        ("noncommercial", isinstance(fields.get("noncommercial", False), bool), "must be true or false"),
+        ("metrics", isinstance(fields.get("metrics", {}), dict), "must be an object"),
+        *((key, bundled or fields.get(key) is not None, "is missing (or give package_file)") for key in hub),
+        ("package_file", not bundled or fields.get("repo_id") is None, "and repo_id exclude each other"),
+    ]  # fmt: skip
+    return [(key, problem) for key, fine, problem in checks if not fine]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
