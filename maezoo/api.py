@@ -75,14 +75,12 @@ class MAE(MaskedAutoencoder):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        device: torch.device = self.encoder.cls_token.device
-        return device
+        return self.cls_token.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The weights' number format."""
-        dtype: torch.dtype = self.encoder.cls_token.dtype
-        return dtype
+        return self.cls_token.dtype
 
     def encode(
         self, images: ImageLikes, *, mask: Tensor | None = None, batch_size: int = 32, progress: bool = False
@@ -171,7 +169,7 @@ class MAE(MaskedAutoencoder):
         def run(chunk: Tensor, _: int) -> list[Tensor]:
             h, w = self.grid_for(chunk)
             tokens = self.block_tokens(chunk, layers, norm=norm)
-            return [x[:, 1:].transpose(1, 2).unflatten(2, (h, w)) for x in tokens]  # (B, D, h, w)
+            return [x[:, 1:].transpose(1, 2).reshape(len(x), -1, h, w) for x in tokens]  # (B, D, h, w)
 
         parts = list(self._map(images, batch_size, progress, run))
         return [torch.cat(maps) for maps in zip(*parts, strict=True)]

@@ -73,7 +73,7 @@ def parse_dtype(dtype: torch.dtype | str | None, device: torch.device) -> Choice
     if dtype is None:
         return Choice(torch.float32, "the default")
     wanted = _NAMES.get(dtype) if isinstance(dtype, str) else dtype
-    if wanted not in _NAMES.values():
+    if wanted is None or wanted not in _NAMES.values():
         raise ValueError(f"dtype is 'auto', 'float32', 'bfloat16' or 'float16' (or the torch dtype); got {dtype!r}.")
     return Choice(wanted, "asked for")
 

@@ -1,4 +1,4 @@
-"""Image-likes to model input: decode, orient, resize, normalise. Pixels stay uint8 until they are on the model's device."""
+"""Image-likes to model input: decode, orient, resize, normalise. Pixels stay uint8 up to the model's device."""
 
 import os
 import struct
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from maezoo.errors import ImageError
@@ -56,8 +56,8 @@ def open_image(image: ImageLike, *, name: str = "image", least: int | None = Non
         least: the smallest side that the caller needs; a JPEG much larger is decoded at a half, quarter or eighth.
 
     Returns:
-        An RGB image. EXIF orientation is applied, transparency laid over white, 16 bits scaled to 8, and of an animation
-        the first frame taken.
+        An RGB image. EXIF orientation is applied, transparency laid over white, 16 bits scaled to 8, and the first
+        frame of an animation taken.
 
     Raises:
         ImageError: nothing there, not an image, damaged, too large, or an array of another shape or dtype.
@@ -325,6 +325,6 @@ def _reason(path: Path, error: BaseException) -> str:
             return "the file is empty"
     except OSError:
         pass
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "its content is no image format that Pillow knows"
     return str(error) or type(error).__name__

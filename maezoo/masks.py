@@ -1,6 +1,7 @@
 """Masks: bool tensors (B, N), True = hidden, drawn on the CPU so that one seed is one mask on every device."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -250,6 +251,40 @@ def visible_indices(mask: Tensor) -> Tensor:
         )
     K = int(counts[0]) if len(counts) else 0
     return mask.byte().argsort(dim=1, stable=True)[:, :K]
+
+
+class RowGroup(NamedTuple):
+    """Rows of a mask that leave the same number of patches visible.
+
+    Attributes:
+        rows: (b,) int64, which rows.
+        visible: (b, K) int64, their visible patches in raster order.
+    """
+
+    rows: Tensor
+    visible: Tensor
+
+
+@torch.compiler.disable
+def group_rows(mask: Tensor) -> list[RowGroup]:
+    """Sort the rows of a mask by how many patches they leave visible.
+
+    What comes out depends on the mask's values, so torch.compile breaks its graph here, once.
+
+    Args:
+        mask: (B, N) bool, True = hidden.
+
+    Returns:
+        At least one group; one alone, with all rows in order, when the rows leave equal numbers visible.
+
+    Example:
+        >>> [len(group.rows) for group in group_rows(torch.tensor([[True, False], [False, False], [False, True]]))]
+        [2, 1]
+    """
+    hidden = mask.sum(dim=1)
+    counts = sorted(set(hidden.tolist()), reverse=True) or [0]
+    rows = [(hidden == count).nonzero().flatten() for count in counts]
+    return [RowGroup(each, visible_indices(mask[each])) for each in rows]
 
 
 def check_mask(mask: Tensor, batch: int, patches: int) -> Tensor:

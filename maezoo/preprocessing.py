@@ -64,7 +64,9 @@ class Preprocessing:
                 f"preprocess needs 'size' and knows {', '.join(cls.__dataclass_fields__)}; got {sorted(data)}"
             )
         try:
-            fields = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+            fields: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+            }
             return cls(**fields)
         except TypeError as error:
             raise ValueError(f"preprocess has a value of the wrong type: {error}") from error

@@ -18,9 +18,9 @@ Vectors = NDArray[Any]
 
 def _write_npz(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:
     with path.open("wb") as file:
-        np.savez(
-            file, features=vectors, images=np.array(names, dtype=np.str_), **{k: np.array(v) for k, v in about.items()}
-        )
+        arrays: dict[str, Any] = {"features": vectors, "images": np.array(names, dtype=np.str_)}
+        arrays |= {key: np.array(value) for key, value in about.items()}
+        np.savez(file, **arrays)
 
 
 def _write_npy(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:

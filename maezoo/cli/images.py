@@ -29,9 +29,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def reconstruct(
     images: Annotated[list[Path], _PATHS],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Picture, or folder for several. [photo.mae.png]")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Picture, or folder for several.")] = None,
     model: Model = DEFAULT_MODEL,
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of patches to hide.")] = 0.75,
     strategy: Annotated[Strategy, typer.Option(help="How to choose them.")] = "random",
@@ -79,17 +77,18 @@ def features(
     good, vectors = _features_of_readable(mae, images, pool, batch_size)
     write_features(output, [str(path) for path in good], vectors, {"model": mae.name, "pool": pool})
     failed = len(images) - len(good)
+    width = vectors.shape[1]
     summary = {
         "output": str(output),
         "images": len(good),
         "failed": failed,
-        "width": vectors.shape[1],
+        "width": width,
         "model": mae.name,
     }
     if as_json:
         print_json(summary)
     else:
-        results.print(f"{output}  {len(good)} x {vectors.shape[1]} from {mae.name}, {pool} pooling", highlight=False)
+        results.print(f"{output}  {len(good)} x {width} from {mae.name}, {pool} pooling", highlight=False)
     if failed:
         raise typer.Exit(1)
 
@@ -144,9 +143,7 @@ def _targets(images: list[Path], output: Path | None) -> list[Path]:
     if len(images) == 1 and output.suffix:
         return [output]
     if output.suffix and not output.is_dir():
-        raise typer.BadParameter(
-            f"{output} is one file, but there are {len(images)} images; name a folder.", param_hint="-o"
-        )
+        raise typer.BadParameter(f"{output} is one file for {len(images)} images; name a folder.", param_hint="-o")
     return [output / name for name in names]
 
 

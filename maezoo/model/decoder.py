@@ -1,6 +1,7 @@
 """The light decoder: visible tokens in, a prediction for every patch out."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.layers import LayerNorm
@@ -49,7 +50,7 @@ class Decoder(nn.Module):
         self.grid_size = grid_size
         self.in_chans = in_chans
         self.grad_checkpointing = False
-        norm_layer = partial(LayerNorm, eps=1e-6)
+        norm_layer: Any = partial(LayerNorm, eps=1e-6)
         h, w = grid_size
         self.embed = nn.Linear(embed_dim, dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))

@@ -36,5 +36,9 @@ def initialise(module: VisionTransformer | Decoder) -> None:
     projection = module.patch_embed.proj
     nn.init.xavier_uniform_(projection.weight.view(projection.out_channels, -1))
     nn.init.zeros_(projection.bias)
-    nn.init.normal_(module.cls_token, std=0.02)
-    module.pos_embed.copy_(sincos_positions(module.patch_embed.grid_size, module.embed_dim))
+    if module.cls_token is not None:
+        nn.init.normal_(module.cls_token, std=0.02)
+    if module.pos_embed is not None:
+        patches = sincos_positions(module.patch_embed.grid_size, module.embed_dim)[:, 1:]  # (1, N, D)
+        module.pos_embed.zero_()
+        module.pos_embed[:, -patches.shape[1] :] = patches  # prefix tokens stand in front, if positions count them

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from timm.models import VisionTransformer
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maezoo.errors import DecoderMissingError, SizeError
-from maezoo.masks import check_mask, random_mask, visible_indices
+from maezoo.masks import check_mask, group_rows, random_mask
 from maezoo.model.decoder import Decoder
 from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
 from maezoo.model.positions import resize_positions
@@ -60,7 +61,17 @@ class MaskedAutoencoder(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.target: Target = target
-        encoder.pos_embed.requires_grad_(False)
+        self.pos_embed.requires_grad_(False)
+
+    @property
+    def pos_embed(self) -> nn.Parameter:
+        """The encoder's positions, (1, 1 + N, D) at the native grid."""
+        return cast(nn.Parameter, self.encoder.pos_embed)
+
+    @property
+    def cls_token(self) -> nn.Parameter:
+        """The encoder's class token, (1, 1, D)."""
+        return cast(nn.Parameter, self.encoder.cls_token)
 
     @property
     def patch_size(self) -> int:
@@ -162,20 +173,12 @@ class MaskedAutoencoder(nn.Module):
         """
         self.require_decoder()
         h, w = self.grid_for(images)
-        mask = check_mask(mask, images.shape[0], h * w)
-        counts = mask.sum(dim=1)
-        if len(counts) == 0 or bool((counts == counts[0]).all()):
-            return self._predict_rows(images, mask)
-        prediction = None
-        for count in counts.unique():
-            rows = (counts == count).nonzero().flatten()
-            part = self._predict_rows(images[rows.to(images.device)], mask[rows])
-            if prediction is None:
-                prediction = part.new_empty(images.shape[0], *part.shape[1:])
-            prediction = prediction.index_copy(0, rows.to(part.device), part)
-        if prediction is None:  # pragma: no cover - unequal counts mean that there is a row
-            raise RuntimeError("no rows")
-        return prediction
+        groups = group_rows(check_mask(mask, images.shape[0], h * w))
+        if len(groups) == 1:
+            return self._predict_rows(images, groups[0].visible)
+        parts = [self._predict_rows(images[group.rows.to(images.device)], group.visible) for group in groups]
+        places = torch.cat([group.rows for group in groups]).argsort().to(images.device)
+        return torch.cat(parts)[places]
 
     def forward(
         self,
@@ -236,14 +239,14 @@ class MaskedAutoencoder(nn.Module):
     def _embed(self, images: Tensor, visible: Tensor | None) -> Tensor:
         """Embed all patches, or only the visible ones, and add class token and positions: (B, 1 + K, D)."""
         encoder, grid = self.encoder, self.grid_for(images)
-        positions = resize_positions(encoder.pos_embed, self.grid_size, grid)
+        positions = resize_positions(self.pos_embed, self.grid_size, grid)
         if visible is None:
             x = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2)  # (B, N, D), bit for bit as timm has it
             places = positions[:, 1:]
         else:
             x = self._project(_select(patchify(images, self.patch_size), visible))  # (B, K, D)
             places = _select(positions[:, 1:].expand(len(images), -1, -1), visible)
-        class_token = (encoder.cls_token + positions[:, :1]).expand(len(images), -1, -1)
+        class_token = (self.cls_token + positions[:, :1]).expand(len(images), -1, -1)
         x = torch.cat([class_token.to(x.dtype), x + places], dim=1)  # (B, 1 + K, D)
         embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
         return embedded
@@ -254,9 +257,9 @@ class MaskedAutoencoder(nn.Module):
         weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P*P*C), channels last as in patchify
         return F.linear(patches, weight, projection.bias)
 
-    def _predict_rows(self, images: Tensor, mask: Tensor) -> Tensor:
-        """Predict rows that all have the same number of visible patches."""
-        visible = visible_indices(mask).to(images.device, non_blocking=True)
+    def _predict_rows(self, images: Tensor, visible: Tensor) -> Tensor:
+        """Predict rows that all have the same number of visible patches, (B, K)."""
+        visible = visible.to(images.device, non_blocking=True)
         tokens = self.encode_tokens(images, visible)
         prediction: Tensor = self.require_decoder()(tokens, visible, self.grid_for(images))
         return prediction

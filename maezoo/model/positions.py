@@ -62,4 +62,5 @@ def resize_positions(positions: Tensor, old_grid: tuple[int, int], new_grid: tup
         return positions
     if positions.device.type == "mps":  # the antialiased bicubic kernel does not exist there (pytorch#141287)
         return resize_positions(positions.cpu(), old_grid, new_grid).to(positions.device)
-    return resample_abs_pos_embed(positions, new_size=list(new_grid), old_size=list(old_grid))
+    resized: Tensor = resample_abs_pos_embed(positions, new_size=list(new_grid), old_size=list(old_grid))
+    return resized

@@ -1,5 +1,6 @@
 """Images for pretraining: a packed file decoded once into memory, or a folder read as it is needed."""
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -8,16 +9,16 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from maezoo.errors import DataError
+from maezoo.images import READ_ERRORS
 from maezoo.training.views import Crops, crop_batch
 
 __all__ = ["FolderImages", "ImageSource", "PackedImages", "open_source"]
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-_READ_ERRORS = (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError)
 
 
 class ImageSource(Protocol):
@@ -99,7 +100,7 @@ class FolderImages:
     def views(self, indices: Tensor, crops: Crops, size: int) -> Tensor:
         """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1]."""
         jobs = zip(indices.tolist(), crops.rows(), strict=True)
-        return torch.stack(list(self._pool.map(lambda job: self._view(*job, size), jobs)))
+        return torch.stack(list(self._pool.map(lambda job: self._view(job[0], job[1], size), jobs)))
 
     def describe(self) -> str:
         """Say in a few words what this is."""
@@ -114,7 +115,7 @@ class FolderImages:
                 with Image.open(path) as image:
                     image.draft("RGB", (2 * size, 2 * size))
                     pixels = np.asarray(image.convert("RGB"))
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 self.unreadable[path] = str(error)
                 continue
             return crop_batch(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None], crop, size)[0]
@@ -148,7 +149,7 @@ def _blobs(path: Path) -> Iterator[bytes]:
             blob, offset = pack["blob"], pack["offset"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} is not a pack of images (an .npz with 'blob' and 'offset'): {error}.") from error
-    for start, end in zip(offset[:-1], offset[1:], strict=True):
+    for start, end in itertools.pairwise(offset):
         yield blob[start:end].tobytes()
 
 
@@ -157,5 +158,5 @@ def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     try:
         with Image.open(BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(f"an image in the pack cannot be read: {error}.") from error

@@ -207,11 +207,12 @@ class _Run:
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
         parameters = [p.detach() for _, p in self._trainable()]
         torch._foreach_lerp_(list(self.ema.values()), parameters, 1 - decay)
-        return loss.detach()
+        detached: Tensor = loss.detach()
+        return detached
 
 
 def _use_plain_attention(model: MaskedAutoencoder) -> None:
     """Use softmax(qk)v: on the CPU in bfloat16 its backward is several times faster than the fused kernel's."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = False
+            module.fused_attn = False  # type: ignore[assignment]

@@ -1,0 +1,39 @@
+"""What all tests share: a clean environment, a cache of their own, photographs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Take away the user's settings and give each test a cache of its own."""
+    for name in list(os.environ):
+        if name.startswith(("MAEZOO_", "HF_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf_home"))
+    monkeypatch.setenv("MAEZOO_CACHE", str(tmp_path / "maezoo_cache"))
+    yield
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Path]:
+    """A few small photographs."""
+    found = sorted((HERE / "data" / "photos").glob("*.jpg"))
+    assert found, "tests/data/photos is empty"
+    return found
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    return HERE / "data" / "golden"
