@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from maezoo.masks import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
     from maezoo.model.mae import MAEOutput
     from maezoo.reconstruction import Reconstruction
+    from maezoo.whole_image import WholeReconstruction, reconstruct_all
 
 __all__ = [
     "MAE",
     "MAEOutput",
     "Reconstruction",
+    "WholeReconstruction",
     "__version__",
     "block_mask",
     "create",
@@ -40,12 +42,14 @@ __all__ = [
     "mask_from_noise",
     "mask_from_pixels",
     "random_mask",
+    "reconstruct_all",
 ]
 
 _HOMES = {
     "MAE": "maezoo.api",
     "MAEOutput": "maezoo.model.mae",
     "Reconstruction": "maezoo.reconstruction",
+    "WholeReconstruction": "maezoo.whole_image",
     "block_mask": "maezoo.masks",
     "create": "maezoo.factory",
     "fetch": "maezoo.factory",
@@ -56,6 +60,7 @@ _HOMES = {
     "mask_from_noise": "maezoo.masks",
     "mask_from_pixels": "maezoo.masks",
     "random_mask": "maezoo.masks",
+    "reconstruct_all": "maezoo.whole_image",
 }
 
 

@@ -1,0 +1,125 @@
+"""Attention of the class token: where each head of each layer looks."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from maezoo.figures.canvas import grid_of_panels, label_row, show_map, show_picture, title_column
+from maezoo.images import ImageLikes, denormalise
+from maezoo.model_input import input_batches, model_input
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from maezoo.api import MAE
+
+__all__ = ["class_attention", "plot_attention"]
+
+
+def class_attention(
+    model: "MAE", images: ImageLikes, *, layers: Sequence[int] = (-1,), batch_size: int = 32
+) -> list[Tensor]:
+    """Return how much the class token attends to each patch.
+
+    Args:
+        model: any model of this package.
+        images: as in `MAE.encode`.
+        layers: block indices from 0; negative ones count from the end.
+        batch_size: images at a time.
+
+    Returns:
+        One (B, heads, h, w) float32 tensor for each entry of `layers`: softmax weights. Over the grid they
+        sum to 1 less what the class token pays to itself.
+
+    Raises:
+        IndexError: no such block.
+        ImageError, SizeError: as in `MAE.encode`.
+
+    Example:
+        >>> import maezoo
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> [maps.shape for maps in class_attention(model, torch.zeros(1, 3, 64, 96), layers=(0, -1))]
+        [torch.Size([1, 3, 8, 12]), torch.Size([1, 3, 8, 12])]
+    """
+    parts: list[list[Tensor]] = []
+    with torch.no_grad():
+        for chunk in input_batches(model, images, batch_size):
+            grid = model.grid_for(chunk)
+            parts.append(
+                [weights.reshape(*weights.shape[:2], *grid) for weights in _batch_attention(model, chunk, layers)]
+            )
+    return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+
+def plot_attention(model: "MAE", image: ImageLikes, *, layers: Sequence[int] = (-1,)) -> "Figure":
+    """Draw the class token's attention: one row for each layer, one column for each head, and the mean of the heads.
+
+    Each map has its own colour scale, from its least to its greatest weight.
+
+    Args:
+        model: any model of this package.
+        image: one image; of several the first is drawn.
+        layers: block indices from 0; negative ones count from the end.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        IndexError: no such block.
+        ImageError, SizeError: as in `MAE.encode`.
+
+    Example:
+        >>> import maezoo
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> len(plot_attention(model, torch.zeros(1, 3, 96, 96), layers=(0, 5)).axes)
+        10
+    """
+    inputs = model_input(model, image)[:1]
+    maps = class_attention(model, inputs, layers=layers)
+    h, w = maps[0].shape[-2:]
+    heads, depth = maps[0].shape[1], len(model.encoder.blocks)
+    figure, axes = grid_of_panels(len(layers), heads + 2, h / w, panel=1.5)
+    for row, (layer, attention) in enumerate(zip(layers, maps, strict=True)):
+        show_picture(axes[row, 0], denormalise(inputs, model.preprocess)[0])
+        label_row(axes[row, 0], f"layer {layer if layer >= 0 else depth + layer}")
+        for panel, weights in zip(axes[row, 1:], [attention[0].mean(dim=0), *attention[0]], strict=True):
+            show_map(panel, weights)
+    titles = ["image", "mean", *(f"head {head}" for head in range(heads))]
+    for panel, title in zip(axes[0], titles, strict=True):
+        title_column(panel, title)
+    return figure
+
+
+def _batch_attention(model: "MAE", images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+    """Return the class token's attention to the patches in chosen layers, each (B, heads, N)."""
+    depth = len(model.encoder.blocks)
+    found: dict[int, Tensor] = {}
+
+    def keep(index: int) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found[index] = _attend(module, inputs[0])
+
+        return hook
+
+    wanted = {layer % depth for layer in layers if -depth <= layer < depth}
+    blocks: Any = model.encoder.blocks
+    hooks = [blocks[index].attn.register_forward_pre_hook(keep(index)) for index in wanted]
+    try:
+        model.block_tokens(images, layers, norm=False)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return [found[layer % depth] for layer in layers]
+
+
+def _attend(attention: Any, x: Tensor) -> Tensor:
+    """Recompute a timm Attention's softmax(q k) for the class token: (B, 1 + N, D) -> (B, heads, N) float32.
+
+    The fused kernels never show these weights, so q and k are taken from the block's own projection.
+    """
+    B, tokens, _ = x.shape
+    qkv = attention.qkv(x).reshape(B, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    q = attention.q_norm(qkv[0][:, :, :1]).float()  # (B, heads, 1, head width)
+    k = attention.k_norm(qkv[1]).float()  # (B, heads, 1 + N, head width)
+    weights: Tensor = (q * attention.scale @ k.transpose(-2, -1)).softmax(dim=-1)
+    return weights[:, :, 0, 1:]

@@ -1,0 +1,110 @@
+"""Similarity of patches: which parts of an image the model finds like a chosen one."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from maezoo.errors import SizeError
+from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
+from maezoo.images import ImageLikes, denormalise
+from maezoo.model_input import model_input
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from maezoo.api import MAE
+
+__all__ = ["patch_similarity", "plot_similarity"]
+
+
+def patch_similarity(
+    model: "MAE", images: ImageLikes, patch: tuple[int, int], *, layer: int = -1, centred: bool = True
+) -> Tensor:
+    """Return the cosine between one patch's token and every other's.
+
+    Args:
+        model: any model of this package.
+        images: as in `MAE.encode`.
+        patch: (row, column) in the patch grid.
+        layer: block index; negative ones count from the end.
+        centred: subtract the image's mean token first, without which all tokens of an MAE look alike.
+
+    Returns:
+        (B, h, w) float32 in [-1, 1]; 1 at the patch itself.
+
+    Raises:
+        SizeError: the patch lies outside the grid.
+        IndexError: no such block.
+        ImageError: as in `MAE.encode`.
+
+    Example:
+        >>> import maezoo, torch
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> patch_similarity(model, torch.rand(1, 3, 64, 96), (2, 5)).shape
+        torch.Size([1, 8, 12])
+    """
+    (maps,) = model.feature_maps(images, layers=(layer,))
+    maps = maps.float()  # (B, D, h, w)
+    row, column = _check_patch(patch, (maps.shape[2], maps.shape[3]))
+    if centred:
+        maps = maps - maps.mean(dim=(2, 3), keepdim=True)
+    return F.cosine_similarity(maps, maps[:, :, row, column, None, None], dim=1)
+
+
+def plot_similarity(
+    model: "MAE", image: ImageLikes, patches: "list[tuple[int, int]]", *, layer: int = -1, centred: bool = True
+) -> "Figure":
+    """Draw an image and, for each chosen patch, its similarity to all others. The patch is framed.
+
+    Args:
+        model: any model of this package.
+        image: one image; of several the first is drawn.
+        patches: (row, column) of each patch.
+        layer: block index; negative ones count from the end.
+        centred: as in `patch_similarity`.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        ValueError: no patch.
+        SizeError, IndexError, ImageError: as in `patch_similarity`.
+
+    Example:
+        >>> import maezoo, torch
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> len(plot_similarity(model, torch.zeros(1, 3, 96, 96), [(0, 0), (5, 5)]).axes)
+        4
+    """
+    if not patches:
+        raise ValueError("patches is a list of (row, column), at least one.")
+    inputs = model_input(model, image)[:1]
+    h, w = model.grid_for(inputs)
+    figure, axes = grid_of_panels(1, len(patches) + 1, h / w, panel=2.4, beside=BAR)
+    show_picture(axes[0, 0], denormalise(inputs, model.preprocess)[0])
+    title_column(axes[0, 0], "image")
+    drawn = None
+    for panel, patch in zip(axes[0, 1:], patches, strict=True):
+        drawn = show_map(panel, patch_similarity(model, inputs, patch, layer=layer, centred=centred)[0], (-1, 1))
+        title_column(panel, f"row {patch[0]}, column {patch[1]}")
+        _frame(panel, patch, 1)
+        _frame(axes[0, 0], patch, model.patch_size)
+    add_colour_bar(figure, drawn, list(axes[0, 1:]), "cosine")
+    return figure
+
+
+def _frame(panel: "Axes", patch: tuple[int, int], side: int) -> None:
+    """Frame a patch that is `side` units wide, in white on black, so that it shows on any colour."""
+    from matplotlib.patches import Rectangle
+
+    corner = (patch[1] * side - 0.5, patch[0] * side - 0.5)
+    for colour, width in (("black", 3.5), ("white", 1.6)):
+        panel.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=width))
+
+
+def _check_patch(patch: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+    """Refuse a patch outside the grid."""
+    row, column = patch
+    if not (0 <= row < grid[0] and 0 <= column < grid[1]):
+        raise SizeError(f"patch {tuple(patch)} lies outside the grid of {grid[0]} rows and {grid[1]} columns.")
+    return row, column
