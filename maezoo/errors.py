@@ -7,6 +7,7 @@
     ├── IntegrityError         (OSError)            a file is not the file that was published
     ├── OfflineError           (ConnectionError)    a download is needed and there is no network
     ├── LicenseError           (PermissionError)    the licence was refused by the user's settings
+    ├── DiskFullError          (OSError)            no room for a file that is to be written
     ├── LayoutError            (ValueError)         missing, unexpected or wrong-shape keys
     ├── DecoderMissingError    (RuntimeError)       reconstruction asked of an encoder alone
     ├── ImageError             (ValueError)         something that cannot be read as an image
@@ -27,6 +28,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "DecoderMissingError",
+    "DiskFullError",
     "ImageError",
     "IntegrityError",
     "LayoutError",
@@ -76,6 +78,10 @@ class OfflineError(MaezooError, ConnectionError):
 
 class LicenseError(MaezooError, PermissionError):
     """The weights' licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`."""
+
+
+class DiskFullError(MaezooError, OSError):
+    """There is no room for a file that is to be written."""
 
 
 class LayoutError(MaezooError, ValueError):

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["sha256_of"]
+__all__ = ["digest_of", "md5_of", "sha256_of"]
 
 _CHUNK = 8 * 2**20
 
@@ -19,7 +19,36 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda count: None) -
         >>> sha256_of(path)[:8]
         'e3b0c442'
     """
-    digest = hashlib.sha256()
+    return _hash(path, "sha256", b"", advance)
+
+
+def md5_of(path: Path) -> str:
+    """Return a file's md5 as 32 hex digits: FAIR publishes the first six of its files'."""
+    return _hash(path, "md5", b"", lambda count: None)
+
+
+def digest_of(path: Path, like: str, advance: Callable[[int], None] = lambda count: None) -> str:
+    """Return a file's hash of the kind that `like` is: the hub names large files by sha256, small ones by git's sha1.
+
+    Args:
+        path: the file.
+        like: 64 hex digits for sha256, 40 for the sha1 of a git blob.
+        advance: called with the bytes of each chunk read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "empty"
+        >>> path.touch()
+        >>> digest_of(path, "0" * 40)[:8]  # git hash-object
+        'e69de29b'
+    """
+    if len(like) != 40:
+        return sha256_of(path, advance)
+    return _hash(path, "sha1", b"blob %d\0" % path.stat().st_size, advance)
+
+
+def _hash(path: Path, algorithm: str, prefix: bytes, advance: Callable[[int], None]) -> str:
+    digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)

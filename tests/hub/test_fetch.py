@@ -1,0 +1,212 @@
+"""A weight's file arrives once, whole, and is then found without a request."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import NAME, REPO
+from .server import COMMIT, slowly
+
+THEIRS = f"""
+from huggingface_hub import hf_hub_download
+print(hf_hub_download({REPO!r}, "model.safetensors", revision={COMMIT!r}))
+"""
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+
+
+def fetched(result, machine) -> Path:
+    path = Path(result.stdout)
+    assert path.is_file(), result.stdout + result.stderr
+    assert path.read_bytes() == machine.hub.files[REPO, "model.safetensors"]
+    return path
+
+
+def test_a_cold_cache_is_filled_with_one_request_for_the_bytes(machine):
+    path = fetched(machine.run(), machine)
+    assert path == machine.cache / f"models--zoo--tiny/snapshots/{COMMIT}/model.safetensors"
+    assert machine.hub.counts() == {"HEAD": 1, "GET": 1}
+
+
+def test_a_warm_cache_needs_no_request_and_no_hub(machine):
+    fetched(machine.run(), machine)
+    machine.hub.requests.clear()
+    fetched(machine.run(), machine)
+    assert not machine.hub.requests
+    machine.hub.close()
+    fetched(machine.run(), machine)
+    fetched(machine.run(HF_HUB_OFFLINE="1"), machine)
+    fetched(machine.run("print(fetch(offline=True))"), machine)
+
+
+@pytest.mark.parametrize("revision", [COMMIT, "main", "refs/pr/1"])
+def test_without_a_pinned_hash_the_hubs_own_is_used_and_remembered(machine, revision):
+    machine.publish(b"weights" * 1000, sha256=None, size=None, revision=revision)
+    path = fetched(machine.run(), machine)
+    machine.hub.close()
+    fetched(machine.run(), machine)
+    path.resolve().write_bytes(b"Weights" + b"weights" * 999)
+    assert machine.run().stdout.startswith("IntegrityError: ")
+
+
+def test_six_processes_on_a_cold_cache_fetch_the_file_once(machine):
+    machine.hub.get_faults = [slowly(0.02)]
+    processes = [machine.start("print(fetch())") for _ in range(6)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    paths = {out.strip() for out, _ in outputs}
+    assert len(paths) == 1, outputs
+    assert Path(paths.pop()).read_bytes() == machine.hub.files[REPO, "model.safetensors"]
+    assert machine.hub.count("GET") == 1
+
+
+def test_without_links_the_file_itself_stands_in_the_snapshot(machine):
+    path = fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    assert not path.is_symlink()
+    machine.hub.requests.clear()
+    fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    assert not machine.hub.requests
+
+
+def test_without_links_and_pins_a_flipped_file_is_noticed(machine):
+    machine.publish(b"weights" * 1000, sha256=None, size=None)
+    path = fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    path.write_bytes(b"Weights" * 1000)
+    fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    assert machine.hub.count("GET") == 2
+
+
+def test_huggingface_hub_finds_what_we_fetched_and_we_find_what_it_fetched(machine):
+    code = THEIRS
+    fetched(machine.run(code), machine)
+    fetched(machine.run(), machine)
+    assert machine.hub.count("GET") == 1
+    ours = str(machine.folder / "ours")
+    fetched(machine.run(HF_HUB_CACHE=ours), machine)
+    machine.hub.requests.clear()
+    fetched(machine.run(code, HF_HUB_CACHE=ours), machine)
+    assert not machine.hub.requests
+
+
+def test_a_cached_file_of_unknown_hash_is_compared_with_the_hubs_once(machine):
+    machine.publish(b"weights" * 1000, sha256=None, size=None)
+    code = THEIRS
+    fetched(machine.run(code, HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    machine.hub.requests.clear()
+    fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    assert machine.hub.counts() == {"HEAD": 1}
+    fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    assert machine.hub.counts() == {"HEAD": 1}
+
+
+def test_the_cache_is_where_the_caller_or_the_environment_says(machine, tmp_path):
+    for place, code, environment in (
+        ("argument", f"print(fetch(cache_dir={str(tmp_path / 'argument')!r}))", {}),
+        ("variable", "print(fetch())", {"HF_HUB_CACHE": str(tmp_path / "variable")}),
+        ("home/hub", "print(fetch())", {}),
+    ):
+        assert tmp_path / place in fetched(machine.run(code, **environment), machine).parents
+
+
+def test_a_file_of_another_revision_is_linked_and_not_fetched_again(machine):
+    fetched(machine.run(), machine)
+    data = machine.hub.files[REPO, "model.safetensors"]
+    machine.publish(data, revision="main", sha256=None, size=None)
+    fetched(machine.run(), machine)
+    assert machine.hub.count("GET") == 1
+
+
+@posix
+def test_a_read_only_cache_works_and_its_check_is_remembered_at_home(machine, tmp_path):
+    fetched(machine.run(), machine)
+    for folder in [machine.cache, *machine.cache.rglob("*")]:
+        if not folder.is_symlink():
+            folder.chmod(0o555 if folder.is_dir() else 0o444)
+    try:
+        shared = {"HF_HUB_CACHE": str(machine.cache), "HF_HOME": str(tmp_path / "other")}
+        fetched(machine.run(**shared), machine)
+        fetched(machine.run(MAEZOO_VERIFY="always", **shared), machine)
+    finally:
+        for folder in machine.cache.rglob("*"):
+            if folder.is_dir():
+                folder.chmod(0o755)
+    assert machine.hub.count("GET") == 1
+
+
+def test_an_unchanged_file_is_hashed_once(machine):
+    fetched(machine.run(), machine)
+    code = """
+        from maezoo.weights import verification
+        hashed = []
+        original = verification.digest_of
+        verification.digest_of = lambda *args, **kwargs: hashed.append(args) or original(*args, **kwargs)
+        fetch()
+        print(len(hashed))
+    """
+    assert machine.run(code).stdout == "0"
+    assert machine.run(code, MAEZOO_VERIFY="always").stdout == "1"
+    os.utime(machine.blob())
+    assert machine.run(code).stdout == "1"
+    assert machine.run(code).stdout == "0"
+    os.utime(machine.blob())
+    assert machine.run(code, MAEZOO_VERIFY="never").stdout == "0"
+
+
+def test_the_check_of_the_packaged_file_is_remembered_too(machine):
+    code = """
+        import json, pathlib
+        from maezoo import fetch
+        from maezoo.weights import verification
+        hashed = []
+        original = verification.digest_of
+        verification.digest_of = lambda *args, **kwargs: hashed.append(args) or original(*args, **kwargs)
+        fetch("mae_vit_tiny"), fetch("mae_vit_tiny")
+        print(len(hashed))
+    """
+    environment = {"MAEZOO_MANIFEST": ""}
+    assert machine.run(code, **environment).stdout == "1"
+    assert machine.run(code, **environment).stdout == "0"
+
+
+def test_a_non_commercial_licence_is_shown_once_and_can_be_refused(machine):
+    machine.publish(license="cc-by-nc-4.0", noncommercial=True, license_note="A note.")
+    assert machine.run(MAEZOO_ALLOW_NONCOMMERCIAL="0").stdout.startswith(f"LicenseError: {NAME}: licence cc-by-nc-4.0")
+    assert not machine.hub.requests
+    first = machine.run("import logging; logging.basicConfig()\nprint(fetch())")
+    assert "cc-by-nc-4.0" in first.stderr
+    assert "A note." in first.stderr
+    assert "licence" not in machine.run("import logging; logging.basicConfig()\nprint(fetch())").stderr
+
+
+def test_a_token_is_sent_to_the_hub(machine):
+    seen = []
+    original = machine.hub._server.RequestHandlerClass.serve
+    machine.hub._server.RequestHandlerClass.serve = lambda self, **kwargs: (
+        seen.append(self.headers["Authorization"]),
+        original(self, **kwargs),
+    )
+    fetched(machine.run(HF_TOKEN="hf_secret"), machine)
+    assert seen == ["Bearer hf_secret"] * 2
+
+
+def test_offline_says_what_is_needed_and_where(machine):
+    sha256 = machine.publish()
+    message = machine.run(HF_HUB_OFFLINE="1").stdout
+    assert message.startswith("OfflineError: ")
+    for part in (f"{machine.hub.url}/{REPO}/resolve/{COMMIT}", str(machine.cache), sha256, f"maezoo download {NAME}"):
+        assert part in message
+    assert not machine.hub.requests
+
+
+def test_a_wrong_mode_of_verification_is_named(machine):
+    fetched(machine.run(), machine)
+    code = "try: fetch()\nexcept ValueError as error: print(error)"
+    assert "always, changed, never" in machine.run(code, MAEZOO_VERIFY="sometimes").stdout
+
+
+def test_records_are_plain_json(machine):
+    fetched(machine.run(), machine)
+    record = next(machine.cache.glob("models--zoo--tiny/.maezoo/*/*.json"))
+    assert json.loads(record.read_text())["found"] == machine.blob().name
+    assert sys.version_info >= (3, 10)
