@@ -1,0 +1,211 @@
+"""How good a model's features and reconstructions are, beside what needs no training.
+
+    python -m benchmarks.quality --eval eval.npz --photos FOLDER [--model NAME | --weights FILE] [--out quality.json]
+
+`--eval` is a pack of labelled images: an .npz with `blob` (uint8, encoded images end to end), `offset` (int64, n + 1
+positions in it), `label` and `split` (0 = train, 1 = test). `--photos` is a folder of photographs.
+
+Features: k-nearest-neighbour (k = 20, cosine, temperature 0.07) and linear accuracy, as `maezoo eval` measures them.
+Reconstructions: mean squared error of the hidden pixels in [0, 1], the mean over photographs and three fixed masks of
+each; the interval is a bootstrap over the photographs.
+"""
+
+import argparse
+import json
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import maezoo
+from maezoo.evaluate import LabelledFeatures, harmonic_fill, hidden_error, knn, linear, mean_fill, nearest_fill
+from maezoo.images import prepare
+from maezoo.weights.source import read_metadata
+
+RATIOS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+SEEDS = (0, 1, 2)
+FILLERS = {"mean of visible": mean_fill, "nearest patch": nearest_fill, "harmonic": harmonic_fill}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def main() -> None:
+    options = _arguments()
+    with _threads(options.threads):
+        _measure(options)
+
+
+def _measure(options: argparse.Namespace) -> None:
+    model = _model(options)
+    result: dict[str, Any] = {
+        "model": model.name,
+        "weights": str(options.weights or "manifest"),
+        "versions": _versions(),
+    }
+    if options.photos:
+        result["reconstruction"] = measure_reconstruction(model, options.photos)
+    if options.eval:
+        result["features"] = measure_features(model, options.eval, options.limit)
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        print(f"\nwritten: {options.out}")
+
+
+def measure_features(model: "maezoo.MAE", pack: Path, limit: int | None) -> dict[str, Any]:
+    """Score the model's features and the untrained ones."""
+    images, labels, test = read_pack(pack, limit)
+    print(f"\n{pack.name}: {(~test).sum():,} training and {test.sum():,} test images, {len(set(labels))} classes")
+    print(f"{'features':<34}{'kNN %':>7}{'95 %':>16}{'linear %':>11}{'95 %':>16}")
+    found: dict[str, Any] = {}
+    for name, vectors in _feature_sets(model, images):
+        sets = [LabelledFeatures(vectors[part].astype(np.float32), labels[part]) for part in (~test, test)]
+        scores = [knn(*sets), linear(*sets, max_iterations=300)]
+        found[name] = {score.method: score.to_dict() for score in scores}
+        columns = (
+            f"{100 * s.accuracy:>{7 if s.method == 'knn' else 11}.1f}{_interval(s.interval, 100, 1):>16}"
+            for s in scores
+        )
+        print(f"{name:<34}{''.join(columns)}", flush=True)
+    return found
+
+
+def measure_reconstruction(model: "maezoo.MAE", folder: Path) -> dict[str, Any]:
+    """Compare the hidden-patch error of the decoder with those of the fillers."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    images = prepare(paths, model.preprocess).float() / 255
+    P, grid = model.patch_size, model.grid_size
+    print(f"\n{len(paths)} photographs at {images.shape[2]}x{images.shape[3]}, patch {P}: error of hidden pixels")
+    print(
+        f"{'hidden':<8}{model.name:>28}{'95 %':>20}"
+        + "".join(f"{name:>18}" for name in FILLERS)
+        + f"{'/ harmonic':>12}"
+    )
+    found: dict[str, Any] = {"photographs": [path.name for path in paths], "ratios": {}}
+    for ratio in RATIOS:
+        masks = [maezoo.random_mask(len(paths), grid, ratio, seed=seed) for seed in SEEDS]
+        errors = {model.name: _mean_error(images, masks, P, [_predict(model, paths, mask) for mask in masks])}
+        for name, fill in FILLERS.items():
+            errors[name] = _mean_error(images, masks, P, [fill(images, mask, P) for mask in masks])
+        entry = {name: {"mse": float(each.mean()), "interval": _bootstrap(each)} for name, each in errors.items()}
+        ours, harmonic = entry[model.name], entry["harmonic"]
+        entry["model / harmonic"] = {"mse": ours["mse"] / harmonic["mse"]}
+        found["ratios"][str(ratio)] = entry
+        row = f"{ratio:<8}{ours['mse']:>28.4f}{_interval(ours['interval'], 1, 4):>20}"
+        row += "".join(f"{entry[name]['mse']:>18.4f}" for name in FILLERS)
+        print(f"{row}{ours['mse'] / harmonic['mse']:>12.3f}", flush=True)
+    return found
+
+
+def read_pack(path: Path, limit: int | None = None) -> tuple[list[Image.Image], NDArray[Any], NDArray[np.bool_]]:
+    """Return images, labels (n,) and which are for testing (n,); `limit` takes every n-th to keep about so many."""
+    with np.load(path, allow_pickle=False) as pack:
+        blob, offset, labels, split = pack["blob"], pack["offset"], pack["label"], pack["split"]
+    step = 1 if limit is None else max(1, len(labels) // limit)
+    chosen = range(0, len(labels), step)
+    images = [Image.open(BytesIO(blob[offset[i] : offset[i + 1]].tobytes())).convert("RGB") for i in chosen]
+    return images, labels[::step], split[::step] == 1
+
+
+def _feature_sets(model: "maezoo.MAE", images: list[Image.Image]) -> Any:
+    """Yield each kind of features by name, (n, D)."""
+    torch.manual_seed(0)
+    untrained = maezoo.create(model.name.partition(".")[0], device=model.device, decoder=False)
+    untrained.preprocess = model.preprocess
+    for name, each in ((model.name, model), ("random weights", untrained)):
+        both = each.features(images, pool="cls+mean").float().cpu().numpy()
+        cls, mean = np.split(both, 2, axis=1)
+        yield f"{name}, mean", mean
+        yield f"{name}, cls", cls
+    yield "raw pixels 32x32", np.stack([_small(image, 32).ravel() for image in images]) / 255
+    yield "colour histogram 8x8x8", np.stack([_histogram(_small(image, 96)) for image in images])
+    yield "HOG 96x96, cells of 12", np.stack([_hog(_small(image, 96)) for image in images])
+
+
+def _small(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Squash an image to (side, side, 3)."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def _histogram(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Count colours in 8x8x8 bins; the square roots of the shares."""
+    bins = (pixels // 32).reshape(-1, 3).astype(np.int64) @ np.array([64, 8, 1])
+    return np.sqrt(np.bincount(bins, minlength=512) / len(bins))
+
+
+def _hog(pixels: NDArray[np.uint8]) -> NDArray[Any]:
+    """Describe (H, W, 3) pixels by histograms of oriented gradients."""
+    from skimage.feature import hog
+
+    return hog(pixels, pixels_per_cell=(12, 12), cells_per_block=(2, 2), channel_axis=-1)
+
+
+def _predict(model: "maezoo.MAE", paths: list[Path], mask: Tensor) -> Tensor:
+    """Return the decoder's pictures (B, 3, H, W)."""
+    return model.reconstruct(paths, mask=mask).predicted.cpu()
+
+
+def _mean_error(images: Tensor, masks: list[Tensor], P: int, filled: list[Tensor]) -> NDArray[Any]:
+    """Return each image's error, the mean over its masks: (B,)."""
+    errors = [hidden_error(each, images, mask, P) for each, mask in zip(filled, masks, strict=True)]
+    return torch.stack(errors).mean(dim=0).numpy()
+
+
+def _bootstrap(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean."""
+    draws = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _interval(interval: tuple[float, float], scale: float, digits: int) -> str:
+    return f"{interval[0] * scale:.{digits}f} to {interval[1] * scale:.{digits}f}"
+
+
+def _model(options: argparse.Namespace) -> "maezoo.MAE":
+    """Create the named model, or the one in a file."""
+    if options.weights is None:
+        return maezoo.create(options.model, pretrained=True, device=options.device)
+    metadata = read_metadata(options.weights)
+    name = metadata.variant.name if metadata else options.model
+    return maezoo.create(name, checkpoint=options.weights, device=options.device)
+
+
+def _threads(count: int | None) -> AbstractContextManager[Any]:
+    """Hold torch and scikit-learn to a number of threads: on a busy machine one is faster than two that wait."""
+    from threadpoolctl import threadpool_limits
+
+    if count is None:
+        return nullcontext()
+    torch.set_num_threads(count)
+    return threadpool_limits(count)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("maezoo", "torch", "timm", "scikit-learn", "pillow")}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--eval", type=Path, help="labelled pack (.npz)")
+    parser.add_argument("--photos", type=Path, help="folder of photographs")
+    parser.add_argument("--model", default="mae_vit_tiny", help="weights of the manifest")
+    parser.add_argument("--weights", type=Path, help="a safetensors file instead")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="threads to use; 1 where other work is running")
+    parser.add_argument("--limit", type=int, help="about so many images of the pack, for a quick look")
+    parser.add_argument("--out", type=Path, help="write the numbers as JSON")
+    options = parser.parse_args()
+    if not options.eval and not options.photos:
+        parser.error("pass --eval, --photos or both")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""`maezoo eval knn` and `maezoo eval linear`: how much extracted features know of labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from maezoo.cli.screen import print_json, results
+
+if TYPE_CHECKING:
+    from maezoo.evaluate import LabelledFeatures, Score
+
+__all__ = ["add_commands"]
+
+Train = Annotated[Path, typer.Argument(help="Labelled features: a folder of `maezoo extract`, .parquet or .npz.")]
+Test = Annotated[Path, typer.Argument(help="The same of the images to predict.")]
+Labels = Annotated[
+    Literal["column", "folder"], typer.Option(help="The stored labels, or the names of the images' folders.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+commands = typer.Typer(no_args_is_help=True, help="Measure features on labelled images.")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(commands, name="eval")
+
+
+@commands.command()
+def knn(
+    train: Train,
+    test: Test,
+    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours.")] = 20,
+    temperature: Annotated[float, typer.Option(help="Of the neighbours' votes.")] = 0.07,
+    labels: Labels = "column",
+    as_json: Json = False,
+) -> None:
+    """Predict each test image by a weighted vote of its nearest training images (cosine)."""
+    from maezoo.evaluate import knn as run
+
+    _report(run(*_read(train, test, labels), k=k, temperature=temperature), as_json)
+
+
+@commands.command()
+def linear(
+    train: Train,
+    test: Test,
+    strength: Annotated[
+        float | None,
+        typer.Option("-C", "--strength", help="Inverse of the regularisation. [chosen on a fifth of the training set]"),
+    ] = None,
+    max_iterations: Annotated[int, typer.Option(min=1, help="Of the solver.")] = 1000,
+    labels: Labels = "column",
+    as_json: Json = False,
+) -> None:
+    """Fit a logistic regression on standardised training features and predict the test images."""
+    from maezoo.evaluate import linear as run
+
+    _report(run(*_read(train, test, labels), strength=strength, max_iterations=max_iterations), as_json)
+
+
+def _read(train: Path, test: Path, labels: Literal["column", "folder"]) -> "tuple[LabelledFeatures, LabelledFeatures]":
+    """Read both sets of features."""
+    from maezoo.evaluate import read_features
+
+    return read_features(train, labels=labels), read_features(test, labels=labels)
+
+
+def _report(score: "Score", as_json: bool) -> None:
+    """Print a score for people or for programs."""
+    if as_json:
+        print_json(score.to_dict())
+        return
+    settings = ", ".join(f"{name} {value}" for name, value in score.settings.items())
+    results.print(f"{score}\n{score.classes} classes, mean over classes {score.class_accuracy:.1%}; {settings}")
