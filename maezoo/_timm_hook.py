@@ -1,7 +1,7 @@
 """Registration with timm at the moment timm is there, so that `import maezoo` and `maezoo --help` stay quick.
 
 timm takes seconds to import and our command line often has no need of it. If timm is imported already, our models are
-registered at once; if not, a finder on `sys.meta_path` waits for `import timm`, steps aside, and registers behind it.
+registered at once; if not, a finder on `sys.meta_path` waits for `import timm`, has it done by everyone else's means, and registers behind it.
 """
 
 import importlib.abc
@@ -40,18 +40,22 @@ class _TimmFinder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != "timm":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        sys.meta_path.remove(self)  # the others are asked without us; looking is not importing, so we come back
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)
         if spec is not None and spec.loader is not None:
-            spec.loader = _RegisteringLoader(spec.loader)
+            spec.loader = _RegisteringLoader(spec.loader, self)
         return spec
 
 
 class _RegisteringLoader(importlib.abc.Loader):
     """A loader that runs the real one, then registers our models."""
 
-    def __init__(self, loader: importlib.abc.Loader) -> None:
+    def __init__(self, loader: importlib.abc.Loader, finder: _TimmFinder) -> None:
         self._loader = loader
+        self._finder = finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
@@ -61,4 +65,5 @@ class _RegisteringLoader(importlib.abc.Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
+        sys.meta_path.remove(self._finder)
         _register()

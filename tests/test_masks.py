@@ -40,7 +40,7 @@ def test_one_seed_is_one_mask() -> None:
 def test_this_seed_is_this_mask() -> None:
     """The masks of a seed are part of the interface: figures in papers and tests depend on them."""
     mask = random_mask(1, (4, 4), seed=0)
-    assert (~mask).nonzero()[:, 1].tolist() == [1, 2, 4, 11] or mask.sum() == 12
+    assert (~mask).nonzero()[:, 1].tolist() == [2, 3, 12, 13]
     assert torch.equal(mask, mask_from_noise(torch.rand(1, 16, generator=torch.Generator().manual_seed(0)), 0.75))
 
 

@@ -1,7 +1,7 @@
 """Images for pretraining: a packed file decoded once into memory, or a folder read as it is needed."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -9,14 +9,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from maezoo.errors import DataError
-from maezoo.images import READ_ERRORS
+from maezoo.files import written_whole
+from maezoo.images import READ_ERRORS, open_image
 from maezoo.training.views import Crops, crop_batch
 
-__all__ = ["FolderImages", "ImageSource", "PackedImages", "open_source"]
+__all__ = ["FolderImages", "ImageSource", "PackedImages", "open_source", "write_pack"]
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
@@ -140,6 +141,29 @@ def open_source(path: str | Path, *more: str | Path, device: torch.device | str 
     if len(paths) == 1 and paths[0].is_dir():
         return FolderImages(paths[0])
     return PackedImages(paths, device)
+
+
+def write_pack(path: Path, images: Iterable[Path], *, size: int, quality: int = 70) -> None:
+    """Pack images into one file: cut to a centred square, resized, WebP; the file appears whole or not at all.
+
+    Args:
+        path: the `.npz` to make or replace.
+        images: paths.
+        size: side of the squares in pixels.
+        quality: of the WebP compression, 1 to 100.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+    blobs = []
+    for each in images:
+        square = ImageOps.fit(open_image(each, least=size), (size, size), Image.Resampling.LANCZOS)
+        buffer = BytesIO()
+        square.save(buffer, "WEBP", quality=quality, method=4)
+        blobs.append(buffer.getvalue())
+    offset = np.cumsum([0, *map(len, blobs)])
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, blob=np.frombuffer(b"".join(blobs), np.uint8), offset=offset, size=np.array(size))
 
 
 def _blobs(path: Path) -> Iterator[bytes]:
