@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maezoo.errors import MissingExtraError
+from maezoo.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +28,7 @@ __all__ = [
     "grid_of_panels",
     "label_row",
     "new_figure",
+    "save_figure",
     "show_map",
     "show_picture",
     "title_column",
@@ -63,6 +66,20 @@ def new_figure(width: float, height: float) -> "Figure":
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: "Figure", path: Path) -> Path:
+    """Write a figure, whole or not at all; the suffix decides the format.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a suffix that matplotlib knows no format for.
+    """
+    with written_whole(path) as temporary:
+        figure.savefig(temporary)
+    return path
 
 
 def grid_of_panels(

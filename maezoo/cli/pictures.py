@@ -1,0 +1,101 @@
+"""`maezoo sweep` and `maezoo demo`: see what a model sees."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maezoo.cli.screen import errors, print_json, results
+from maezoo.vocabulary import STRATEGIES
+
+if TYPE_CHECKING:
+    from maezoo.figures.sweep import MaskRatioSweep
+
+__all__ = ["add_commands"]
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(sweep)
+    app.command()(demo)
+
+
+def sweep(
+    images: Annotated[list[Path], typer.Argument(help="Image files; the first is pictured.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The figure: .png, .pdf, .svg, …")] = Path("sweep.png"),
+    model: Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")] = (
+        "mae_vit_tiny"
+    ),
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help="random, block or grid; may be repeated. [all three]", show_default=False),
+    ] = None,
+    ratio: Annotated[
+        list[float] | None,
+        typer.Option(min=0.01, max=1, help="Share of patches to hide; may be repeated. [0.1 … 0.95]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Masks drawn for each ratio.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
+) -> None:
+    """Measure the error over mask ratios, and write it as a figure with pictures at each ratio."""
+    if output.suffix.lower() not in _FORMATS:
+        raise typer.BadParameter(f"{output} must end in {', '.join(_FORMATS)}.", param_hint="-o")
+    from maezoo.factory import create
+    from maezoo.figures.canvas import save_figure
+    from maezoo.figures.sweep import RATIOS, measure_sweep, plot_sweep
+
+    measured = measure_sweep(
+        create(model, pretrained=True, device=device),
+        images,
+        ratios=sorted(set(ratio)) if ratio else RATIOS,
+        strategies=strategy or STRATEGIES,  # type: ignore[arg-type]  # unknown words are refused there
+        seeds=seeds,
+        progress=errors.is_terminal,
+    )
+    save_figure(plot_sweep(measured), output)
+    if as_json:
+        print_json(_as_data(measured, output))
+        return
+    for name, row in zip(measured.strategies, measured.error.tolist(), strict=True):
+        numbers = "  ".join(f"{share:.0%} {error:.3f}" for share, error in zip(measured.ratios, row, strict=True))
+        results.print(f"{name:<7} {numbers}", highlight=False, soft_wrap=True)
+    results.print(str(output), highlight=False, soft_wrap=True)
+
+
+def demo(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the page. [first free from 7860]")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the network in.")] = "127.0.0.1",
+    model: Annotated[str, typer.Option("--model", "-m", help="Weights that are chosen at first.")] = "mae_vit_tiny",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")] = "auto",
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Serve a page on this machine: hide patches of a photo and see what the model makes of it. Ctrl-C ends it."""
+    import threading
+    import webbrowser
+
+    from maezoo.demo import served
+    from maezoo.factory import info
+
+    with served(host=host, port=port, model=info(model).name, device=device) as address:
+        results.print(f"maezoo demo at {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        if host not in _LOOPBACK:
+            errors.print("Anyone who can reach this machine can use the page.", style="yellow")
+        if browser:
+            webbrowser.open(address)
+        threading.Event().wait()
+
+
+def _as_data(sweep: "MaskRatioSweep", output: Path) -> dict[str, Any]:
+    """Return what was measured as plain data."""
+    return {
+        "output": str(output),
+        "model": sweep.model,
+        "images": sweep.images,
+        "ratios": list(sweep.ratios),
+        "error": dict(zip(sweep.strategies, sweep.error.tolist(), strict=True)),
+        "deviation": dict(zip(sweep.strategies, sweep.deviation.tolist(), strict=True)),
+    }

@@ -1,0 +1,4 @@
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-sample]");
+  if (button) trigger("click", { sample: button.dataset.sample });
+});

@@ -1,0 +1,135 @@
+"""The page on a port of this machine: private, bounded, and leaving nothing behind."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from maezoo.demo.studio import DEFAULT_MODEL, Studio
+from maezoo.errors import MissingExtraError
+
+__all__ = ["served"]
+
+_LARGEST_UPLOAD = "20mb"
+_VISITORS = 50  # whose photos are kept in memory
+_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'"
+)
+
+
+@contextmanager
+def served(
+    *, host: str = "127.0.0.1", port: int | None = None, model: str = DEFAULT_MODEL, device: str = "auto"
+) -> Iterator[str]:
+    """Serve the demo page while the block runs.
+
+    Nothing leaves the machine: no fonts, scripts or statistics are asked of others, and the browser is told to refuse
+    them. Uploads are deleted as soon as they are read.
+
+    Args:
+        host: address to listen on. Others than 127.0.0.1 let the network in.
+        port: the first free one from 7860 on when `None`.
+        model: name of the weights that are chosen at first; they are loaded here.
+        device: as in `maezoo.create`.
+
+    Yields:
+        The address of the page.
+
+    Raises:
+        MissingExtraError: Gradio is not installed.
+        MaezooError: the model cannot be created.
+        OSError: the port is taken.
+    """
+    private = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    with (
+        tempfile.TemporaryDirectory(prefix="maezoo-demo-", ignore_cleanup_errors=True) as folder,
+        _environment({**private, "GRADIO_TEMP_DIR": folder}),
+    ):
+        gradio = _import_gradio()
+        from maezoo.demo.page import CSS, build_page
+
+        studio = Studio(device)
+        studio.model(model)
+        page = build_page(studio, model)
+        try:
+            _, address, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                inbrowser=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                show_error=True,
+                max_file_size=_LARGEST_UPLOAD,
+                state_session_capacity=_VISITORS,
+                ssr_mode=False,
+                footer_links=[],
+                theme=_theme(gradio),
+                css=CSS,
+                app_kwargs={"middleware": [_policy_middleware()]},
+            )
+            yield address
+        finally:
+            page.close(verbose=False)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, which is how Gradio is told some things, and put them back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _import_gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise MissingExtraError.for_extra("demo", "the demo page") from error
+    return gradio
+
+
+def _theme(gradio: Any) -> Any:
+    """Return a theme of the visitor's own fonts, so that none is fetched."""
+    plain = ["system-ui", "sans-serif"]
+    return gradio.themes.Default(
+        primary_hue="blue", neutral_hue="gray", font=plain, font_mono=["ui-monospace", "monospace"]
+    )
+
+
+def _policy_middleware() -> Any:
+    """Return what tells the browser to ask no one else for anything."""
+    from starlette.middleware import Middleware
+
+    return Middleware(_SecurityHeaders)
+
+
+class _SecurityHeaders:
+    """Adds the security headers to every answer; an ASGI middleware."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
