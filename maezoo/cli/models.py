@@ -12,6 +12,8 @@ from maezoo.weights.manifest import WeightsEntry, load_manifest
 
 __all__ = ["add_commands"]
 
+_COLUMNS = ("name", ">parameters", "input", "target", "reconstructs", ">size", "licence")
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -22,6 +24,7 @@ def add_commands(app: typer.Typer) -> None:
 def list_weights(
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
     """List the weights and what each can do."""
     manifest = load_manifest()
@@ -29,20 +32,36 @@ def list_weights(
     if as_json:
         print_json([entry.to_dict() for entry in entries])
         return
-    rows = table("name", ">parameters", "input", "target", "reconstructs", ">size", "licence")
+    if as_markdown:
+        results.print(_markdown(entries), soft_wrap=True, markup=False, highlight=False)
+        return
+    rows = table(*_COLUMNS)
     for entry in entries:
+        name, *rest = _row(entry)
         default = manifest.defaults.get(entry.architecture) == entry.tag
-        rows.add_row(
-            f"[bold]{entry.name}[/bold]" if default else entry.name,
-            f"{entry.num_params / 1e6:.1f} M",
-            "x".join(map(str, entry.preprocess.size)),
-            entry.target,
-            "yes" if entry.has_decoder else "no",
-            bytes_text(entry.size),
-            entry.license + (" (see info)" if entry.license_note else ""),
-        )
+        rows.add_row(f"[bold]{name}[/bold]" if default else name, *rest)
     results.print(rows)
     results.print("[dim]Bold: what the bare architecture name stands for. More: maezoo info NAME[/dim]")
+
+
+def _row(entry: WeightsEntry) -> tuple[str, ...]:
+    """Return an entry's cells, in the order of the columns."""
+    return (
+        entry.name,
+        f"{entry.num_params / 1e6:.1f} M",
+        "x".join(map(str, entry.preprocess.size)),
+        entry.target,
+        "yes" if entry.has_decoder else "no",
+        bytes_text(entry.size),
+        entry.license + (" (disputed)" if entry.license_note else ""),
+    )
+
+
+def _markdown(entries: list[WeightsEntry]) -> str:
+    """Return the table as README and docs show it."""
+    rules = ["---:" if column.startswith(">") else "---" for column in _COLUMNS]
+    lines = [tuple(column.removeprefix(">") for column in _COLUMNS), tuple(rules), *map(_row, entries)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def show_info(
