@@ -20,7 +20,7 @@ from maezoo.version import __version__
 
 if TYPE_CHECKING:
     from maezoo.api import MAE
-    from maezoo.factory import create, fetch, info, list_models, list_pretrained
+    from maezoo.factory import create, fetch, info, list_models, list_pretrained, verify
     from maezoo.masks import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
     from maezoo.model.mae import MAEOutput
     from maezoo.reconstruction import Reconstruction
@@ -43,6 +43,7 @@ __all__ = [
     "mask_from_pixels",
     "random_mask",
     "reconstruct_all",
+    "verify",
 ]
 
 _HOMES = {
@@ -61,6 +62,7 @@ _HOMES = {
     "mask_from_pixels": "maezoo.masks",
     "random_mask": "maezoo.masks",
     "reconstruct_all": "maezoo.whole_image",
+    "verify": "maezoo.factory",
 }
 
 

@@ -1,6 +1,7 @@
 """MAE, what create() returns: a masked autoencoder that takes image-likes."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -25,6 +26,8 @@ from maezoo.reconstruction import Reconstruction
 from maezoo.vocabulary import POOLS, Pool, Strategy, Target
 from maezoo.weights.load import LoadReport
 from maezoo.weights.manifest import WeightsEntry, load_manifest
+from maezoo.weights.metadata import WeightsMetadata
+from maezoo.weights.share import describe_model, push_folder, save_folder
 
 __all__ = ["MAE"]
 
@@ -46,6 +49,7 @@ class MAE(MaskedAutoencoder):
         preprocess: as given.
         name: as given.
         entry: the manifest's entry of the weights, if they have one.
+        license: of the weights, as their source states it.
         load_report: what became of every key of the weights' file; `None` for random weights.
         dtype_reason: why the weights have the number format that they have.
 
@@ -69,6 +73,7 @@ class MAE(MaskedAutoencoder):
         self.preprocess = preprocess
         self.name = name
         self.entry: WeightsEntry | None = None
+        self.license = "unknown"
         self.load_report: LoadReport | None = None
         self.dtype_reason = "the default"
 
@@ -227,6 +232,62 @@ class MAE(MaskedAutoencoder):
         with_decoder = load_manifest().with_decoder(self.name.partition(".")[0])
         mend = f" These have one: {', '.join(with_decoder)}." if with_decoder else ""
         raise DecoderMissingError(f"{self.name} was created without a decoder, so it cannot reconstruct.{mend}")
+
+    def save_pretrained(self, folder: str | Path, *, license: str | None = None) -> Path:
+        """Write the model as a folder that `maezoo.create("local-dir:…")` and timm read back.
+
+        Args:
+            folder: gets model.safetensors, config.json and README.md.
+            license: of the weights; that of their source when `None`.
+
+        Returns:
+            The folder.
+
+        Example:
+            >>> import maezoo, tempfile
+            >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+            >>> sorted(path.name for path in model.save_pretrained(tempfile.mkdtemp()).iterdir())
+            ['README.md', 'config.json', 'model.safetensors']
+        """
+        return save_folder(self, folder, self._describe(license))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        commit_message: str = "Add model",
+        token: str | None = None,
+        license: str | None = None,
+    ) -> str:
+        """Write the model to a repository of the hub, from where `maezoo.create("hf-hub:…")` and timm read it back.
+
+        Args:
+            repo_id: `org/repo`, made when missing.
+            private: of a repository that is made.
+            revision: the branch.
+            commit_message: of the one commit.
+            token: to write with; `HF_TOKEN` or the one of `hf auth login` when `None`.
+            license: of the weights; that of their source when `None`.
+
+        Returns:
+            The commit's address.
+        """
+        metadata = self._describe(license)
+        return push_folder(
+            self,
+            repo_id,
+            metadata,
+            private=private,
+            revision=revision,
+            commit_message=commit_message,
+            token=token,
+        )
+
+    def _describe(self, license: str | None) -> WeightsMetadata:
+        """Return what a file of this model says of itself."""
+        return describe_model(self, self.preprocess, license=license or self.license, origin=f"Saved from {self.name}.")
 
     def _map(
         self, images: ImageLikes, batch_size: int, progress: bool, run: Callable[[Tensor, int], _T]

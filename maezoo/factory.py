@@ -12,9 +12,10 @@ from maezoo.hardware import choose_device, parse_dtype
 from maezoo.model import VARIANTS, build_mae
 from maezoo.weights import WeightsEntry, load_file_into, load_manifest
 from maezoo.weights import hub as _hub
+from maezoo.weights.report import VerifyReport, verify_entries
 from maezoo.weights.source import WeightsSource, find_source
 
-__all__ = ["create", "fetch", "info", "list_models", "list_pretrained"]
+__all__ = ["create", "fetch", "info", "list_models", "list_pretrained", "verify"]
 
 
 def create(
@@ -33,10 +34,11 @@ def create(
     """Create a model, in eval mode.
 
     Args:
-        name: an architecture (`"mae_vit_base"`) or weights (`"mae_vit_base.in1k_normpix"`).
+        name: an architecture (`"mae_vit_base"`), weights (`"mae_vit_base.in1k_normpix"`), or a place that has both:
+            `"local-dir:path"` or `"hf-hub:org/repo[@revision]"`, which is always filled from there.
         pretrained: fill it with the named weights, or with the architecture's default ones. Without it and without a
             checkpoint the weights are random.
-        checkpoint: a safetensors file to fill it from, in any of the known layouts.
+        checkpoint: a safetensors file, or the folder of one, to fill it from, in any of the known layouts.
         device: `"auto"` is CUDA where there is one, else the CPU.
         dtype: `None` is float32; `"auto"` is bfloat16 where the hardware multiplies it fast, else float32.
         img_size: side or (H, W) of the input in pixels, multiples of the patch side; the weights' own when `None`.
@@ -52,6 +54,7 @@ def create(
         UnknownModelError: no such name; the message has the closest ones.
         WeightsNotFoundError, OfflineError: the file is not here and cannot be had.
         IntegrityError: the file is damaged or not the published one.
+        LicenseError: the licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`.
         LayoutError: the file does not fit the architecture, or does not say how it is to be used.
         SizeError: `img_size` is not a whole number of patches.
 
@@ -74,6 +77,7 @@ def create(
             check_finite=not source.verified,
         )
     model.entry = source.entry
+    model.license = source.license
     model.dtype_reason = choice.reason
     return model.to(device=target_device, dtype=choice.dtype).eval()
 
@@ -125,9 +129,30 @@ def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | Non
     return _hub.fetch(info(name), cache_dir=cache_dir, offline=offline)
 
 
+def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> VerifyReport:
+    """Hash the files of weights that are on this machine, whatever is remembered of them, and compare.
+
+    Args:
+        name: weights or an architecture; all that are in the cache or the package when `None`.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+
+    Returns:
+        What was found of each. A hash that the manifest does not pin is asked of the hub, unless that is offline.
+
+    Raises:
+        UnknownModelError: no such name.
+
+    Example:
+        >>> report = verify("mae_vit_tiny")
+        >>> report.fine, [result.status for result in report.results][0] in ("verified", "unchanged")
+        (True, True)
+    """
+    return verify_entries([info(name)] if name else load_manifest().entries.values(), cache_dir, skip_absent=not name)
+
+
 def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int, decoder: bool) -> MAE:
     """Build the empty model: on the meta device when a file will fill it."""
-    size = (img_size, img_size) if isinstance(img_size, int) else img_size
+    size = (img_size, img_size) if isinstance(img_size, int) else img_size or source.preprocess.size
     if in_chans < 1:
         raise ValueError(f"in_chans must be at least 1, not {in_chans}.")
     with torch.device("meta") if source.path else nullcontext():
@@ -135,9 +160,9 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
             source.variant,
             decoder=decoder and source.has_decoder,
             in_chans=in_chans,
-            img_size=size and (int(size[0]), int(size[1])),
+            img_size=(int(size[0]), int(size[1])),
             target=source.target,
             init=source.path is None,
         )
-    preprocess = replace(source.preprocess, size=plain.img_size) if size else source.preprocess
+    preprocess = replace(source.preprocess, size=plain.img_size)
     return MAE(plain.encoder, plain.decoder, preprocess=preprocess, target=source.target, name=source.name)

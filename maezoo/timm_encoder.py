@@ -1,4 +1,4 @@
-"""What `timm.create_model` gives for our names: timm's own building and adapting, over files that we fetched and verified."""
+"""What `timm.create_model` gives for our names: timm's own building and adapting, of files that we verified."""
 
 from functools import partial
 from pathlib import Path
@@ -9,12 +9,15 @@ from timm.models import VisionTransformer, build_model_with_cfg
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
+from maezoo.errors import LayoutError
 from maezoo.model import Variant, build_encoder
 from maezoo.weights.hub import fetch
-from maezoo.weights.layouts import canonical_key, foreign_keys, recognise_layout
+from maezoo.weights.layouts import is_decoder, is_head, our_keys, recognise_layout
 from maezoo.weights.manifest import load_manifest
+from maezoo.weights.repository import Repository
+from maezoo.weights.source import fetch_weights
 
-__all__ = ["build_timm_encoder"]
+__all__ = ["build_timm_encoder", "encoder_tensors"]
 
 _OWN_SOURCES = frozenset({"file", "state_dict", "url"})  # a caller's overlay that names the weights itself
 
@@ -29,6 +32,7 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
 
     Raises:
         UnknownModelError, WeightsNotFoundError, OfflineError, IntegrityError: see `maezoo.fetch`.
+        LayoutError: the file lacks a tensor, or has one that has no place in the encoder.
 
     Example:
         >>> import maezoo, timm
@@ -53,25 +57,40 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
 def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dict[str, Tensor]:
     """Turn a file's tensors, in any known layout, to those of timm's encoder: float32, at the model's grid.
 
+    Args:
+        tensors: of the whole file.
+        model: timm's encoder; its head may be fresh, nothing else.
+
     Raises:
-        LayoutError: the keys belong to no known layout.
+        LayoutError: the keys belong to no known layout, or one of the encoder's is missing or has no place there.
+            (timm itself is not strict once `num_classes` differs from the file's.)
     """
     layout = recognise_layout(tensors.keys())
-    if layout == "timm":
-        return dict(checkpoint_filter_fn(tensors, model))
-    spelling = {canonical_key(key, layout): tensor for key, tensor in tensors.items()}
-    found = {}
-    for key in model.state_dict():
-        names = foreign_keys(f"encoder.{key}", layout)
-        if names and all(name in spelling for name in names):
-            found[key] = torch.cat([spelling[name].float() for name in names])
+    sources, unknown = our_keys(tensors.keys(), layout)
+    ours = {key.removeprefix("encoder."): names for key, names in sources.items() if key.startswith("encoder.")}
+    wanted = model.state_dict().keys()
+    missing = [key for key in wanted if key not in ours and not is_head(key)]
+    replaced = "norm." if "fc_norm.weight" in wanted else "head."  # a model with fc_norm has no norm before it
+    surplus = [key for key in ours if key not in wanted and not is_head(key) and not key.startswith(replaced)]
+    surplus += [key for key in unknown if not is_head(key) and not is_decoder(key, layout)]
+    if missing or surplus:
+        problem = (
+            f"it lacks {', '.join(missing[:6])}" if missing else f"which has no place for {', '.join(surplus[:6])}"
+        )
+        hint = " It is fine-tuned: pass global_pool='avg', fc_norm=True." if "fc_norm.weight" in ours else ""
+        raise LayoutError(f"the {layout} file does not fit timm's encoder: {problem}.{hint}")
+    found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
     return dict(checkpoint_filter_fn(found, model))
 
 
-def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) -> dict[str, str]:
+def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) -> dict[str, str | None]:
     """Return timm's `file` for the weights that its configuration names."""
-    if getattr(config, "source", None) in ("hf-hub", "local-dir"):
+    fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
+    if fields.get("source") == "local-dir":
         return {}
-    tag = config.get("tag") if isinstance(config, dict) else getattr(config, "tag", config)
+    if fields.get("source") == "hf-hub":
+        path = fetch_weights(Repository.parse(fields["hf_hub_id"]), cache_dir=cache_dir, offline=None)
+        return {"file": str(path), "source": None}
+    tag = fields.get("tag")
     entry = load_manifest().find(f"{variant.name}.{tag}" if tag else variant.name)
     return {"file": str(fetch(entry, cache_dir=cache_dir))}

@@ -123,7 +123,8 @@ def check_cached(
     """
     expected = file.sha256 or cache.known_hash(path)
     check = check_file(path, expected=expected, expected_size=file.size, beside=cache.record(file), mode=mode)
-    if check.expected is not None or check.found is None or offline:
+    seen_before = check.expected is not None and mode != "always"
+    if check.published or seen_before or check.found is None or offline:
         return check
     try:
         expected = ask(file, attempts=1).digest

@@ -6,11 +6,12 @@ splits `attn.qkv` into query, key and value: then the three are its thirds along
 
 import re
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from maezoo.errors import LayoutError
 from maezoo.vocabulary import Layout
 
-__all__ = ["canonical_key", "foreign_keys", "is_head", "recognise_layout"]
+__all__ = ["OurKeys", "canonical_key", "foreign_keys", "is_decoder", "is_head", "our_keys", "recognise_layout"]
 
 _FAIR_DECODER = {
     "embed": "decoder_embed",
@@ -40,6 +41,14 @@ _TRANSFORMERS_OTHER = {
     "decoder.norm": "decoder.decoder_norm",
     "decoder.pred": "decoder.decoder_pred",
 }
+_OUR_DECODER = {theirs: ours for ours, theirs in _FAIR_DECODER.items()}
+_OUR_MODULE = {
+    theirs: (ours, third) for ours, names in _TRANSFORMERS_BLOCK.items() for third, theirs in enumerate(names)
+}
+_OUR_OTHER = {theirs: ours for ours, theirs in _TRANSFORMERS_OTHER.items()}
+_THEIR_BLOCK = re.compile(
+    r"(?P<stem>vit\.encoder\.layer|decoder\.decoder_layers)\.(?P<index>\d+)\.(?P<module>.+)\.(?P<kind>weight|bias)"
+)
 _BLOCK = re.compile(r"(?P<part>encoder|decoder)\.blocks\.(?P<index>\d+)\.(?P<module>.+)\.(?P<kind>weight|bias)")
 _HEADS = ("head.", "fc_norm.", "classifier.", "pooler.", "vit.pooler.", "encoder.head.", "encoder.fc_norm.")
 
@@ -99,6 +108,77 @@ def canonical_key(key: str, layout: Layout) -> str:
     if key.startswith(("embeddings.", "encoder.layer.", "layernorm.")):
         return f"vit.{key}"
     return key.replace("decoder.decoder_encoder.layer.", "decoder.decoder_layers.", 1)
+
+
+class OurKeys(NamedTuple):
+    """A file's keys in our terms.
+
+    Attributes:
+        sources: for each of our keys the file's: one, or those to join along the first axis.
+        unknown: the file's keys that we have no name for.
+    """
+
+    sources: dict[str, tuple[str, ...]]
+    unknown: tuple[str, ...]
+
+
+def our_keys(keys: Iterable[str], layout: Layout) -> OurKeys:
+    """Name a file's tensors as we do.
+
+    Example:
+        >>> our_keys(["decoder_embed.bias", "norm.bias"], "fair").sources
+        {'decoder.embed.bias': ('decoder_embed.bias',), 'encoder.norm.bias': ('norm.bias',)}
+    """
+    found: dict[str, dict[int, str]] = {}
+    unknown = []
+    for key in keys:
+        ours = _our_key(canonical_key(key, layout), layout)
+        if ours is None:
+            unknown.append(key)
+        else:
+            found.setdefault(ours[0], {})[ours[1]] = key
+    for name, thirds in list(found.items()):
+        if set(thirds) != set(range(len(foreign_keys(name, layout)))):  # a query without its key and value
+            unknown += found.pop(name).values()
+    return OurKeys({name: tuple(thirds[i] for i in sorted(thirds)) for name, thirds in found.items()}, tuple(unknown))
+
+
+def _our_key(key: str, layout: Layout) -> tuple[str, int] | None:
+    """Return our name of a file's tensor, and which of those to be joined it is."""
+    if layout == "maezoo":
+        return (key, 0) if key.startswith(("encoder.", "decoder.")) else None
+    if layout == "transformers":
+        return _from_transformers(key)
+    head, dot, tail = key.partition(".")
+    if layout == "fair" and head in _OUR_DECODER:
+        return f"decoder.{_OUR_DECODER[head]}{dot}{tail}", 0
+    return f"encoder.{key}", 0
+
+
+def _from_transformers(key: str) -> tuple[str, int] | None:
+    """Return our name of a tensor in the transformers layout, and which third of it this is."""
+    if block := _THEIR_BLOCK.fullmatch(key):
+        if block["module"] not in _OUR_MODULE:
+            return None
+        module, third = _OUR_MODULE[block["module"]]
+        part = "encoder" if block["stem"].startswith("vit") else "decoder"
+        return f"{part}.blocks.{block['index']}.{module}.{block['kind']}", third
+    if key in _OUR_OTHER:
+        return _OUR_OTHER[key], 0
+    module, _, kind = key.rpartition(".")
+    return (f"{_OUR_OTHER[module]}.{kind}", 0) if module in _OUR_OTHER else None
+
+
+def is_decoder(key: str, layout: Layout) -> bool:
+    """Whether a file's key belongs to its decoder.
+
+    Example:
+        >>> is_decoder("mask_token", "fair"), is_decoder("norm.weight", "fair")
+        (True, False)
+    """
+    if layout == "fair":
+        return key == "mask_token" or key.startswith("decoder_")
+    return layout != "timm" and key.startswith("decoder.")
 
 
 def is_head(key: str) -> bool:

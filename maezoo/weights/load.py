@@ -1,20 +1,19 @@
 """File to model: streamed, strict, and with a report of what became of every key."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from timm.models._manipulate import adapt_input_conv
 from torch import Tensor
 
-from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
-from maezoo.model import MaskedAutoencoder, resize_positions
+from maezoo.errors import LayoutError
+from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
-from maezoo.weights.layouts import canonical_key, foreign_keys, is_head, recognise_layout
+from maezoo.weights.adapt import Fit
+from maezoo.weights.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
+from maezoo.weights.metadata import WeightsMetadata
+from maezoo.weights.reader import WeightsFile, open_weights, require_finite
 
 __all__ = ["LoadReport", "load_file_into"]
 
@@ -77,7 +76,8 @@ def load_file_into(
     Raises:
         WeightsNotFoundError: no such file.
         IntegrityError: the file is no whole safetensors file, or holds NaN or infinity.
-        LayoutError: a key is missing, unexpected or of another shape.
+        LayoutError: a key is missing, unexpected or of another shape, or the file says that it was trained for another
+            target than the model's.
 
     Example:
         >>> from maezoo.model import VARIANTS, build_mae
@@ -86,148 +86,103 @@ def load_file_into(
         'maezoo'
     """
     path = Path(path)
-    wanted = _wanted_keys(model, PARTS if parts is None else parts)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _load(_Reader(file, path), model, wanted, layout, device, dtype, check_finite)
-    except FileNotFoundError as error:
-        raise WeightsNotFoundError(f"there is no file {path}.") from error
-    except SafetensorError as error:
-        raise IntegrityError(f"{path} is not a whole safetensors file: {error}. Fetch or convert it again.") from error
+    with open_weights(path) as file:
+        wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
+        plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)
+        tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
+    rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
+    model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
+    renamed = {key: names for key, names in plan.sources.items() if names != (key,)}
+    return LoadReport(path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted)
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """An open file and its path."""
+class _Plan:
+    """Which of the file's keys fill which of the model's, and which are left out."""
 
-    file: Any
-    path: Path
-
-    def keys(self) -> list[str]:
-        return list(self.file.keys())
-
-    def read(self, names: tuple[str, ...]) -> Tensor:
-        """Return one tensor, or several joined along the first axis."""
-        tensors: list[Tensor] = [self.file.get_tensor(name) for name in names]
-        return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+    layout: Layout
+    sources: Mapping[str, tuple[str, ...]]
+    dropped: tuple[str, ...]
 
 
-def _load(
-    reader: _Reader,
+def _plan(file: WeightsFile, model: MaskedAutoencoder, layout: Layout, parts: tuple[str, ...]) -> _Plan:
+    """Find a place for every key, or a reason to leave it out.
+
+    Raises:
+        LayoutError: the file lacks a key, or has one that is neither needed nor left out on purpose.
+    """
+    spelling = {canonical_key(key, layout): key for key in file.keys}
+    wanted = [key for key in model.state_dict() if key.startswith(tuple(f"{part}." for part in parts))]
+    filled = {key.partition(".")[0] for key in wanted}
+    if filled != set(parts) - ({"decoder"} if len(parts) > 1 and model.decoder is None else set()):
+        raise LayoutError(f"parts={parts!r}, but the model has {' and '.join(filled) or 'none of them'}.")
+    names = {key: foreign_keys(key, layout) for key in wanted}
+    missing = [key for key in wanted if not names[key] or any(name not in spelling for name in names[key])]
+    if missing:
+        raise LayoutError(f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(missing, spelling)}")
+    sources = {key: tuple(spelling[name] for name in names[key]) for key in wanted}
+    used = {name for theirs in sources.values() for name in theirs}
+    unused = [key for key in file.keys if key not in used]
+    surplus = [key for key in unused if not is_head(key) and _part(key, layout) in filled]
+    if surplus:
+        raise LayoutError(f"{file.path} ({layout} layout) has keys this model has no place for: {_few(surplus)}.")
+    return _Plan(layout, sources, tuple(unused))
+
+
+def _part(key: str, layout: Layout) -> Part:
+    """Return the part that a file's key belongs to."""
+    return "decoder" if is_decoder(key, layout) else "encoder"
+
+
+def _hint(missing: list[str], spelling: Mapping[str, str]) -> str:
+    """Say what may be meant by a file that lacks keys."""
+    if all(key.startswith("decoder.") for key in missing):
+        return " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
+    if {"fc_norm.weight", "encoder.fc_norm.weight"} & spelling.keys():
+        return (
+            " The file is fine-tuned for classification (fc_norm): load it with timm, global_pool='avg', fc_norm=True."
+        )
+    return ""
+
+
+def _read(
+    file: WeightsFile,
+    plan: _Plan,
     model: MaskedAutoencoder,
-    wanted: list[str],
-    layout: Layout | None,
     device: torch.device | str,
     dtype: torch.dtype,
     check_finite: bool,
-) -> LoadReport:
-    """Plan, read and assign."""
-    keys = reader.keys()
-    layout = layout or recognise_layout(keys)
-    spelling = {canonical_key(key, layout): key for key in keys}
-    plan = {key: foreign_keys(key, layout) for key in wanted}
-    _require_all(reader.path, plan, spelling, layout)
-    sources = {key: tuple(spelling[name] for name in names) for key, names in plan.items()}
-    dropped = _dropped(reader.path, keys, sources, layout)
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the planned tensors, fitted to the model; also return what was done to fit them."""
+    fit = Fit(model, _old_grid(file, model))
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     tensors, adapted = {}, {}
-    for key, names in sources.items():
-        tensor, change = _adapt(key, reader.read(names), shapes[key], model)
+    for key, names in plan.sources.items():
+        what = f"{file.path}: {' + '.join(names)}"
+        tensor, change = fit.apply(key, file.read(*names), shapes[key])
         if tensor.shape != shapes[key]:
-            raise LayoutError(
-                f"{reader.path}: {' + '.join(names)} has shape {tuple(tensor.shape)}, {key} needs {tuple(shapes[key])}."
-            )
-        if check_finite and not bool(torch.isfinite(tensor).all()):
-            raise IntegrityError(f"{reader.path}: {' + '.join(names)} holds NaN or infinity; the file is damaged.")
+            raise LayoutError(f"{what} has shape {tuple(tensor.shape)}, {key} needs {tuple(shapes[key])}.")
+        if check_finite:
+            require_finite(tensor, what)
         if change:
             adapted[key] = change
         tensors[key] = tensor.to(device=device, dtype=dtype)
-    _assign(model, tensors)
-    renamed = {key: names for key, names in sources.items() if names != (key,)}
-    return LoadReport(reader.path, layout, tuple(wanted), renamed, dropped, adapted)
+    return tensors, adapted
 
 
-def _wanted_keys(model: MaskedAutoencoder, parts: Iterable[Part] | Iterable[str]) -> list[str]:
-    """List the model's keys that belong to the parts."""
-    prefixes = tuple(f"{part}." for part in parts)
-    return [key for key in model.state_dict() if key.startswith(prefixes)]
-
-
-def _require_all(path: Path, plan: Mapping[str, tuple[str, ...]], spelling: Mapping[str, str], layout: Layout) -> None:
-    """Refuse a file that lacks a tensor the model needs."""
-    missing = [key for key, names in plan.items() if not names or any(name not in spelling for name in names)]
-    if not missing:
-        return
-    hint = ""
-    if all(key.startswith("decoder.") for key in missing):
-        hint = " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
-    elif "fc_norm.weight" in spelling:
-        hint = " The file is fine-tuned for classification (fc_norm): load it with timm and global_pool='avg'."
-    raise LayoutError(f"{path} ({layout} layout) lacks {_few(missing)}.{hint}")
-
-
-def _dropped(path: Path, keys: list[str], sources: Mapping[str, tuple[str, ...]], layout: Layout) -> tuple[str, ...]:
-    """Name the file's keys that are left out on purpose; refuse any other."""
-    used = {name for names in sources.values() for name in names}
-    unused = [key for key in keys if key not in used]
-    decoder = {"maezoo": ("decoder.",), "transformers": ("decoder.",), "timm": (), "fair": ("decoder_", "mask_token")}[
-        layout
-    ]
-    encoder = not any(key.startswith("encoder.") for key in sources)
-    unexpected = [key for key in unused if not (is_head(key) or key.startswith(decoder) or encoder)]
-    if unexpected or (
-        any(key.startswith("decoder.") for key in sources) and any(key.startswith(decoder) for key in unused if decoder)
-    ):
-        surplus = unexpected or [key for key in unused if key.startswith(decoder)]
-        raise LayoutError(f"{path} ({layout} layout) has keys this model has no place for: {_few(surplus)}.")
-    return tuple(unused)
-
-
-def _adapt(key: str, tensor: Tensor, shape: torch.Size, model: MaskedAutoencoder) -> tuple[Tensor, str | None]:
-    """Fit positions to the model's grid and channels to its input; return the tensor and what was done, if anything."""
-    if tensor.shape == shape:
-        return tensor, None
-    if key.endswith("pos_embed") and tensor.ndim == 3 and tensor.shape[2] == shape[2]:
-        side = math.isqrt(tensor.shape[1] - 1)
-        if side * side == tensor.shape[1] - 1:
-            return resize_positions(
-                tensor, (side, side), model.grid_size
-            ), f"positions {side}x{side} -> {model.grid_size}"
-    if key == "encoder.patch_embed.proj.weight" and tensor.ndim == 4 and tensor.shape[2:] == shape[2:]:
-        return adapt_input_conv(shape[1], tensor, tensor.shape[1]), f"channels {tensor.shape[1]} -> {shape[1]}"
-    if key.startswith("decoder.pred.") and tensor.shape[0] % model.patch_size**2 == 0:
-        channels = tensor.shape[0] // model.patch_size**2
-        return adapt_prediction(tensor, channels, model.in_chans), f"channels {channels} -> {model.in_chans}"
-    return tensor, None
-
-
-def adapt_prediction(tensor: Tensor, old: int, new: int) -> Tensor:
-    """Change the channels of a prediction head: their mean for one channel, repeated in turn for more.
-
-    Args:
-        tensor: (P*P*old, …), weight or bias of the head, channels last inside a patch.
-        old: channels it predicts.
-        new: channels wanted.
-
-    Returns:
-        (P*P*new, …).
-
-    Example:
-        >>> adapt_prediction(torch.arange(6.0), 3, 1)
-        tensor([1., 4.])
-    """
-    pixels = tensor.reshape(-1, old, *tensor.shape[1:])  # (P*P, old, …)
-    if new == 1:
-        adapted = pixels.float().mean(dim=1, keepdim=True).to(tensor.dtype)
-    else:
-        adapted = pixels[:, [channel % old for channel in range(new)]]
-    return adapted.reshape(-1, *tensor.shape[1:])
-
-
-def _assign(model: MaskedAutoencoder, tensors: Mapping[str, Tensor]) -> None:
-    """Put the tensors into the model in place of its own."""
-    rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
-    model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
+def _old_grid(file: WeightsFile, model: MaskedAutoencoder) -> tuple[int, int] | None:
+    """Return the patch grid that a file says it has, once sure that it was trained for the model's target."""
+    metadata = WeightsMetadata.from_header(file.header, file.path)
+    if metadata is None:
+        return None
+    if model.decoder is not None and metadata.target != model.target:
+        raise LayoutError(
+            f"{file.path} was trained for the target {metadata.target!r}, the model is for {model.target!r}: "
+            f"encoders and decoders of different trainings do not fit together. Build the model with target="
+            f"{metadata.target!r}."
+        )
+    h, w = metadata.preprocess.size
+    return h // metadata.variant.patch_size, w // metadata.variant.patch_size
 
 
 def _few(keys: list[str]) -> str:

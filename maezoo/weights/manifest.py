@@ -209,7 +209,7 @@ def _problems(name: str, fields: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("architecture", name.startswith(f"{fields['architecture']}."), "must be what the entry's name starts with"),
         ("layout", fields["layout"] in LAYOUTS, f"must be one of {', '.join(LAYOUTS)}"),
         ("target", fields["target"] in TARGETS, f"must be one of {', '.join(TARGETS)}"),
-        ("parts", isinstance(parts, list) and {"encoder"} <= set(parts) <= set(PARTS), "must list encoder, maybe decoder"),
+        ("parts", isinstance(parts, list) and {"encoder"} <= set(parts) <= set(PARTS), "must list encoder"),
         ("preprocess", isinstance(fields["preprocess"], dict), "must be an object"),
         ("num_params", _is_count(fields["num_params"]), "must be a positive whole number"),
         ("size", size is None or _is_count(size), "must be a number of bytes or null"),

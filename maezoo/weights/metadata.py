@@ -35,9 +35,9 @@ class WeightsMetadata:
     license: str = "unknown"
     origin: str = ""
 
-    def to_header(self) -> dict[str, str]:
-        """Return the safetensors header metadata: one JSON text under the key `maezoo`."""
-        data = {
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON."""
+        return {
             "variant": asdict(self.variant),
             "target": self.target,
             "preprocess": self.preprocess.to_dict(),
@@ -45,7 +45,10 @@ class WeightsMetadata:
             "license": self.license,
             "origin": self.origin,
         }
-        return {"format": "pt", _KEY: json.dumps(data, sort_keys=True)}
+
+    def to_header(self) -> dict[str, str]:
+        """Return the safetensors header metadata: one JSON text under the key `maezoo`."""
+        return {"format": "pt", _KEY: json.dumps(self.to_data(), sort_keys=True)}
 
     @classmethod
     def from_header(cls, header: Mapping[str, str] | None, where: object = "the file") -> "WeightsMetadata | None":
@@ -61,9 +64,27 @@ class WeightsMetadata:
         if not header or _KEY not in header:
             return None
         try:
-            data: dict[str, Any] = json.loads(header[_KEY])
+            data = json.loads(header[_KEY])
+        except ValueError as error:
+            raise LayoutError(f"{where} has maezoo metadata that is not JSON: {error}. Convert it again.") from error
+        return cls.from_data(data, where)
+
+    @classmethod
+    def from_data(cls, data: Any, where: object = "the file") -> "WeightsMetadata":
+        """Read what `to_data` gave.
+
+        Args:
+            data: from JSON.
+            where: what errors call its file.
+
+        Raises:
+            LayoutError: something is missing or impossible.
+        """
+        try:
             variant, parts, target = Variant(**data["variant"]), tuple(data["parts"]), data["target"]
             preprocess = Preprocessing.from_dict(data["preprocess"])
+            if not all(isinstance(value, int) for field, value in data["variant"].items() if field != "name"):
+                raise TypeError(f"an architecture is whole numbers, not {data['variant']}")
         except (ValueError, KeyError, TypeError) as error:
             raise LayoutError(
                 f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."
@@ -74,11 +95,5 @@ class WeightsMetadata:
             )
         if VARIANTS.get(variant.name, variant) != variant:
             raise LayoutError(f"{where} calls itself {variant.name} but has other numbers: {variant}.")
-        return cls(
-            variant,
-            target,
-            preprocess,
-            cast(tuple[Part, ...], parts),
-            data.get("license", "unknown"),
-            data.get("origin", ""),
-        )
+        words = (str(data.get("license", "unknown")), str(data.get("origin", "")))
+        return cls(variant, target, preprocess, cast(tuple[Part, ...], parts), *words)

@@ -1,19 +1,26 @@
 """A name or a path becomes all that is needed to build and fill a model, before any tensor is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
+from maezoo.errors import LayoutError, WeightsNotFoundError
 from maezoo.model import Variant, find_variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Target
-from maezoo.weights.hub import fetch
+from maezoo.weights.configs import describe_folder
+from maezoo.weights.description import Description, infer_variant
+from maezoo.weights.hub import fetch, fetch_file
+from maezoo.weights.layouts import our_keys, recognise_layout
+from maezoo.weights.licensing import acknowledge_license, is_noncommercial
 from maezoo.weights.manifest import WeightsEntry, load_manifest
 from maezoo.weights.metadata import WeightsMetadata
+from maezoo.weights.reader import WeightsFile, open_weights
+from maezoo.weights.repository import Repository
 
-__all__ = ["WeightsSource", "find_source"]
+__all__ = ["WeightsSource", "fetch_weights", "find_source", "shapes_of", "weights_in"]
+
+WEIGHTS = "model.safetensors"
+LOCAL, HUB = "local-dir:", "hf-hub:"
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,8 @@ class WeightsSource:
         path: the file; `None` for random weights.
         layout: its key layout; `None` to recognise it.
         entry: the manifest's entry, if the weights have one.
-        verified: the file's hash was checked.
+        license: of the weights.
+        verified: the file is the one whose hash the manifest pins.
     """
 
     name: str
@@ -40,6 +48,7 @@ class WeightsSource:
     path: Path | None = None
     layout: Layout | None = None
     entry: WeightsEntry | None = None
+    license: str = "unknown"
     verified: bool = False
 
 
@@ -56,24 +65,84 @@ def find_source(
     Raises:
         UnknownModelError, WeightsNotFoundError, IntegrityError, OfflineError, LayoutError: see `maezoo.create`.
     """
+    placed = name.startswith((LOCAL, HUB))
     if checkpoint is not None:
-        if pretrained:
-            raise ValueError("pass pretrained=True or checkpoint=, not both.")
+        if pretrained or placed:
+            raise ValueError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
         return _from_checkpoint(name, Path(checkpoint))
+    if name.startswith(LOCAL):
+        path = weights_in(Path(name.removeprefix(LOCAL)).expanduser())
+        return _described(name, path, describe_folder(path.parent))
+    if name.startswith(HUB):
+        return _from_repository(name, cache_dir, offline)
     if not pretrained:
         return _untrained(name)
-    entry = load_manifest().find(name)
-    path = fetch(entry, cache_dir=cache_dir, offline=offline)
+    return _from_entry(load_manifest().find(name), cache_dir, offline)
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a folder: model.safetensors, or the only safetensors file there.
+
+    Args:
+        folder: the folder; a file stands for itself.
+
+    Raises:
+        WeightsNotFoundError: there is none, or none that is meant.
+    """
+    if folder.is_file():
+        return folder
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"
+    hint = "name one of them" if found else "`maezoo convert` makes one of .pth and .bin files"
+    raise WeightsNotFoundError(f"{folder} has {what} {WEIGHTS}; {hint}.")
+
+
+def fetch_weights(repository: Repository, *, cache_dir: str | Path | None, offline: bool | None) -> Path:
+    """Return the verified weights file of a repository; the manifest's pins and licences hold for its repositories.
+
+    Args:
+        repository: at a revision, or at the manifest's or the main one.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+        offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
+
+    Raises:
+        WeightsNotFoundError, OfflineError, IntegrityError, LicenseError: see `maezoo.fetch`.
+    """
+    known = repository.entry()
+    if known is not None and repository.revision in (None, known.revision):
+        return fetch(known, cache_dir=cache_dir, offline=offline)
+    if known is not None and known.noncommercial:
+        acknowledge_license(known.name, known.license, known.license_note)
+    command = f"maezoo download {HUB}{repository}"
+    return fetch_file(repository.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
+
+
+def shapes_of(file: WeightsFile, layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's tensors, by our keys, nothing read."""
+    shapes = {}
+    for key, names in our_keys(file.keys, layout).sources.items():
+        first, *rest = (file.shape(name) for name in names)
+        shapes[key] = (sum((shape[0] for shape in rest), first[0]), *first[1:]) if rest else first
+    return shapes
+
+
+def _from_entry(entry: WeightsEntry, cache_dir: str | Path | None, offline: bool | None) -> WeightsSource:
+    """Describe the weights of the manifest; fetch their file."""
     return WeightsSource(
         name=entry.name,
         variant=find_variant(entry.architecture),
         target=entry.target,
         preprocess=entry.preprocess,
         has_decoder=entry.has_decoder,
-        path=path,
+        path=fetch(entry, cache_dir=cache_dir, offline=offline),
         layout=entry.layout,
         entry=entry,
-        verified=True,
+        license=entry.license,
+        verified=entry.sha256 is not None,
     )
 
 
@@ -88,43 +157,58 @@ def _untrained(name: str) -> WeightsSource:
 
 
 def _from_checkpoint(name: str, path: Path) -> WeightsSource:
-    """Describe a model to be filled from a file, by the file's own metadata or by the tag in the name."""
-    metadata = read_metadata(path)
+    """Describe a model to be filled from a file: by what the file says of itself, and by the tag in the name."""
     architecture, tagged, _ = name.partition(".")
-    if metadata is not None:
-        if metadata.variant.name != architecture:
-            raise LayoutError(
-                f"{path} holds {metadata.variant.name}, not {architecture}; ask for {metadata.variant.name!r}."
-            )
-        has_decoder = "decoder" in metadata.parts
-        return WeightsSource(name, metadata.variant, metadata.target, metadata.preprocess, has_decoder, path)
     variant = find_variant(architecture)
-    if not tagged:
-        tags = [entry.name for entry in load_manifest().entries.values() if entry.architecture == architecture]
-        example = tags[0] if tags else f"{architecture}.TAG"
+    likeness = Description.of_entry(load_manifest().find(name)) if tagged else Description(variant)
+    source = _described(name, weights_in(path), describe_folder(path if path.is_dir() else path.parent), likeness)
+    if source.variant.name != architecture:
+        raise LayoutError(f"{path} holds {source.variant.name}, not {architecture}; ask for {source.variant.name!r}.")
+    if likeness.target not in (None, source.target):
         raise LayoutError(
-            f"{path} does not say how its images are prepared nor what its decoder predicts. Name the weights it is like "
-            f"({', '.join(tags)}), for example create({example!r}, checkpoint=…), or write both into the file with "
-            f"`maezoo convert`."
+            f"{path} says that it was trained for the target {source.target!r}, {name} is for {likeness.target!r}: "
+            f"another training. Ask for {architecture!r}."
         )
-    entry = load_manifest().find(name)
-    return WeightsSource(name, variant, entry.target, entry.preprocess, entry.has_decoder, path)
+    return source
 
 
-def read_metadata(path: Path) -> WeightsMetadata | None:
-    """Read what a safetensors file says of itself; `None` when it has no metadata of ours.
+def _from_repository(name: str, cache_dir: str | Path | None, offline: bool | None) -> WeightsSource:
+    """Describe the weights of a hub's repository; those of the manifest keep its pins, other revisions its facts."""
+    repository = Repository.parse(name.removeprefix(HUB))
+    known = repository.entry()
+    if known is not None and repository.revision in (None, known.revision):
+        return replace(_from_entry(known, cache_dir, offline), name=name)
+    likeness = Description.of_entry(known) if known is not None else Description()
+    path = fetch_weights(repository, cache_dir=cache_dir, offline=offline)
+    with open_weights(path) as file:
+        speaks = WeightsMetadata.from_header(file.header, path) is not None
+    if not speaks:
+        repository.fetch_configs(path, cache_dir=cache_dir, offline=offline)
+    return _described(name, path, Description() if speaks else describe_folder(path.parent), likeness)
 
-    Raises:
-        WeightsNotFoundError: no such file.
-        IntegrityError: no whole safetensors file.
-        LayoutError: metadata of ours that cannot be read.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return WeightsMetadata.from_header(file.metadata(), path)
-    except FileNotFoundError as error:
-        raise WeightsNotFoundError(f"there is no file {path}.") from error
-    except (SafetensorError, OSError) as error:
-        raise IntegrityError(
-            f"{path} is not a whole safetensors file: {error}. `maezoo convert` reads .pth files."
-        ) from error
+
+def _described(name: str, path: Path, beside: Description, likeness: Description | None = None) -> WeightsSource:
+    """Describe a file by its header, else by what stands beside it, else by weights that it is said to be like."""
+    with open_weights(path) as file:
+        metadata = WeightsMetadata.from_header(file.header, path)
+        layout = recognise_layout(file.keys)
+        shapes = shapes_of(file, layout)
+    if metadata is not None:
+        known = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license)
+    else:
+        known = beside.filled_from(likeness or Description()).filled_from(Description(infer_variant(shapes)))
+    variant, target, preprocess = known.require(path, _how(name))
+    if is_noncommercial(known.license or ""):
+        acknowledge_license(name, known.license or "")
+    has_decoder = any(key.startswith("decoder.") for key in shapes)
+    return WeightsSource(
+        name, variant, target, preprocess, has_decoder, path, layout, license=known.license or "unknown"
+    )
+
+
+def _how(name: str) -> str:
+    """Say how a user can tell what a file does not."""
+    architecture = name.partition(".")[0]
+    tags = [entry.name for entry in load_manifest().entries.values() if entry.architecture == architecture]
+    like = f"Name the weights it is like ({', '.join(tags)}) in create(…, checkpoint=…), or write" if tags else "Write"
+    return f"{like} it into the file: `maezoo convert IN OUT --target pixel|normpix --preprocess … | --like NAME`."

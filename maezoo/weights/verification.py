@@ -23,7 +23,8 @@ class Check:
 
     Attributes:
         path: the file.
-        expected: its published hash; `None` when nobody could say.
+        expected: the hash it should have; `None` when nobody could say.
+        published: whether that is the published hash; else it is the one that the file had when it was first seen.
         found: its hash; `None` when its size alone was wrong, or nothing was read.
         size: bytes found.
         expected_size: bytes published.
@@ -36,17 +37,13 @@ class Check:
     size: int
     expected_size: int | None = None
     checked_at: float | None = None
+    published: bool = False
 
     @property
     def fine(self) -> bool:
         """Whether nothing speaks against the file."""
         size_fine = self.expected_size is None or self.size == self.expected_size
         return size_fine and (self.expected is None or self.found in (None, self.expected))
-
-    @property
-    def proven(self) -> bool:
-        """Whether the file was compared with a published hash, and is that file."""
-        return self.fine and self.expected is not None and self.found == self.expected
 
     def problem(self) -> str:
         """Say what is wrong."""
@@ -100,15 +97,18 @@ def check_file(
     if mode == "never":
         return Check(path, expected, None, state.size)
     last = read_record(path, beside)
-    known = expected or (last.expected or last.found if last is not None else None)
-    if expected_size is not None and state.size != expected_size:
-        return Check(path, known, None, state.size, expected_size)
-    if mode == "changed" and last is not None and last.state == state and known in (last.found, None):
-        return Check(path, known, last.found, state.size, expected_size, last.checked_at)
-    found = digest_of(path, like=known or "")
-    if known in (found, None):
-        remember_check(path, state, found, known, beside)
-    return Check(path, known, found, state.size, expected_size, time.time())
+    published = expected or (last.expected if last is not None else None)
+    known = published or (last.found if last is not None else None)
+    found: str | None = None
+    checked_at: float | None = None
+    if expected_size in (None, state.size):
+        if mode == "changed" and last is not None and last.state == state and last.found == known:
+            found, checked_at = last.found, last.checked_at
+        else:
+            found, checked_at = digest_of(path, like=known or ""), time.time()
+            if known in (found, None):
+                remember_check(path, state, found, published, beside)
+    return Check(path, known, found, state.size, expected_size, checked_at, published is not None)
 
 
 def remember_check(path: Path, state: FileState, found: str, expected: str | None, beside: Path | None) -> None:

@@ -1,0 +1,87 @@
+"""Tensors fitted to a model of another grid or another number of channels."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from timm.models._manipulate import adapt_input_conv
+from torch import Tensor
+
+from maezoo.errors import LayoutError
+from maezoo.model import MaskedAutoencoder, resize_positions
+
+__all__ = ["Fit", "adapt_prediction"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How tensors are fitted to a model.
+
+    Attributes:
+        model: to be filled.
+        old_grid: patch grid (h, w) of the file's positions, where that is known; else they are taken as square.
+    """
+
+    model: MaskedAutoencoder
+    old_grid: tuple[int, int] | None = None
+
+    def apply(self, key: str, tensor: Tensor, shape: torch.Size) -> tuple[Tensor, str | None]:
+        """Return a tensor as the model needs it, and what was done to it, if anything."""
+        if key.endswith(".pos_embed"):
+            return self._positions(tensor, shape)
+        if tensor.shape == shape:
+            return tensor, None
+        if key == "encoder.patch_embed.proj.weight" and tensor.ndim == 4 and tensor.shape[2:] == shape[2:]:
+            return _input_filters(tensor, shape[1]), f"channels {tensor.shape[1]} -> {shape[1]}"
+        if key.startswith("decoder.pred.") and tensor.shape[0] % self.model.patch_size**2 == 0:
+            channels = tensor.shape[0] // self.model.patch_size**2
+            adapted = adapt_prediction(tensor, channels, self.model.in_chans)
+            return adapted, f"channels {channels} -> {self.model.in_chans}"
+        return tensor, None
+
+    def _positions(self, tensor: Tensor, shape: torch.Size) -> tuple[Tensor, str | None]:
+        """Resize positions to the model's grid."""
+        if tensor.ndim != 3 or tensor.shape[2] != shape[2]:
+            return tensor, None
+        count, new = tensor.shape[1] - 1, self.model.grid_size
+        side = math.isqrt(count)
+        old = self.old_grid or (new if tensor.shape == shape else (side, side))
+        if old == new or old[0] * old[1] != count:
+            return tensor, None
+        change = f"positions {old[0]}x{old[1]} -> {new[0]}x{new[1]}"
+        return resize_positions(tensor.float(), old, new).to(tensor.dtype), change
+
+
+def adapt_prediction(tensor: Tensor, old: int, new: int) -> Tensor:
+    """Change the channels of a prediction head: their mean for one channel, repeated in turn for more.
+
+    Args:
+        tensor: (P*P*old, …), weight or bias of the head, channels last inside a patch.
+        old: channels it predicts.
+        new: channels wanted.
+
+    Returns:
+        (P*P*new, …).
+
+    Example:
+        >>> adapt_prediction(torch.arange(6.0), 3, 1)
+        tensor([1., 4.])
+    """
+    pixels = tensor.reshape(-1, old, *tensor.shape[1:])  # (P*P, old, …)
+    if new == 1:
+        adapted = pixels.float().mean(dim=1, keepdim=True).to(tensor.dtype)
+    else:
+        adapted = pixels[:, [channel % old for channel in range(new)]]
+    return adapted.reshape(-1, *tensor.shape[1:])
+
+
+def _input_filters(tensor: Tensor, channels: int) -> Tensor:
+    """Change the channels of the patch embedding (D, C, P, P) as timm does."""
+    try:
+        adapted: Tensor = adapt_input_conv(channels, tensor, tensor.shape[1])
+    except NotImplementedError as error:
+        raise LayoutError(
+            f"filters for {tensor.shape[1]} channels cannot be adapted to {channels}; create the model with "
+            f"in_chans={tensor.shape[1]}."
+        ) from error
+    return adapted

@@ -1,0 +1,73 @@
+"""`hf-hub:org/repo[@revision]`: any repository of the hub, with the configuration files beside its weights."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from maezoo.errors import UnknownModelError
+from maezoo.weights.client import HubFile
+from maezoo.weights.configs import CONFIG, PREPROCESSOR, read_json
+from maezoo.weights.hub import fetch_file
+from maezoo.weights.manifest import WeightsEntry, load_manifest
+
+__all__ = ["Repository"]
+
+_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\w[\w./-]*))?")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository at a revision.
+
+    Attributes:
+        repo_id: `org/repo`.
+        revision: a commit, branch, tag or ref; the main branch when `None`.
+    """
+
+    repo_id: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return self.repo_id if self.revision is None else f"{self.repo_id}@{self.revision}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Repository":
+        """Read `org/repo` or `org/repo@revision`.
+
+        Raises:
+            UnknownModelError: it is neither.
+
+        Example:
+            >>> Repository.parse("zoo/tiny@v1").revision
+            'v1'
+        """
+        match = _NAME.fullmatch(text)
+        if match is None or ".." in text:
+            raise UnknownModelError(f"'hf-hub:{text}' should be hf-hub:org/repo or hf-hub:org/repo@revision.")
+        return cls(match["repo"], match["revision"])
+
+    def entry(self) -> WeightsEntry | None:
+        """Return the manifest's entry for this repository: of this revision, if several have it."""
+        entries = [entry for entry in load_manifest().entries.values() if entry.repo_id == self.repo_id]
+        entries.sort(key=lambda entry: entry.revision != self.revision)
+        return entries[0] if entries else None
+
+    def file(self, filename: str) -> HubFile:
+        """Return one of its files."""
+        return HubFile(self.repo_id, self.revision or "main", filename)
+
+    def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None, offline: bool | None) -> None:
+        """Fetch the configuration files of the commit that a weights file is of, so that they lie beside it.
+
+        Args:
+            weights: the cached file; its folder is called by its commit.
+            cache_dir: as for the weights.
+            offline: as for the weights.
+
+        Raises:
+            WeightsNotFoundError, OfflineError: there is none, or it cannot be had.
+        """
+        commit = Repository(self.repo_id, weights.parent.name)
+        path = fetch_file(commit.file(CONFIG), cache_dir=cache_dir, offline=offline)
+        if "hidden_size" in (read_json(path) or {}):  # transformers keeps the preparation in a second file
+            fetch_file(commit.file(PREPROCESSOR), cache_dir=cache_dir, offline=offline)
