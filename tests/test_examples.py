@@ -1,0 +1,76 @@
+"""The examples run, do what they say, and stay short."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_example_is_longer_than_a_screen(name):
+    assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_each_of_the_promised_examples_is_there():
+    assert {"quickstart", "search", "mask_ratio_sweep", "anomaly_map", "timm_backbone"} <= set(NAMES)
+
+
+def test_quickstart(photos, tmp_path, capsys):
+    output = tmp_path / "reconstruction.png"
+    load("quickstart").main(photos, output)
+    assert size_of(output) == (296, 96)
+    said = capsys.readouterr().out
+    assert "1.000" in said
+    assert str(output) in said
+
+
+def test_search_finds_the_part_of_the_same_photo(photos, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path in photos:
+        shutil.copy(path, folder / path.name)
+    with Image.open(photos[0]) as photo:
+        photo.crop((8, 8, photo.width - 8, photo.height - 8)).save(folder / "part.png")
+    nearest = load("search").main(folder / photos[0].name, folder, tmp_path / "neighbours.png", k=2)
+    assert nearest[0].name == "part.png"
+    assert size_of(tmp_path / "neighbours.png")[0] > 3 * 192
+
+
+def test_mask_ratio_sweep(photos, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    load("mask_ratio_sweep").main(photos[:1], tmp_path / "sweep.png", ratios=(0.5, 0.75))
+    assert size_of(tmp_path / "sweep.png")[0] > 500
+    assert "block" in capsys.readouterr().out
+
+
+def test_anomaly_map_finds_the_pasted_piece(photos, tmp_path):
+    pytest.importorskip("matplotlib")
+    by_name = {path.stem: path for path in photos}
+    output = tmp_path / "anomaly.png"
+    assert load("anomaly_map").main(by_name["lighthouse"], by_name["astronaut"], output, rounds=1) > 0.2
+    assert size_of(output)[0] > 500
+
+
+def test_timm_backbone(photos, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    load("timm_backbone").main(photos[0], tmp_path / "layers.png")
+    assert size_of(tmp_path / "layers.png")[0] > 500
+    assert "(1, 10)" in capsys.readouterr().out
