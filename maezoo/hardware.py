@@ -26,13 +26,23 @@ class Choice(NamedTuple):
 def choose_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device that a name stands for; `"auto"` is CUDA where there is one, else the CPU.
 
+    Raises:
+        ValueError: no such kind of device, or none of that kind here.
+
     Example:
         >>> choose_device("cpu")
         device(type='cpu')
     """
-    if isinstance(device, torch.device) or device != "auto":
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …; got {device!r}.") from error
+    here = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if chosen.type in here and not here[chosen.type]():
+        raise ValueError(f"PyTorch finds no {chosen.type} device here; pass device='auto' or 'cpu'.")
+    return chosen
 
 
 def choose_dtype(device: torch.device) -> Choice:

@@ -1,7 +1,6 @@
 """What all tests share: a clean environment, a cache of their own, photographs."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,13 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Take away the user's settings and give each test a cache of its own."""
     for name in list(os.environ):
         if name.startswith(("MAEZOO_", "HF_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf_home"))
     monkeypatch.setenv("MAEZOO_CACHE", str(tmp_path / "maezoo_cache"))
-    yield
 
 
 @pytest.fixture(autouse=True)

@@ -244,7 +244,9 @@ def test_strip_and_file(model: MAE, photos: list[Path], tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.xyz"))
 
 
-def test_progress_bar_goes_to_standard_error(model: MAE, photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_goes_to_standard_error(
+    model: MAE, photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     model.features(photos, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""

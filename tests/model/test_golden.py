@@ -130,5 +130,3 @@ def test_every_layout_leads_to_the_same_weights(case: Case, full_layout: str, ou
     load_file_into(again, tmp_path / "again.safetensors")
     for name, tensor in again.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
-
-

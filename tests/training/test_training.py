@@ -81,7 +81,9 @@ def test_the_result_is_a_model_file(pack: Path, tmp_path: Path) -> None:
     assert path.stat().st_size < 6.5e6  # half precision
     model = maezoo.create("mae_vit_tiny", checkpoint=path, device="cpu")
     images = torch.randn(2, 3, 96, 96)
-    torch.testing.assert_close(model.features(images), trained.encode_tokens(images)[:, 0].detach(), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(
+        model.features(images), trained.encode_tokens(images)[:, 0].detach(), atol=1e-2, rtol=1e-2
+    )
     assert model.dtype == torch.float32
 
 
@@ -177,7 +179,14 @@ def test_schedule() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"views": 0}, {"mask_ratio": 1.0}, {"crop": (0.0, 1.0)}, {"ema": 1.0}, {"optimizer": "sgd"}, {"precision": "int8"}],
+    [
+        {"views": 0},
+        {"mask_ratio": 1.0},
+        {"crop": (0.0, 1.0)},
+        {"ema": 1.0},
+        {"optimizer": "sgd"},
+        {"precision": "int8"},
+    ],
 )
 def test_impossible_recipes(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -1,0 +1,28 @@
+"""The error tree is as its docstring draws it."""
+
+import builtins
+import re
+
+import pytest
+
+from maezoo import errors
+from maezoo.errors import MaezooError, UnknownModelError
+
+DRAWN = re.findall(r"[├└]── (\w+) +\((\w+)\)", errors.__doc__ or "")
+
+
+def test_every_error_is_drawn() -> None:
+    assert {name for name, _ in DRAWN} | {"MaezooError"} == set(errors.__all__)
+
+
+@pytest.mark.parametrize(("name", "builtin"), DRAWN)
+def test_each_derives_from_both(name: str, builtin: str) -> None:
+    error = getattr(errors, name)
+    assert issubclass(error, MaezooError)
+    assert issubclass(error, getattr(builtins, builtin))
+    assert str(error("what was wrong")) == "what was wrong"
+
+
+def test_suggestions() -> None:
+    assert "Did you mean 'mae_vit_base'?" in str(UnknownModelError.for_name("mae_vit_bse", ["mae_vit_base", "resnet"]))
+    assert "Known: a, b." in str(UnknownModelError.for_name("zzzzzz", ["b", "a"]))

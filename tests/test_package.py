@@ -1,0 +1,53 @@
+"""What is built is whole."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_has_all_that_is_needed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+    for needed in ("weights_manifest.json", "py.typed", "weights/mae_vit_tiny.safetensors", "api.py", "cli/app.py"):
+        assert f"maezoo/{needed}" in names
+    assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks", "examples"))]
+    sources = {str(p.relative_to(ROOT)).replace("\\", "/") for p in (ROOT / "maezoo").rglob("*.py")}
+    assert sources <= names
+
+
+def test_the_wheel_is_small(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        assert file.getinfo("maezoo/weights/mae_vit_tiny.safetensors").file_size <= 12e6
+    assert wheel.stat().st_size < 13e6
+
+
+def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """Unpacked elsewhere, with no checkout in sight, it creates the bundled model."""
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    program = (
+        "import sys; sys.path.insert(0, 'site'); import maezoo; from pathlib import Path;"
+        "home = Path(maezoo.__file__).resolve(); assert home.is_relative_to(Path(sys.argv[1]).resolve()), home;"
+        "model = maezoo.create('mae_vit_tiny', pretrained=True, device='cpu');"
+        "print(model.name, maezoo.info('mae_vit_base').revision)"
+    )
+    command = [sys.executable, "-P", "-c", program, str(tmp_path)] if sys.version_info >= (3, 11) else [
+        sys.executable, "-c", program, str(tmp_path)
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "mae_vit_tiny.photos_pixel"
