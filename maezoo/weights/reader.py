@@ -49,13 +49,13 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
         IntegrityError: not a whole safetensors file: its header is too long, or its offsets overlap, leave holes or
             lead outside.
     """
+    if path.is_dir():
+        raise WeightsNotFoundError(f"{path} is a folder; name the file in it, or use 'local-dir:{path}'.")
     try:
         with safe_open(path, framework="pt") as file:
             yield WeightsFile(path, tuple(file.keys()), file.metadata() or {}, file)
     except FileNotFoundError as error:
         raise WeightsNotFoundError(f"there is no file {path}.") from error
-    except IsADirectoryError as error:
-        raise WeightsNotFoundError(f"{path} is a folder; name the file in it, or use 'local-dir:{path}'.") from error
     except SafetensorError as error:
         raise IntegrityError(
             f"{path} is not a whole safetensors file: {error}. Fetch it again; `maezoo convert` reads .pth files."
