@@ -1,7 +1,7 @@
 """Registration with timm at the moment timm is there, so that `import maezoo` and `maezoo --help` stay quick.
 
 timm takes seconds to import and our command line often has no need of it. If timm is imported already, our models are
-registered at once; if not, a finder on `sys.meta_path` waits for `import timm`, has it done by everyone else's means, and registers behind it.
+registered at once; if not, a finder on `sys.meta_path` waits for `import timm`, lets it happen, and then registers.
 """
 
 import importlib.abc

@@ -9,20 +9,14 @@ from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.errors import DecoderMissingError
-from maezoo.images import ImageLikes, batches, count_images, denormalise, normalise
-from maezoo.masks import check_mask, draw_mask, visible_indices
-from maezoo.model import (
-    Decoder,
-    MaskedAutoencoder,
-    denormalise_patches,
-    grid_of,
-    patch_statistics,
-    patchify,
-    unpatchify,
-)
+from maezoo.images import ImageLikes, count_images
+from maezoo.masks import draw_mask
+from maezoo.model import Decoder, MaskedAutoencoder
+from maezoo.model_input import input_batches
 from maezoo.preprocessing import Preprocessing
 from maezoo.progress import track
-from maezoo.reconstruction import Reconstruction
+from maezoo.reconstruction import Reconstruction, reconstruct_batch
+from maezoo.visibility import check_mask, visible_indices
 from maezoo.vocabulary import POOLS, Pool, Strategy, Target
 from maezoo.weights.load import LoadReport
 from maezoo.weights.manifest import WeightsEntry, load_manifest
@@ -31,7 +25,6 @@ from maezoo.weights.share import describe_model, push_folder, save_folder
 
 __all__ = ["MAE"]
 
-_GREY = 0.5  # how hidden patches are shown
 _T = TypeVar("_T")
 
 
@@ -217,9 +210,9 @@ class MAE(MaskedAutoencoder):
                 h, w = self.grid_for(chunk)
                 drawn = draw_mask(strategy, total, (h, w), mask_ratio, seed=seed) if mask is None else mask
                 masks.append(check_mask(drawn, total, h * w))
-            return self._reconstruct(chunk, masks[0][start : start + len(chunk)])
+            return reconstruct_batch(self, chunk, masks[0][start : start + len(chunk)], self.preprocess)
 
-        return _join_reconstructions(list(self._map(images, batch_size, progress, run)))
+        return Reconstruction.join(list(self._map(images, batch_size, progress, run)))
 
     def require_decoder(self) -> Decoder:
         """Return the decoder.
@@ -296,41 +289,14 @@ class MAE(MaskedAutoencoder):
         total = count_images(images) if progress else 0
         start = 0
         with torch.no_grad(), track(total, "images", show=progress) as advance:
-            for chunk in batches(images, self.preprocess, self.in_chans, batch_size):
-                chunk = chunk.to(self.device, non_blocking=True)
-                if chunk.dtype == torch.uint8:
-                    chunk = normalise(chunk, self.preprocess)
-                yield run(chunk.to(self.dtype), start)
+            for chunk in input_batches(self, images, batch_size):
+                yield run(chunk, start)
                 start += len(chunk)
                 advance(len(chunk))
 
     @staticmethod
     def _join(parts: Iterator[Tensor]) -> Tensor:
         return torch.cat(list(parts))
-
-    def _reconstruct(self, images: Tensor, mask: Tensor) -> Reconstruction:
-        """Reconstruct one batch of normalised input."""
-        P = self.patch_size
-        grid = grid_of((images.shape[2], images.shape[3]), P)
-        prediction = self.predict(images, mask).float()  # (B, N, P*P*C)
-        error = self.patch_error(images, prediction)
-        truth = patchify(images, P).float()
-        if self.target == "normpix":
-            prediction = denormalise_patches(prediction, patch_statistics(truth))
-        mask = mask.to(images.device)
-        pasted = torch.where(mask[:, :, None], prediction, truth)
-        hidden = unpatchify(mask[:, :, None].expand_as(truth), P, grid)  # (B, C, H, W)
-        original = denormalise(images, self.preprocess)
-        return Reconstruction(
-            original=original,
-            masked=original.masked_fill(hidden, _GREY),
-            predicted=denormalise(unpatchify(prediction, P, grid), self.preprocess),
-            pixels=denormalise(unpatchify(pasted, P, grid), self.preprocess),
-            mask=mask,
-            error=error,
-            loss=(error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1),
-            uses_input_statistics=self.target == "normpix",
-        )
 
 
 def _pool(tokens: Tensor, pool: Pool) -> Tensor:
@@ -339,10 +305,3 @@ def _pool(tokens: Tensor, pool: Pool) -> Tensor:
         return tokens[:, 0]
     mean = tokens[:, 1:].mean(dim=1)
     return mean if pool == "mean" else torch.cat([tokens[:, 0], mean], dim=1)
-
-
-def _join_reconstructions(parts: list[Reconstruction]) -> Reconstruction:
-    """Join the reconstructions of batches."""
-    fields = ("original", "masked", "predicted", "pixels", "mask", "error", "loss")
-    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in fields}
-    return Reconstruction(**joined, uses_input_statistics=parts[0].uses_input_statistics)

@@ -1,5 +1,6 @@
 """What this machine computes well: the device and the number format that "auto" stands for, and why."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -39,7 +40,7 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …; got {device!r}.") from error
-    here = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    here: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if chosen.type in here and not here[chosen.type]():
         raise ValueError(f"PyTorch finds no {chosen.type} device here; pass device='auto' or 'cpu'.")
     return chosen

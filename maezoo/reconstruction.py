@@ -1,18 +1,24 @@
 """What reconstruct() gives, and its picture."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from maezoo.files import written_whole
+from maezoo.images import denormalise
+from maezoo.model import MaskedAutoencoder, denormalise_patches, patch_statistics, patchify, unpatchify
+from maezoo.preprocessing import Preprocessing
 
-__all__ = ["Reconstruction"]
+__all__ = ["Reconstruction", "reconstruct_batch"]
 
+_GREY = 0.5  # how hidden patches are shown
 _GAP = 4  # white pixels between the pictures of a strip
 
 
@@ -48,6 +54,16 @@ class Reconstruction:
     loss: Tensor
     uses_input_statistics: bool
 
+    @classmethod
+    def join(cls, parts: "Sequence[Reconstruction]") -> "Reconstruction":
+        """Join the reconstructions of one or more batches of one model, in order."""
+        tensors = {
+            field.name: torch.cat([getattr(part, field.name) for part in parts])
+            for field in fields(cls)
+            if field.name != "uses_input_statistics"
+        }
+        return cls(**tensors, uses_input_statistics=parts[0].uses_input_statistics)
+
     def __len__(self) -> int:
         """Return the number of images B."""
         return len(self.original)
@@ -81,15 +97,49 @@ class Reconstruction:
         return buffer.getvalue()
 
 
-def _to_array(image: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def reconstruct_batch(
+    model: MaskedAutoencoder, images: Tensor, mask: Tensor, preprocess: Preprocessing
+) -> Reconstruction:
+    """Reconstruct one batch.
+
+    Args:
+        model: with a decoder.
+        images: (B, C, H, W), normalised as `preprocess` says, on the model's device.
+        mask: (B, N) bool, True = hidden.
+        preprocess: what turns the output back to pixels.
+
+    Raises:
+        DecoderMissingError, MaskError, SizeError: see `MaskedAutoencoder.predict`.
+    """
+    P, grid = model.patch_size, model.grid_for(images)
+    prediction = model.predict(images, mask).float()  # (B, N, P*P*C)
+    error = model.patch_error(images, prediction)
+    truth = patchify(images, P).float()
+    if model.target == "normpix":
+        prediction = denormalise_patches(prediction, patch_statistics(truth))
+    mask = mask.to(images.device)
+    pasted = torch.where(mask[:, :, None], prediction, truth)
+    hidden = unpatchify(mask[:, :, None].expand_as(truth), P, grid)  # (B, C, H, W)
+    original = denormalise(images, preprocess)
+    return Reconstruction(
+        original=original,
+        masked=original.masked_fill(hidden, _GREY),
+        predicted=denormalise(unpatchify(prediction, P, grid), preprocess),
+        pixels=denormalise(unpatchify(pasted, P, grid), preprocess),
+        mask=mask,
+        error=error,
+        loss=(error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1),
+        uses_input_statistics=model.target == "normpix",
+    )
+
+
+def _to_array(image: Tensor) -> NDArray[np.uint8]:
     """Turn (C, H, W) in [0, 1] to (H, W, 3) uint8; one channel is shown grey, more than three by their first three."""
     shown = image[:3] if image.shape[0] >= 3 else image[:1].expand(3, -1, -1)
     return shown.mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
-def _join(
-    parts: "list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]", axis: int
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def _join(parts: list[NDArray[np.uint8]], axis: int) -> NDArray[np.uint8]:
     """Join pictures along an axis with white gaps."""
     if not parts:
         return np.full((1, 1, 3), 255, np.uint8)

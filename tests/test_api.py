@@ -264,7 +264,7 @@ def test_create_says_what_it_cannot_do() -> None:
         maezoo.create("mae_vit_tiny", in_chans=0)
     with pytest.raises(ValueError, match="int8"):
         maezoo.create("mae_vit_tiny", dtype="int8")
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="pass one of"):
         maezoo.create("mae_vit_tiny", True, checkpoint="x.safetensors")
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from maezoo import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
 from maezoo.errors import MaskError, SizeError
-from maezoo.masks import check_mask, draw_mask, hidden_count, visible_indices
+from maezoo.masks import draw_mask, hidden_count
+from maezoo.visibility import check_mask, visible_indices
 
 grids = st.tuples(st.integers(1, 15), st.integers(1, 15))
 ratios = st.floats(0, 1, allow_nan=False)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError, MissingExtraError
-from maezoo.masks import check_mask
+from maezoo.visibility import check_mask
 from maezoo.model.patches import grid_of, patchify, unpatchify
 
 __all__ = ["harmonic_fill", "hidden_error", "mean_fill", "nearest_fill"]

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maezoo.errors import DecoderMissingError, SizeError
-from maezoo.masks import check_mask, group_rows, random_mask
+from maezoo.masks import random_mask
 from maezoo.model.decoder import Decoder
 from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
 from maezoo.model.positions import resize_positions
+from maezoo.visibility import check_mask, group_rows
 from maezoo.vocabulary import TARGETS, Target
 
 __all__ = ["MAEOutput", "MaskedAutoencoder"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from maezoo.errors import DecoderMissingError, MaskError, SizeError
-from maezoo.masks import random_mask, visible_indices
+from maezoo.masks import random_mask
 from maezoo.model import (
     VARIANTS,
     Decoder,
@@ -21,6 +21,7 @@ from maezoo.model import (
     sincos_positions,
     unpatchify,
 )
+from maezoo.visibility import visible_indices
 
 SMALL = Variant("small", 32, 8, 24, 2, 2, 16, 1, 2)
 

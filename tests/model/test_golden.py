@@ -10,8 +10,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from maezoo import mask_from_noise
-from maezoo.masks import visible_indices
 from maezoo.model import MaskedAutoencoder, Variant, build_mae, patchify, unpatchify
+from maezoo.visibility import visible_indices
 from maezoo.weights import load_file_into
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
