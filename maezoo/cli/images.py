@@ -1,5 +1,6 @@
 """`maezoo reconstruct` and `maezoo features`: from images to pictures and numbers."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,15 +137,19 @@ def _one_batch(mae: "MAE", chunk: list[Path], pool: Pool) -> tuple[list[Path], A
 
 
 def _targets(images: list[Path], output: Path | None) -> list[Path]:
-    """Return where each picture goes."""
-    names = [f"{path.stem}.mae.png" for path in images]
-    if output is None:
-        return [path.with_name(name) for path, name in zip(images, names, strict=True)]
-    if len(images) == 1 and output.suffix:
+    """Return where each picture goes: no two to one place."""
+    if output is not None and len(images) == 1 and output.suffix:
         return [output]
-    if output.suffix and not output.is_dir():
+    if output is not None and output.suffix and not output.is_dir():
         raise typer.BadParameter(f"{output} is one file for {len(images)} images; name a folder.", param_hint="-o")
-    return [output / name for name in names]
+    folders = [path.parent if output is None else output for path in images]
+    targets = [folder / f"{path.stem}.mae.png" for path, folder in zip(images, folders, strict=True)]
+    taken: Counter[Path] = Counter()
+    for index, target in enumerate(targets):
+        taken[target] += 1
+        if taken[target] > 1:
+            targets[index] = target.with_name(f"{images[index].stem}-{taken[target]}.mae.png")
+    return targets
 
 
 def _complain(error: ImageError) -> None:

@@ -80,6 +80,16 @@ def test_reconstruct_many_with_one_broken(tmp_path: Path, photos: list[Path]) ->
     assert all(record["model"] == "mae_vit_tiny.photos_pixel" for record in records)
 
 
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path, photos: list[Path]) -> None:
+    for folder, source in zip("ab", photos, strict=False):
+        (tmp_path / folder).mkdir()
+        shutil.copy(source, tmp_path / folder / "x.jpg")
+    done = run("reconstruct", tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    one, other = tmp_path / "out" / "x.mae.png", tmp_path / "out" / "x-2.mae.png"
+    assert one.read_bytes() != other.read_bytes()
+
+
 def test_reconstruct_wrong_usage(photos: list[Path], tmp_path: Path) -> None:
     assert run("reconstruct", photos[0], "--mask-ratio", 1.5).returncode == 2
     assert run("reconstruct", photos[0], photos[1], "-o", tmp_path / "one.png").returncode == 2
