@@ -20,6 +20,7 @@ from maezoo.version import __version__
 
 if TYPE_CHECKING:
     from maezoo.api import MAE
+    from maezoo.extract.run import extract
     from maezoo.factory import create, fetch, info, list_models, list_pretrained, verify
     from maezoo.masks import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
     from maezoo.model.mae import MAEOutput
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "block_mask",
     "create",
+    "extract",
     "fetch",
     "grid_mask",
     "info",
@@ -53,6 +55,7 @@ _HOMES = {
     "WholeReconstruction": "maezoo.whole_image",
     "block_mask": "maezoo.masks",
     "create": "maezoo.factory",
+    "extract": "maezoo.extract",
     "fetch": "maezoo.factory",
     "grid_mask": "maezoo.masks",
     "info": "maezoo.factory",

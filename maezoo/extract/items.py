@@ -1,0 +1,153 @@
+"""What is to be read: the numbered list of an extraction's images, and how one of them is fetched."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from maezoo.errors import DataError
+from maezoo.extract.arrow import require_pyarrow
+from maezoo.extract.store import is_uri, open_filesystem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Changes", "Item", "Items", "fetch"]
+
+_WHOLE = -1  # the offset of an item that is a file of its own
+_BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image.
+
+    Attributes:
+        id: its name in the output, unique within a source that is.
+        location: the file it is in, as the operating system spells it, or its URI.
+        label: of the image, when labels were asked for and it has one.
+        offset: where in the file it begins; -1 when it is the file.
+        size: its bytes, when it is a part of the file.
+    """
+
+    id: str
+    location: bytes
+    label: str | None = None
+    offset: int = _WHOLE
+    size: int = 0
+
+
+class Changes(NamedTuple):
+    """How a source differs from the list that a run began with."""
+
+    added: int
+    gone: int
+
+
+class Items:
+    """The numbered images of a source, kept as an Arrow table: a million cost some tens of megabytes.
+
+    Args:
+        table: one row for each, with the fields of `Item` as columns.
+    """
+
+    def __init__(self, table: "pa.Table") -> None:
+        self.table = table
+
+    @classmethod
+    def collect(cls, items: Iterable[Item], limit: int | None = None) -> "Items":
+        """Keep items, at most `limit` of them, in their order."""
+        pa = require_pyarrow()
+        schema = pa.schema(
+            {
+                "id": pa.string(),
+                "location": pa.binary(),
+                "label": pa.string(),
+                "offset": pa.int64(),
+                "size": pa.int64(),
+            }.items()
+        )
+        batches, rows = [], list[tuple[object, ...]]()
+
+        def pack() -> None:
+            columns = list(zip(*rows, strict=True))
+            batches.append(pa.record_batch([list(column) for column in columns], schema=schema))
+            rows.clear()
+
+        for number, item in enumerate(items):
+            if limit is not None and number >= limit:
+                break
+            rows.append(astuple(item))
+            if len(rows) == _BATCH:
+                pack()
+        if rows:
+            pack()
+        return cls(pa.Table.from_batches(batches, schema).combine_chunks())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Items":
+        """Read what `to_bytes` gave."""
+        pa = require_pyarrow()
+        with pa.ipc.open_file(data) as reader:
+            return cls(reader.read_all())
+
+    def to_bytes(self) -> bytes:
+        """Return the list as an Arrow file."""
+        pa = require_pyarrow()
+        sink = io.BytesIO()
+        with pa.ipc.new_file(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return sink.getvalue()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return int(self.table.num_rows)
+
+    def slice(self, start: int, stop: int) -> list[Item]:
+        """Return the images numbered from `start` up to `stop`."""
+        return [Item(**row) for row in self.table.slice(start, stop - start).to_pylist()]
+
+    def fingerprint(self) -> str:
+        """Return a hash of all ids and labels in order."""
+        digest = hashlib.sha256()
+        for batch in self.table.select(["id", "label"]).to_batches(max_chunksize=_BATCH):
+            digest.update(repr(batch.to_pydict()).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def changes(self, now: "Items") -> Changes:
+        """Compare with the source as it is now."""
+        before, after = set(self._ids()), set(now._ids())
+        return Changes(added=len(after - before), gone=len(before - after))
+
+    def _ids(self) -> Iterator[str]:
+        for batch in self.table.select(["id"]).to_batches():
+            yield from batch.column(0).to_pylist()
+
+
+def fetch(item: Item) -> Path | io.BytesIO:
+    """Return what Pillow can open: the file's path, or the bytes of a part or of a remote file.
+
+    Raises:
+        OSError: the file is gone, unreadable or shorter than it was.
+    """
+    location = os.fsdecode(item.location)
+    if is_uri(location):
+        system, path = open_filesystem(location)
+        with system.open_input_file(path) as file:
+            return io.BytesIO(_part(file, item) if item.offset != _WHOLE else file.read())
+    if item.offset == _WHOLE:
+        return Path(location)
+    with Path(location).open("rb") as file:
+        return io.BytesIO(_part(file, item))
+
+
+def _part(file: io.BufferedReader, item: Item) -> bytes:
+    """Read an item's bytes out of the file that holds it."""
+    file.seek(item.offset)
+    data = file.read(item.size)
+    if len(data) != item.size:
+        raise DataError(f"{os.fsdecode(item.location)} ends inside {item.id}: it is shorter than when it was listed.")
+    return data

@@ -1,0 +1,61 @@
+"""One run at a time on one output: a lock that the operating system drops when its process ends, however it ends."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from maezoo.errors import DataError
+
+__all__ = ["exclusive"]
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file while the block runs.
+
+    Worker processes must not inherit the file: they are spawned, which closes it in them.
+
+    Raises:
+        DataError: another process holds it; the message has its number.
+
+    Example:
+        >>> import tempfile
+        >>> with exclusive(Path(tempfile.mkdtemp()) / ".lock"):
+        ...     pass
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            holder = _holder(path)
+            raise DataError(
+                f"another run is writing to {path.parent}{holder}. Wait for it, stop it, or name another output."
+            ) from error
+        path.with_suffix(".pid").write_text(str(os.getpid()), encoding="ascii")
+        yield
+
+
+def _holder(path: Path) -> str:
+    """Name the process that holds the lock, if it said so."""
+    try:
+        return f" (process {path.with_suffix('.pid').read_text(encoding='ascii')})"
+    except OSError:
+        return ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

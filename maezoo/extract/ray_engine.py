@@ -1,0 +1,121 @@
+"""The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes what comes out of it.
+
+    number ranges -> map: fetch and decode (tasks on all cores) -> map_batches: embed (actors, one for each GPU) -> here
+
+Ray starts the tasks, moves the data, holds back what is too fast, and repeats what a dead worker or node has lost.
+"""
+
+import pickle
+from collections.abc import Generator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from maezoo.api import MAE
+from maezoo.errors import MissingExtraError
+from maezoo.extract.decode import chunk_starts, decode_items
+from maezoo.extract.embed import Embedder
+from maezoo.extract.items import Items
+from maezoo.extract.job import Job, Span
+from maezoo.extract.shards import Shard
+from maezoo.preprocessing import Preprocessing
+from maezoo.vocabulary import Pool
+
+__all__ = ["ray_pieces"]
+
+_FIELD = "chunk"  # the one column of the pipeline's later stages: a pickled chunk
+
+
+def ray_pieces(
+    job: Job, spans: list[Span], model: MAE, *, device: str, batch_size: int, actors: int | None
+) -> Generator[Shard, None, None]:
+    """Yield the missing pieces as they come, in any order.
+
+    Args:
+        job: the run.
+        spans: the shards that are missing.
+        model: the encoder, on the CPU; each actor gets a copy.
+        device: where the actors run it; `"auto"` is the GPU that Ray gives each, where the cluster has any.
+        batch_size: images of a chunk.
+        actors: that run the model; by the cluster when `None`.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+    ray = _require_ray()
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
+    resources = ray.cluster_resources()
+    if device == "auto":
+        device = "cuda" if resources.get("GPU") else "cpu"
+    on_gpu = device.startswith("cuda")
+    count = actors or max(1, int(resources.get("GPU", 1) if on_gpu else resources.get("CPU", 1) // 2))
+    settings = job.settings
+    chunks = [{"start": a, "stop": b} for span in spans for a, b in chunk_starts(span.next, span.stop, batch_size)]
+    embedded = (
+        ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
+        .map(_Decode(ray.put(job.items), model.preprocess, settings.exact))
+        .map_batches(
+            _Embed,
+            fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),
+            batch_size=1,
+            concurrency=count,
+            num_gpus=1 if on_gpu else 0,
+        )
+    )
+    for row in embedded.iter_rows():
+        yield pickle.loads(row[_FIELD])  # noqa: S301 - written by our own actors
+
+
+class _Decode:
+    """Fetches and decodes one chunk in a Ray task.
+
+    Args:
+        items: Ray's reference to all items.
+        preprocess: of the weights.
+        exact: decode JPEGs at full size.
+    """
+
+    def __init__(self, items: Any, preprocess: Preprocessing, exact: bool) -> None:
+        self._items, self._preprocess, self._exact = items, preprocess, exact
+
+    def __call__(self, row: dict[str, int]) -> dict[str, bytes]:
+        """Decode the items from `start` up to `stop`."""
+        items: Items = _require_ray().get(self._items)
+        chunk = decode_items(items.slice(row["start"], row["stop"]), row["start"], self._preprocess, exact=self._exact)
+        return {_FIELD: pickle.dumps(chunk, protocol=5)}
+
+
+class _Embed:
+    """Holds the model in a Ray actor and embeds chunks.
+
+    Args:
+        model: Ray's reference to the model, on the CPU.
+        device: where it shall run.
+        pool: which tokens.
+        dtype: of the embeddings.
+    """
+
+    def __init__(self, model: Any, device: str, pool: Pool, dtype: str) -> None:
+        self._embedder = Embedder(_require_ray().get(model).to(device), pool, dtype)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Embed each chunk of a batch."""
+        pieces = [self._embed(data) for data in batch[_FIELD]]
+        return {_FIELD: np.array(pieces, dtype=object)}
+
+    def _embed(self, data: bytes) -> bytes:
+        chunk = pickle.loads(data)  # noqa: S301 - written by our own tasks
+        return pickle.dumps(self._embedder.read(chunk, self._embedder.start(chunk)), protocol=5)
+
+
+def _require_ray() -> ModuleType:
+    """Return Ray with its data library imported."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtraError.for_extra("ray", "engine='ray'") from error
+    module: ModuleType = ray
+    return module

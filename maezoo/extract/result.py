@@ -1,0 +1,81 @@
+"""What a run reports while it runs, and what it did in the end."""
+
+import time
+from dataclasses import dataclass
+
+__all__ = ["ExtractResult", "Meter", "Progress"]
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """What a run did.
+
+    Attributes:
+        output: the folder.
+        images: images found in the source.
+        rows: embeddings that are safe in the output.
+        errors: images that could not be read; they are in `errors.parquet`.
+        complete: every image has its row or its error; `False` after Ctrl-C.
+        done: images that went through in this run.
+        seconds: that they took, from the first batch asked for.
+    """
+
+    output: str
+    images: int
+    rows: int
+    errors: int
+    complete: bool
+    done: int
+    seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Images of this run for each of its seconds."""
+        return self.done / self.seconds if self.done else 0.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        done: images that are through, those of earlier runs counted.
+        total: images found.
+        errors: of those done.
+        rate: images a second in this run.
+        remaining: seconds to go at that rate; `None` before there is one.
+    """
+
+    done: int
+    total: int
+    errors: int
+    rate: float
+    remaining: float | None
+
+
+class Meter:
+    """Counts what a run does.
+
+    Args:
+        total: images found.
+        done: of them, images that earlier runs did.
+        errors: of those done.
+    """
+
+    def __init__(self, total: int, done: int, errors: int) -> None:
+        self._total, self._before, self._errors = total, done, errors
+        self._start = time.perf_counter()
+        self.done = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.perf_counter() - self._start
+
+    def count(self, images: int, errors: int) -> Progress:
+        """Count a batch; return where the run stands."""
+        self.done += images
+        self._errors += errors
+        rate = self.done / max(self.seconds, 1e-9)
+        through = self._before + self.done
+        return Progress(through, self._total, self._errors, rate, (self._total - through) / rate if rate else None)

@@ -1,0 +1,229 @@
+"""extract(): the whole way, from a source to a finished output."""
+
+import copy
+import hashlib
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from maezoo.api import MAE
+from maezoo.errors import DataError
+from maezoo.extract.arrow import require_pyarrow
+from maezoo.extract.assembly import Assembly
+from maezoo.extract.embed import embedding_width
+from maezoo.extract.items import Items
+from maezoo.extract.job import Job, Span, open_job
+from maezoo.extract.local import choose_batch_size, choose_workers, local_pieces
+from maezoo.extract.lock import exclusive
+from maezoo.extract.result import ExtractResult, Meter, Progress
+from maezoo.extract.settings import EmbeddingType, Settings
+from maezoo.extract.shards import Shard
+from maezoo.extract.sources import find_items
+from maezoo.extract.store import LocalStore, is_uri, open_store
+from maezoo.factory import create
+from maezoo.hardware import choose_device
+from maezoo.vocabulary import Pool
+from maezoo.weights.hashing import sha256_of
+from maezoo.weights.hub import fetch
+
+__all__ = ["extract"]
+
+Engine = Literal["local", "ray"]
+
+
+def extract(
+    source: str | Path,
+    output: str | Path,
+    *,
+    model: str | MAE = "mae_vit_tiny",
+    pool: Pool = "cls",
+    dtype: EmbeddingType = "float16",
+    precision: torch.dtype | str | None = None,
+    device: str | torch.device = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    shard_size: int = 10_000,
+    engine: Engine = "local",
+    labels: bool = False,
+    exact: bool = False,
+    limit: int | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> ExtractResult:
+    """Embed all images of a source into a folder of Parquet files. Run it again to go on after any interruption.
+
+    Args:
+        source: a folder (searched recursively), a list of paths (.txt, .csv), a tar shard or a folder of them.
+        output: a folder: `part-….parquet` with `id`, `embedding` (D numbers), `label`, `width`, `height`;
+            `errors.parquet` with `id`, `error`, `message`; `extract.json`. It may be a URI such as `s3://bucket/folder`.
+        model: weights by name, or a model.
+        pool: `"cls"`, `"mean"` or `"cls+mean"`, as in `MAE.features`.
+        dtype: of the embeddings in the files.
+        precision: of the computation: `None` is float32, `"auto"` is bfloat16 where the hardware multiplies it fast.
+        device: `"auto"` is CUDA where there is one, else the CPU.
+        batch_size: images at a time; by the device when `None`.
+        workers: processes that decode, 0 for none beside this one; by the machine when `None`. With Ray: actors that
+            run the model.
+        shard_size: images of one file.
+        engine: `"local"`, or `"ray"` for a cluster.
+        labels: store labels: names of folders, a list's column `label`, or a shard's `.cls` files.
+        exact: decode large JPEGs at full size, not at a half, quarter or eighth (which is never below twice what is
+            needed).
+        limit: only the first so many images.
+        report: called after each batch.
+
+    Returns:
+        What was done. `complete` is false when Ctrl-C ended it.
+
+    Raises:
+        DataError: no images, an output begun with other settings or in use by another run, or numbers that do not add
+            up.
+        MissingExtraError: pyarrow (or Ray) is not installed.
+        ChildProcessError: a worker process died.
+        OSError: a folder cannot be read, or the disk is full. What was finished stays.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (120, 90), "teal").save(folder / "teal.png")
+        >>> result = extract(folder, folder / "features", device="cpu")
+        >>> result.rows, result.errors
+        (1, 0)
+    """
+    require_pyarrow()
+    _refuse_in_a_worker()
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine is 'local' or 'ray'; got {engine!r}.")
+    _check_counts(batch_size, workers)
+    encoder = _encoder(model, engine, device, precision)
+    where = str(source) if is_uri(str(source)) else str(Path(source).expanduser().absolute())
+    settings = Settings(
+        source=where,
+        model=encoder.name,
+        sha256=_sha256(encoder),
+        preprocess=encoder.preprocess.to_dict(),
+        pool=pool,
+        dtype=dtype,
+        precision=str(encoder.dtype).removeprefix("torch."),
+        exact=exact,
+        labels=labels,
+        limit=limit,
+        shard_size=shard_size,
+    )
+    with ExitStack() as held:
+        store = open_store(output)
+        if isinstance(store, LocalStore):
+            held.enter_context(exclusive(store.folder / ".lock"))
+        found = Items.collect(find_items(source, labels=labels), limit)
+        job = open_job(store, str(output), settings, found, embedding_width(encoder, pool))
+        return _run(job, _Work(encoder, engine, str(device), batch_size, workers), report)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How the rows are to be made: nothing here changes what they are."""
+
+    model: MAE
+    engine: Engine
+    device: str
+    batch_size: int | None
+    workers: int | None
+
+    def pieces(self, job: Job, spans: list[Span]) -> Generator[Shard, None, None]:
+        """Start the engine on what is missing."""
+        kind = self.model.device.type
+        batch_size = self.batch_size or choose_batch_size(kind)
+        if self.engine == "ray":
+            from maezoo.extract.ray_engine import ray_pieces
+
+            return ray_pieces(job, spans, self.model, device=self.device, batch_size=batch_size, actors=self.workers)
+        images = sum(span.stop - span.next for span in spans)
+        workers = choose_workers(kind, images, batch_size) if self.workers is None else self.workers
+        return local_pieces(job, spans, self.model, batch_size=batch_size, workers=workers)
+
+
+def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractResult:
+    """Make what is missing; stop between two batches when asked to."""
+    spans = job.missing()
+    rows, errors = job.counts()
+    begun = [span.begun for span in spans if span.begun is not None]
+    meter = Meter(
+        total=len(job.items),
+        done=rows + errors + sum(shard.count for shard in begun),
+        errors=errors + sum(len(shard.failures) for shard in begun),
+    )
+    report(meter.count(0, 0))
+    assembly = Assembly(job, spans)
+    if spans:
+        with _interrupts() as stop, closing(work.pieces(job, spans)) as pieces:
+            for piece in pieces:
+                count, failed = piece.count, len(piece.failures)
+                assembly.add(piece)
+                report(meter.count(count, failed))
+                if stop.is_set():
+                    break
+        if stop.is_set():
+            assembly.keep()
+            if job.missing():
+                return job.pause(meter.done, meter.seconds)
+    return job.finish(meter.done, meter.seconds)
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that is looked at between batches; the second one interrupts as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is told of signals
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None) -> MAE:
+    """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
+    device = "cpu" if engine == "ray" else device
+    if isinstance(model, MAE):
+        return copy.deepcopy(model).cpu() if engine == "ray" else model
+    return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)
+
+
+def _sha256(model: MAE) -> str:
+    """Return the sha256 of the weights' file, or of the encoder's tensors when there is no such file."""
+    if model.entry is not None:
+        return model.entry.sha256 or sha256_of(fetch(model.entry))
+    digest = hashlib.sha256()
+    for name, tensor in model.encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return f"tensors:{digest.hexdigest()}"
+
+
+def _check_counts(batch_size: int | None, workers: int | None) -> None:
+    """Refuse impossible numbers before anything is read."""
+    if (batch_size is not None and batch_size < 1) or (workers is not None and workers < 0):
+        raise ValueError(f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.")
+
+
+def _refuse_in_a_worker() -> None:
+    """Explain what otherwise ends in a riddle: a script without a main guard, which each worker runs once more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise DataError(
+            "maezoo.extract starts processes that import your script; call it below `if __name__ == '__main__':`, or "
+            "pass workers=0."
+        )
