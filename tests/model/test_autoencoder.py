@@ -1,6 +1,7 @@
 """The autoencoder on tensors: shapes, masks, sizes, channels, gradients."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -211,6 +212,23 @@ def test_compile_breaks_its_graph_once(model: MaskedAutoencoder) -> None:
     assert len(explanation.break_reasons) == 1
     compiled = torch.compile(model, backend="aot_eager")
     torch.testing.assert_close(compiled(images, mask).loss, model(images, mask).loss)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of torch.distributed about itself
+def test_distributed_data_parallel(model: MaskedAutoencoder, tmp_path: Path) -> None:
+    images, mask = torch.randn(2, 3, 32, 32), random_mask(2, (4, 4), seed=0)
+    model(images, mask).loss.backward()
+    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    rendezvous = (tmp_path / "rendezvous").as_uri()
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(model)
+        parallel(images, mask=mask).loss.backward()
+        for name, gradient in expected.items():
+            torch.testing.assert_close(model.get_parameter(name).grad, gradient, msg=name)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @settings(max_examples=30, deadline=None)
