@@ -112,7 +112,7 @@ def test_a_config_that_is_no_json_is_named(tmp_path, tiny_file):
     folder = transformers_folder(tmp_path, tiny_file)
     for text in ("{", "[]"):
         (folder / "config.json").write_text(text)
-        with pytest.raises(LayoutError, match="config.json"):
+        with pytest.raises(LayoutError, match=r"config\.json"):
             create(f"local-dir:{folder}")
 
 
@@ -170,7 +170,7 @@ def test_places_without_weights_say_so(tmp_path):
         create(f"local-dir:{tmp_path}")
     for name in ("a", "b"):
         save_file({"x": torch.ones(1)}, tmp_path / f"{name}.safetensors")
-    with pytest.raises(WeightsNotFoundError, match="a.safetensors, b.safetensors"):
+    with pytest.raises(WeightsNotFoundError, match=r"a\.safetensors, b\.safetensors"):
         create(f"local-dir:{tmp_path}")
     with pytest.raises(WeightsNotFoundError):
         create("mae_vit_tiny", checkpoint=tmp_path / "nothing.safetensors")
