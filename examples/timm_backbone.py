@@ -30,10 +30,10 @@ def main(photo: Path, output: Path) -> None:
     figure = Figure(figsize=(8, 2.25), layout="constrained")
     panels = figure.subplots(1, 1 + len(maps))
     mean, std = torch.tensor(settings["mean"]), torch.tensor(settings["std"])
-    panels[0].imshow((x[0].permute(1, 2, 0) * std + mean).clamp(0, 1))
+    panels[0].imshow((x[0].permute(1, 2, 0) * std + mean).clamp(0, 1).numpy())
     panels[0].set_title("photo")
     for panel, m, layer in zip(panels[1:], maps, (0, 2, 5), strict=True):
-        panel.imshow(m[0].square().mean(dim=0).sqrt(), cmap="viridis")
+        panel.imshow(m[0].square().mean(dim=0).sqrt().numpy(), cmap="viridis")
         panel.set_title(f"layer {layer}")
     for panel in panels:
         panel.set_axis_off()

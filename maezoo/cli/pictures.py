@@ -1,5 +1,6 @@
 """`maezoo sweep` and `maezoo demo`: see what a model sees."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,19 +75,22 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Serve a page on this machine: hide patches of a photo and see what the model makes of it. Ctrl-C ends it."""
-    import threading
+    import signal
+    import time
     import webbrowser
 
     from maezoo.demo import served
     from maezoo.factory import info
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes then, too
     with served(host=host, port=port, model=info(model).name, device=device) as address:
         results.print(f"maezoo demo at {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
         if host not in _LOOPBACK:
             errors.print("Anyone who can reach this machine can use the page.", style="yellow")
         if browser:
             webbrowser.open(address)
-        threading.Event().wait()
+        while True:
+            time.sleep(1)  # unlike an endless wait, this ends on Ctrl-C on Windows, too
 
 
 def _as_data(sweep: "MaskRatioSweep", output: Path) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def _request(state: _State, settings: tuple[Any, ...]) -> Request:
 def _toggled(view: View, cells: list[tuple[int, int]]) -> frozenset[int]:
     """Return the hidden patches after a stroke: its first patch decides whether the stroke hides or shows."""
     h, w = view.grid
-    touched = {row * w + column for row, column in cells if row < h and column < w}
+    touched = {row * w + column for row, column in cells if 0 <= row < h and 0 <= column < w}
     first = cells[0][0] * w + cells[0][1]
     return view.hidden - touched if first in view.hidden else view.hidden | touched
 

@@ -1,6 +1,7 @@
 """The page on a port of this machine: private, bounded, and leaving nothing behind."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ def served(
         MaezooError: the model cannot be created.
         OSError: the port is taken.
     """
+    _check_port(host, port)
     private = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
     with (
         tempfile.TemporaryDirectory(prefix="maezoo-demo-", ignore_cleanup_errors=True) as folder,
@@ -73,6 +75,21 @@ def served(
             yield address
         finally:
             page.close(verbose=False)
+
+
+def _check_port(host: str, port: int | None) -> None:
+    """Refuse a port that is taken, before anything is loaded."""
+    if port is None:
+        return
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        if os.name == "posix":  # as servers do: a port whose last user has just left is free
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise OSError(
+                f"port {port} of {host} cannot be used: {error.strerror or error}. Try another --port."
+            ) from error
 
 
 @contextmanager

@@ -130,7 +130,7 @@ class Studio:
         depth = len(model.encoder.blocks)
         (attention,) = class_attention(model, images, layers=(min(request.layer, depth - 1),))
         row, column = request.patch or (h // 2, w // 2)
-        patch = min(row, h - 1), min(column, w - 1)
+        patch = min(max(row, 0), h - 1), min(max(column, 0), w - 1)
         similarity = patch_similarity(model, images, patch)[0]
         seen = ~reconstruction.mask[0].reshape(h, w)
         return View(
