@@ -13,6 +13,7 @@ from maezoo.model import VARIANTS, build_mae
 from maezoo.weights import WeightsEntry, load_file_into, load_manifest
 from maezoo.weights import hub as _hub
 from maezoo.weights.report import VerifyReport, verify_entries
+from maezoo.weights.repository import HUB, Repository
 from maezoo.weights.source import WeightsSource, find_source
 
 __all__ = ["create", "fetch", "info", "list_models", "list_pretrained", "verify"]
@@ -118,6 +119,11 @@ def info(name: str) -> WeightsEntry:
 def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
     """Return the path of a weight's verified file, downloading it when it must.
 
+    Args:
+        name: weights, an architecture, or `"hf-hub:org/repo[@revision]"`.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+        offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
+
     Raises:
         UnknownModelError: no such name.
         WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be had, or is not the published one.
@@ -126,6 +132,8 @@ def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | Non
         >>> fetch("mae_vit_tiny").name
         'mae_vit_tiny.safetensors'
     """
+    if name.startswith(HUB):
+        return Repository.parse(name.removeprefix(HUB)).fetch(cache_dir=cache_dir, offline=offline)
     return _hub.fetch(info(name), cache_dir=cache_dir, offline=offline)
 
 

@@ -15,7 +15,6 @@ from maezoo.weights.hub import fetch
 from maezoo.weights.layouts import is_decoder, is_head, our_keys, recognise_layout
 from maezoo.weights.manifest import load_manifest
 from maezoo.weights.repository import Repository
-from maezoo.weights.source import fetch_weights
 
 __all__ = ["build_timm_encoder", "encoder_tensors"]
 
@@ -89,7 +88,7 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     if fields.get("source") == "local-dir":
         return {}
     if fields.get("source") == "hf-hub":
-        path = fetch_weights(Repository.parse(fields["hf_hub_id"]), cache_dir=cache_dir, offline=None)
+        path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
         return {"file": str(path), "source": None}
     tag = fields.get("tag")
     entry = load_manifest().find(f"{variant.name}.{tag}" if tag else variant.name)

@@ -7,11 +7,13 @@ from pathlib import Path
 from maezoo.errors import UnknownModelError
 from maezoo.weights.client import HubFile
 from maezoo.weights.configs import CONFIG, PREPROCESSOR, read_json
-from maezoo.weights.hub import fetch_file
+from maezoo.weights.hub import fetch, fetch_file
+from maezoo.weights.licensing import acknowledge_license
 from maezoo.weights.manifest import WeightsEntry, load_manifest
 
-__all__ = ["Repository"]
+__all__ = ["HUB", "WEIGHTS", "Repository"]
 
+HUB, WEIGHTS = "hf-hub:", "model.safetensors"
 _NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\w[\w./-]*))?")
 
 
@@ -56,7 +58,25 @@ class Repository:
         """Return one of its files."""
         return HubFile(self.repo_id, self.revision or "main", filename)
 
-    def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None, offline: bool | None) -> None:
+    def fetch(self, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
+        """Return its weights file, verified; the manifest's pins and licences hold for the manifest's repositories.
+
+        Args:
+            cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+            offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
+
+        Raises:
+            WeightsNotFoundError, OfflineError, IntegrityError, LicenseError: see `maezoo.fetch`.
+        """
+        known = self.entry()
+        if known is not None and self.revision in (None, known.revision):
+            return fetch(known, cache_dir=cache_dir, offline=offline)
+        if known is not None and known.noncommercial:
+            acknowledge_license(known.name, known.license, known.license_note)
+        command = f"maezoo download {HUB}{self}"
+        return fetch_file(self.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
+
+    def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> None:
         """Fetch the configuration files of the commit that a weights file is of, so that they lie beside it.
 
         Args:

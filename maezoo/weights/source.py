@@ -9,18 +9,17 @@ from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Target
 from maezoo.weights.configs import describe_folder
 from maezoo.weights.description import Description, infer_variant
-from maezoo.weights.hub import fetch, fetch_file
+from maezoo.weights.hub import fetch
 from maezoo.weights.layouts import our_keys, recognise_layout
 from maezoo.weights.licensing import acknowledge_license, is_noncommercial
 from maezoo.weights.manifest import WeightsEntry, load_manifest
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.reader import WeightsFile, open_weights
-from maezoo.weights.repository import Repository
+from maezoo.weights.repository import HUB, WEIGHTS, Repository
 
-__all__ = ["WeightsSource", "fetch_weights", "find_source", "shapes_of", "weights_in"]
+__all__ = ["WeightsSource", "find_source", "shapes_of", "weights_in"]
 
-WEIGHTS = "model.safetensors"
-LOCAL, HUB = "local-dir:", "hf-hub:"
+LOCAL = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -101,26 +100,6 @@ def weights_in(folder: Path) -> Path:
     raise WeightsNotFoundError(f"{folder} has {what} {WEIGHTS}; {hint}.")
 
 
-def fetch_weights(repository: Repository, *, cache_dir: str | Path | None, offline: bool | None) -> Path:
-    """Return the verified weights file of a repository; the manifest's pins and licences hold for its repositories.
-
-    Args:
-        repository: at a revision, or at the manifest's or the main one.
-        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
-        offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
-
-    Raises:
-        WeightsNotFoundError, OfflineError, IntegrityError, LicenseError: see `maezoo.fetch`.
-    """
-    known = repository.entry()
-    if known is not None and repository.revision in (None, known.revision):
-        return fetch(known, cache_dir=cache_dir, offline=offline)
-    if known is not None and known.noncommercial:
-        acknowledge_license(known.name, known.license, known.license_note)
-    command = f"maezoo download {HUB}{repository}"
-    return fetch_file(repository.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
-
-
 def shapes_of(file: WeightsFile, layout: Layout) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a file's tensors, by our keys, nothing read."""
     shapes = {}
@@ -179,7 +158,7 @@ def _from_repository(name: str, cache_dir: str | Path | None, offline: bool | No
     if known is not None and repository.revision in (None, known.revision):
         return replace(_from_entry(known, cache_dir, offline), name=name)
     likeness = Description.of_entry(known) if known is not None else Description()
-    path = fetch_weights(repository, cache_dir=cache_dir, offline=offline)
+    path = repository.fetch(cache_dir=cache_dir, offline=offline)
     with open_weights(path) as file:
         speaks = WeightsMetadata.from_header(file.header, path) is not None
     if not speaks:
