@@ -1,0 +1,161 @@
+"""What is in the output: one row for each image that can be read, one error for each other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+import maezoo
+from maezoo.errors import DataError
+from maezoo.extract.result import Progress
+
+
+def _vectors(table):
+    column = table["embedding"].combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "cls+mean"])
+def test_embeddings_are_the_models_features(folder, tmp_path, small, rows, pool):
+    result = maezoo.extract(folder, tmp_path / "out", model=small, dtype="float32", pool=pool, batch_size=16, workers=0)
+    table = rows(tmp_path / "out")
+    assert (result.images, result.rows, result.errors, result.complete) == (120, 120, 0, True)
+    assert table["id"].to_pylist() == sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
+    features = small.features([folder / name for name in table["id"].to_pylist()], pool=pool)
+    assert np.allclose(_vectors(table), features, atol=1e-5)
+
+
+def test_worker_processes_give_the_same_rows(damaged, tmp_path, small, rows, failures):
+    for workers in (0, 2):
+        maezoo.extract(damaged, tmp_path / str(workers), model=small, batch_size=8, workers=workers, shard_size=50)
+    assert rows(tmp_path / "0").equals(rows(tmp_path / "2"))
+    assert failures(tmp_path / "0") == failures(tmp_path / "2")
+
+
+def test_a_damaged_image_costs_only_itself(damaged, tmp_path, small, rows, failures):
+    result = maezoo.extract(damaged, tmp_path / "out", model=small, workers=0, batch_size=16)
+    assert (result.images, result.rows, result.errors) == (125, 120, 5)
+    found = {row["id"]: (row["error"], row["message"]) for row in failures(tmp_path / "out")}
+    assert found["class3/bomb.png"][0] == "DecompressionBombError"
+    assert set(found) == {
+        "class0/empty.jpg", "class1/truncated.jpg", "class2/text.png", "class3/bomb.png", "class3/noise.jpg"
+    }  # fmt: skip
+    assert all(message for _, message in found.values())
+    assert not set(found) & set(rows(tmp_path / "out")["id"].to_pylist())
+
+
+def test_a_shard_of_broken_images_alone_is_empty_but_there(tmp_path, small, rows):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(5):
+        (source / f"{number}.jpg").write_bytes(b"no")
+    result = maezoo.extract(source, tmp_path / "out", model=small, workers=0, shard_size=2)
+    assert (result.rows, result.errors) == (0, 5)
+    assert len(list((tmp_path / "out").glob("part-*"))) == 3
+    assert rows(tmp_path / "out").schema.field("embedding").type == pa.list_(pa.float16(), 24)
+
+
+def test_sizes_are_those_of_the_upright_picture_and_labels_those_of_folders(tmp_path, small, rows):
+    source = tmp_path / "source"
+    (source / "cats").mkdir(parents=True)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (64, 48), "red").save(source / "cats" / "turned.jpg", exif=turned)
+    Image.new("RGB", (64, 48), "red").save(source / "top.png")
+    maezoo.extract(source, tmp_path / "out", model=small, labels=True, workers=0)
+    got = rows(tmp_path / "out").drop(["embedding"]).to_pylist()
+    assert got == [
+        {"id": "cats/turned.jpg", "label": "cats", "width": 48, "height": 64},
+        {"id": "top.png", "label": None, "width": 64, "height": 48},
+    ]
+
+
+def test_large_jpegs_are_drafted_unless_exact(photos, tmp_path, small):
+    from maezoo.extract.decode import decode_items
+    from maezoo.extract.items import Item
+
+    path = tmp_path / "large.jpg"
+    Image.open(photos[0]).convert("RGB").resize((2000, 1500), Image.Resampling.BICUBIC).save(path, quality=92)
+    items = [Item("large.jpg", bytes(path))]
+    drafted = decode_items(items, 0, small.preprocess)
+    exact = decode_items(items, 0, small.preprocess, exact=True)
+    assert drafted.rows == exact.rows == [("large.jpg", None, 2000, 1500)]
+    difference = (drafted.pixels.float() - exact.pixels.float()).abs() / 255
+    assert 0 < difference.mean() < 0.01
+
+
+def test_the_record_says_how_it_was_made(folder, tmp_path, small):
+    progress: list[Progress] = []
+    maezoo.extract(folder, tmp_path / "out", model=small, workers=0, limit=50, batch_size=20, report=progress.append)
+    record = json.loads((tmp_path / "out" / "extract.json").read_text())
+    assert record["counts"] == {"images": 50, "rows": 50, "errors": 0}
+    assert record["complete"]
+    assert record["images_per_second"] > 0
+    assert record["settings"]["model"] == "small"
+    assert record["settings"]["preprocess"] == small.preprocess.to_dict()
+    assert record["settings"]["sha256"].startswith("tensors:")
+    assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert [each.done for each in progress] == [0, 20, 40, 50]
+    assert progress[-1].remaining == 0
+
+
+def test_named_weights_are_recorded_by_their_files_hash(folder, tmp_path):
+    from maezoo.weights.hashing import sha256_of
+
+    maezoo.extract(folder, tmp_path / "out", limit=2, workers=0, device="cpu")
+    record = json.loads((tmp_path / "out" / "extract.json").read_text())
+    assert record["settings"]["model"] == "mae_vit_tiny.photos_pixel"
+    assert record["settings"]["sha256"] == sha256_of(maezoo.fetch("mae_vit_tiny"))
+
+
+def test_the_parquet_is_read_by_those_who_read_parquet(folder, tmp_path, small, rows):
+    datasets, duckdb = pytest.importorskip("datasets"), pytest.importorskip("duckdb")
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    maezoo.extract(folder, tmp_path / "out", model=small, workers=0, shard_size=50, labels=True)
+    parts = str(tmp_path / "out" / "part-*.parquet")
+    ids = rows(tmp_path / "out")["id"].to_pylist()
+    assert pandas.read_parquet(sorted((tmp_path / "out").glob("part-*.parquet")))["id"].tolist() == ids
+    assert polars.read_parquet(parts)["id"].to_list() == ids
+    assert [row[0] for row in duckdb.sql(f"select id from '{parts}' order by id").fetchall()] == sorted(ids)
+    read = datasets.load_dataset("parquet", data_files=parts, split="train", cache_dir=str(tmp_path / "cache"))
+    assert read["id"][:] == ids
+    assert len(read[0]["embedding"]) == 24
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"pool": "max"}, "pool"),
+        ({"dtype": "int8"}, "dtype"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"workers": -1}, "workers"),
+        ({"shard_size": 0}, "shard_size"),
+        ({"limit": 0}, "limit"),
+        ({"engine": "spark"}, "engine"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_written(folder, tmp_path, small, wrong, says):
+    with pytest.raises(ValueError, match=says):
+        maezoo.extract(folder, tmp_path / "out", model=small, **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_embedding_that_float16_cannot_hold_is_refused(folder, tmp_path, small):
+    with torch.no_grad():
+        small.encoder.norm.weight.fill_(1e6)
+    with pytest.raises(DataError, match="float32"):
+        maezoo.extract(folder, tmp_path / "out", model=small, workers=0)
+    assert maezoo.extract(folder, tmp_path / "out32", model=small, workers=0, dtype="float32").complete
+
+
+def test_the_function_and_its_package_share_a_name():
+    import maezoo.extract as package
+
+    assert package is maezoo.extract
+    assert callable(package)
+    assert package.Progress is Progress
+    assert Path(package.__file__).parent.name == "extract"
