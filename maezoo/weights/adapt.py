@@ -49,7 +49,7 @@ class Fit:
         if old == new or old[0] * old[1] != count:
             return tensor, None
         change = f"positions {old[0]}x{old[1]} -> {new[0]}x{new[1]}"
-        return resize_positions(tensor.float(), old, new).to(tensor.dtype), change
+        return resize_positions(tensor.float(), old, new), change
 
 
 def adapt_prediction(tensor: Tensor, old: int, new: int) -> Tensor:

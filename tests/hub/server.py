@@ -179,7 +179,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200)
 
     def do_PUT(self):
-        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            data = b""
+            while size := int(self.rfile.readline(), 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.hub.lfs[self.path.rpartition("/")[2]] = data
         self.answer(200)
 

@@ -1,0 +1,89 @@
+"""From the hub to a working model, and from a model to the hub; each in a process of its own, as users have it."""
+
+import json
+
+from .conftest import NAME, REPO, TINY
+from .server import COMMIT
+
+
+def test_create_and_timm_load_from_the_hub_once(machine):
+    machine.publish()
+    code = f"""
+        import torch, timm, maezoo
+        model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        assert model.name == {NAME!r} and model.load_report.path == maezoo.fetch("mae_vit_tiny")
+        bundled = maezoo.create("mae_vit_tiny.test", checkpoint={str(TINY)!r}, device="cpu")
+        images = torch.randn(2, 3, 96, 96)
+        assert torch.equal(model.features(images), bundled.features(images))
+        encoder = timm.create_model("mae_vit_tiny", pretrained=True).eval()
+        assert torch.allclose(encoder.forward_features(images), model.encode(images), atol=1e-6)
+        assert maezoo.verify().results[0].status == "verified"
+        print("done")
+    """
+    assert machine.run(code).stdout == "done"
+    assert machine.hub.counts() == {"HEAD": 1, "GET": 1}
+
+
+def test_pushed_models_come_back_to_maezoo_and_timm(machine):
+    code = """
+        import warnings
+        import torch, timm, maezoo
+        warnings.simplefilter("default")  # huggingface_hub uploads in a way that its HTTP client deprecates
+        images = torch.randn(2, 3, 96, 96)
+        model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        print(model.push_to_hub("me/mine", license="mit"))
+        again = maezoo.create("hf-hub:me/mine", device="cpu")
+        assert torch.equal(again.features(images), model.features(images))
+        assert again.license == "mit" and again.preprocess == model.preprocess
+        assert maezoo.create("hf-hub:me/mine@main", device="cpu", offline=True).name == "hf-hub:me/mine@main"
+        encoder = timm.create_model("hf-hub:me/mine", pretrained=True).eval()
+        assert torch.allclose(encoder.forward_features(images), model.encode(images), atol=1e-6)
+    """
+    result = machine.run(code, MAEZOO_MANIFEST="", HF_TOKEN="hf_secret", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    assert result.stdout == f"{machine.hub.url}/me/mine/commit/{COMMIT}", result.stderr
+    assert result.returncode == 0, result.stderr
+    files = {name for repo, name in machine.hub.files if repo == "me/mine"}
+    assert files == {"README.md", "config.json", "model.safetensors"}
+    assert machine.hub.count("GET", "me/mine/resolve") == 2  # the weights for both, and timm's own config.json
+
+
+def test_repositories_are_described_by_their_configs_or_the_manifest(machine):
+    from maezoo.model import VARIANTS
+    from maezoo.preprocessing import Preprocessing
+    from maezoo.weights import WeightsMetadata
+    from maezoo.weights.configs import transformers_config, transformers_preprocessor
+    from maezoo.weights.convert import convert
+
+    folder = machine.folder / "theirs"
+    convert(TINY, folder, to="transformers")
+    preprocess = Preprocessing(size=(96, 96), resize="squash", interpolation="bilinear")
+    metadata = WeightsMetadata(VARIANTS["mae_vit_tiny"], "normpix", preprocess, ("encoder", "decoder"))
+    files = {
+        "model.safetensors": (folder / "model.safetensors").read_bytes(),
+        "config.json": json.dumps(transformers_config(metadata, 3)).encode(),
+        "preprocessor_config.json": json.dumps(transformers_preprocessor(preprocess)).encode(),
+    }
+    for name, data in files.items():
+        machine.hub.add("org/whole", name, data)
+        if name != "preprocessor_config.json":
+            machine.hub.add("org/lacking", name, data)
+    machine.publish(sha256="0" * 64, target="normpix")
+    code = f"""
+        import maezoo
+        from maezoo.errors import MaezooError
+        for name, offline in [("org/whole", False), ("org/whole", True), ("org/lacking", False), ({REPO!r}, False),
+                              ("{REPO}@main", False), ("nobody/nothing", False)]:
+            try:
+                model = maezoo.create(f"hf-hub:{{name}}", device="cpu", offline=offline)
+                print(model.target, model.preprocess.resize)
+            except MaezooError as error:
+                print(type(error).__name__)
+    """
+    assert machine.run(code).stdout.splitlines() == [
+        "normpix squash",
+        "normpix squash",  # offline
+        "WeightsNotFoundError",  # nobody says how its images are prepared
+        "IntegrityError",  # the manifest pins another file for this repository
+        "pixel crop",  # at another revision the file speaks for itself
+        "WeightsNotFoundError",
+    ]
