@@ -107,7 +107,7 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
     for item in items:
         try:
             width, height, one = _decode(item, preprocess, exact)
-        except (ImageError, *READ_ERRORS) as error:
+        except (ImageError, RuntimeError, *READ_ERRORS) as error:  # some decoders' plug-ins raise RuntimeError
             cause = error.__cause__ or error
             failures.append(Failure(item.id, type(cause).__name__, _message(cause)))
             continue

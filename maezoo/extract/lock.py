@@ -1,5 +1,6 @@
 """One run at a time on one output: a lock that the operating system drops when its process ends, however it ends."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import IO
 from maezoo.errors import DataError
 
 __all__ = ["exclusive"]
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -30,11 +33,13 @@ def exclusive(path: Path) -> Iterator[None]:
     with path.open("a+", encoding="ascii") as file:
         try:
             _lock(file)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             holder = _holder(path)
             raise DataError(
                 f"another run is writing to {path.parent}{holder}. Wait for it, stop it, or name another output."
             ) from error
+        except OSError as error:
+            _log.warning("%s: this file system has no locks (%s); see that only one run writes here.", path, error)
         path.with_suffix(".pid").write_text(str(os.getpid()), encoding="ascii")
         yield
 

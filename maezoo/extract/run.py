@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import logging
 import multiprocessing
 import signal
 import threading
@@ -35,6 +36,7 @@ from maezoo.weights.hub import fetch
 
 __all__ = ["extract"]
 
+_log = logging.getLogger(__name__)
 Engine = Literal["local", "ray"]
 
 
@@ -103,6 +105,8 @@ def extract(
         raise ValueError(f"engine is 'local' or 'ray'; got {engine!r}.")
     _check_counts(batch_size, workers)
     encoder = _encoder(model, engine, device, precision)
+    if encoder.in_chans != 3:
+        raise ValueError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
     where = str(source) if is_uri(str(source)) else str(Path(source).expanduser().absolute())
     settings = Settings(
         source=where,
@@ -186,6 +190,7 @@ def _interrupts() -> Iterator[threading.Event]:
 
     def ask(number: int, frame: object) -> None:
         stop.set()
+        _log.warning("stopping after this batch; Ctrl-C again stops at once.")
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, ask)

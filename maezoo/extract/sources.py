@@ -43,9 +43,7 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
     path = Path(source).expanduser()
     if path.is_dir():
         tars = sorted(path.glob("*.tar"))
-        if tars and not any(is_image(entry.name) for entry in path.iterdir()):
-            return (item for tar in tars for item in tar_items(tar, labels=labels))
-        return _folder(path, labels)
+        return _shards(path, tars, labels) if tars else _folder(path, labels)
     if not path.exists():
         raise DataError(f"{path} does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
     if path.suffix.lower() == ".tar":
@@ -56,6 +54,15 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
         f"{path} is no source: pass a folder of images, a list ({', '.join(_LISTS)}), a .tar shard or a folder of them."
         + (" Compressed tars cannot be read from the middle; unpack them." if ".tar" in path.suffixes else "")
     )
+
+
+def _shards(folder: Path, tars: list[Path], labels: bool) -> Iterator[Item]:
+    """Yield the images of a folder's tar shards, in the order of their names."""
+    image = next(_walk(folder, ()), None)
+    if image is not None:
+        raise DataError(f"{folder} holds tar shards and images ({image}); name a folder that holds one or the other.")
+    for tar in tars:
+        yield from tar_items(tar, labels=labels)
 
 
 def _folder(root: Path, labels: bool) -> Iterator[Item]:

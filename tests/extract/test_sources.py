@@ -105,6 +105,12 @@ def test_a_shard_that_is_cut_or_compressed_is_refused(tmp_path):
             _ids(tmp_path / name)
 
 
+def test_shards_beside_images_are_not_passed_over(tmp_path):
+    _touch(tmp_path, "a/1.jpg", "shard.tar")
+    with pytest.raises(DataError, match="tar shards and images"):
+        _ids(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["missing", "file.doc"])
 def test_what_is_no_source_is_named(tmp_path, name):
     (tmp_path / "file.doc").touch()
