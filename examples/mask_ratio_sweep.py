@@ -10,7 +10,9 @@ import maezoo
 from maezoo import figures
 
 
-def main(photos: list[Path], output: Path, ratios: tuple[float, ...] = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)) -> None:
+def main(
+    photos: list[Path], output: Path, ratios: tuple[float, ...] = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.85, 0.95)
+) -> None:
     """Measure, print a table, and draw."""
     model = maezoo.create("mae_vit_tiny", pretrained=True)
     sweep = figures.measure_sweep(model, photos, ratios=ratios, seeds=3)

@@ -76,7 +76,7 @@ def _photo_inputs() -> dict[str, Any]:
     )
     with gr.Accordion("Webcam or clipboard", open=False):
         camera = gr.Image(
-            sources=["webcam", "clipboard"], type="pil", show_label=False, height=220, elem_id="camera", buttons=[]
+            sources=["webcam", "clipboard"], type="filepath", show_label=False, height=220, elem_id="camera", buttons=[]
         )
     return {"samples": samples, "upload": upload, "camera": camera}
 
@@ -166,27 +166,11 @@ class _Handlers:
 
     def upload(self, file: str | None, state: _State | None, *settings: Any) -> tuple[Any, ...]:
         """Take the visitor's file, and delete it once it is read."""
+        return self._take(file, Path(file).name if file else "", state, settings)
 
-        def read() -> _State:
-            if file is None:
-                return state or _sample(_FIRST_SAMPLE)
-            name = Path(file).name
-            try:
-                return _State(read_photo(file, name), name)
-            finally:
-                Path(file).unlink(missing_ok=True)
-
-        return (*self._answer(read, settings), None)
-
-    def camera(self, photo: Image.Image | None, state: _State | None, *settings: Any) -> tuple[Any, ...]:
-        """Take a picture of the webcam or the clipboard."""
-
-        def read() -> _State:
-            if photo is None:
-                return state or _sample(_FIRST_SAMPLE)
-            return _State(read_photo(photo, "the picture"), "the picture")
-
-        return (*self._answer(read, settings), None)
+    def camera(self, file: str | None, state: _State | None, *settings: Any) -> tuple[Any, ...]:
+        """Take a picture of the webcam or the clipboard, and delete its file once it is read."""
+        return self._take(file, "the picture", state, settings)
 
     def click(self, patches: Any, hide: bool, state: _State | None, *settings: Any) -> tuple[Any, ...]:
         """Hide or show the patches that were clicked, or choose one."""
@@ -202,6 +186,19 @@ class _Handlers:
             return now._replace(painted=_toggled(view, cells), patch=cells[-1])
 
         return self._answer(chosen, settings)
+
+    def _take(self, file: str | None, name: str, state: _State | None, settings: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Show a file's photo; what brought it is emptied."""
+
+        def read() -> _State:
+            if file is None:
+                return state or _sample(_FIRST_SAMPLE)
+            try:
+                return _State(read_photo(file, name), name)
+            finally:
+                Path(file).unlink(missing_ok=True)
+
+        return (*self._answer(read, settings), None)
 
     def _answer(self, find: Callable[[], _State], settings: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return state, board, panels, message and layer slider; after an error the pictures stay as they are."""
