@@ -10,8 +10,11 @@ import torch
 from maezoo.api import MAE
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.model import VARIANTS, build_mae
-from maezoo.weights import WeightsEntry, load_file_into, load_manifest
+from maezoo.vocabulary import Layout
+from maezoo.weights import LoadReport, WeightsEntry, load_file_into, load_manifest
 from maezoo.weights import hub as _hub
+from maezoo.weights.empty import empty_weights
+from maezoo.weights.records import known_finite, remember_finite
 from maezoo.weights.report import VerifyReport, verify_entries
 from maezoo.weights.repository import HUB, Repository
 from maezoo.weights.source import WeightsSource, find_source
@@ -69,18 +72,20 @@ def create(
     choice = parse_dtype(dtype, target_device)
     model = _build(source, img_size, in_chans, decoder)
     if source.path is not None:
-        model.load_report = load_file_into(
-            model,
-            source.path,
-            source.layout,
-            device=target_device,
-            dtype=choice.dtype,
-            check_finite=not source.verified,
-        )
+        model.load_report = _fill(model, source.path, source.layout, target_device, choice.dtype)
     model.entry = source.entry
     model.license = source.license
     model.dtype_reason = choice.reason
     return model.to(device=target_device, dtype=choice.dtype).eval()
+
+
+def _fill(model: MAE, path: Path, layout: Layout | None, device: torch.device, dtype: torch.dtype) -> LoadReport:
+    """Fill a model from a file, whose values are looked at once and not again until the file changes."""
+    check = not known_finite(path)
+    report = load_file_into(model, path, layout, device=device, dtype=dtype, check_finite=check)
+    if check and not report.dropped:
+        remember_finite(path)
+    return report
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -163,7 +168,7 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
     size = (img_size, img_size) if isinstance(img_size, int) else img_size or source.preprocess.size
     if in_chans < 1:
         raise ValueError(f"in_chans must be at least 1, not {in_chans}.")
-    with torch.device("meta") if source.path else nullcontext():
+    with empty_weights() if source.path else nullcontext():
         plain = build_mae(
             source.variant,
             decoder=decoder and source.has_decoder,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -37,7 +38,7 @@ class WeightsFile:
     def read(self, *keys: str) -> Tensor:
         """Return one tensor, memory-mapped, or several joined along the first axis."""
         tensors: list[Tensor] = [self._file.get_tensor(key) for key in keys]
-        return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        return tensors[0] if len(tensors) == 1 else _join(tensors)
 
 
 @contextmanager
@@ -68,5 +69,19 @@ def require_finite(tensor: Tensor, what: str) -> None:
     Raises:
         IntegrityError: there is one; the message names the tensor.
     """
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor.sum(dtype=torch.float64))):
+    if not tensor.is_floating_point():
+        return
+    # One sum is quicker than a look at each value, and no less sure.
+    if tensor.dtype == torch.float32:
+        with np.errstate(all="ignore"):
+            finite = bool(np.isfinite(tensor.numpy().sum()))
+    else:
+        finite = bool(torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))))
+    if not finite:
         raise IntegrityError(f"{what} holds NaN or infinity; the file is damaged, or its training diverged.")
+
+
+def _join(tensors: list[Tensor]) -> Tensor:
+    """Join tensors along the first axis, on one thread: torch spends more on waking others than on copying."""
+    joined = np.concatenate([tensor.contiguous().view(torch.uint8).numpy() for tensor in tensors])
+    return torch.from_numpy(joined).view(tensors[0].dtype)

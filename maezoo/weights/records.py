@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maezoo.files import written_whole
 
-__all__ = ["FileState", "Record", "read_record", "state_folder", "write_record"]
+__all__ = ["FileState", "Record", "known_finite", "read_record", "remember_finite", "state_folder", "write_record"]
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,32 @@ def write_record(record: Record, beside: Path | None = None) -> bool:
     return False
 
 
+def known_finite(path: Path) -> bool:
+    """Whether an unchanged file was found to be free of NaN and infinity before."""
+    try:
+        return json.loads(_finite(path).read_text(encoding="utf-8")) == asdict(FileState.of(path))
+    except (OSError, ValueError):
+        return False
+
+
+def remember_finite(path: Path) -> None:
+    """Keep in mind that a file is free of NaN and infinity, if that can be written anywhere."""
+    with suppress(OSError), written_whole(_finite(path)) as temporary:
+        temporary.write_text(json.dumps(asdict(FileState.of(path))), encoding="utf-8")
+
+
+def _finite(path: Path) -> Path:
+    return state_folder() / "finite" / _name(path)
+
+
+def _name(path: Path) -> str:
+    """Return the name of a file's record."""
+    return f"{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]}.json"
+
+
 def _places(path: Path, beside: Path | None) -> list[Path]:
     """List where a record may lie."""
-    name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
-    own = state_folder() / "verified" / f"{name}.json"
+    own = state_folder() / "verified" / _name(path)
     return [own] if beside is None else [beside, own]
 
 

@@ -36,7 +36,6 @@ class WeightsSource:
         layout: its key layout; `None` to recognise it.
         entry: the manifest's entry, if the weights have one.
         license: of the weights.
-        verified: the file is the one whose hash the manifest pins.
     """
 
     name: str
@@ -48,7 +47,6 @@ class WeightsSource:
     layout: Layout | None = None
     entry: WeightsEntry | None = None
     license: str = "unknown"
-    verified: bool = False
 
 
 def find_source(
@@ -121,7 +119,6 @@ def _from_entry(entry: WeightsEntry, cache_dir: str | Path | None, offline: bool
         layout=entry.layout,
         entry=entry,
         license=entry.license,
-        verified=entry.sha256 is not None,
     )
 
 
