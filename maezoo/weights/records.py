@@ -82,7 +82,7 @@ def write_record(record: Record, beside: Path | None = None) -> bool:
 def known_finite(path: Path) -> bool:
     """Whether an unchanged file was found to be free of NaN and infinity before."""
     try:
-        return json.loads(_finite(path).read_text(encoding="utf-8")) == asdict(FileState.of(path))
+        return bool(json.loads(_finite(path).read_text(encoding="utf-8")) == asdict(FileState.of(path)))
     except (OSError, ValueError):
         return False
 
