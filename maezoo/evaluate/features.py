@@ -155,7 +155,7 @@ def _column(table: "pa.Table", name: str) -> NDArray[Any]:
     """Return a column as an array: (n, D) for fixed-size lists, (n,) for plain values."""
     column = table[name].combine_chunks()
     if column.null_count:
-        raise DataError(f"the column {name!r} has {column.null_count} empty values.")
+        raise DataError(f"the column {name!r} is empty in {column.null_count} of {len(column)} rows; leave them out.")
     if name != "embedding":
         return np.asarray(column.to_pylist())
     flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError, MissingExtraError
-from maezoo.visibility import check_mask
 from maezoo.model.patches import grid_of, patchify, unpatchify
+from maezoo.visibility import check_mask
 
 __all__ = ["harmonic_fill", "hidden_error", "mean_fill", "nearest_fill"]
 

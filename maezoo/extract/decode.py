@@ -18,7 +18,7 @@ from maezoo.preprocessing import Preprocessing
 
 __all__ = ["Decoded", "Decoder", "Failure", "Row", "chunk_starts", "decode_items", "start_worker"]
 
-_OVERSAMPLING = 2  # as in maezoo.images: a JPEG is decoded at no less than this many times the size needed
+_OVERSAMPLING = 2  # as in maezoo.decoding: a JPEG is decoded at no less than this many times the size needed
 _EXIF_ORIENTATION = 0x0112
 _LYING = (5, 6, 7, 8)  # orientations that exchange width and height
 

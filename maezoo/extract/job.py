@@ -195,6 +195,8 @@ def _resume(store: Store, where: str, settings: Settings, found: Items, width: i
             "becomes an error, what is new is left out; extract it to another output.",
             *(settings.source, added, gone),
         )
+    if record["versions"] != versions():
+        _log.warning("%s was begun with %s, and goes on with %s.", where, record["versions"], versions())
     return Job(store, where, settings, items, width, record)
 
 

@@ -64,8 +64,8 @@ def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iter
     )
     try:
         yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or str(error).startswith("Caught"):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if not workers or str(error).startswith("Caught"):  # "Caught": by a worker that lives
             raise
         raise ChildProcessError(
             f"a process that decodes images died ({error}). Was memory short? Try fewer workers. In a script of your "

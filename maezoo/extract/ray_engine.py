@@ -5,6 +5,7 @@
 Ray starts the tasks, moves the data, holds back what is too fast, and repeats what a dead worker or node has lost.
 """
 
+import logging
 import pickle
 from collections.abc import Generator
 from types import ModuleType
@@ -43,9 +44,7 @@ def ray_pieces(
     Raises:
         MissingExtraError: Ray is not installed.
     """
-    ray = _require_ray()
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+    ray = _connect()
     resources = ray.cluster_resources()
     if device == "auto":
         device = "cuda" if resources.get("GPU") else "cpu"
@@ -60,8 +59,9 @@ def ray_pieces(
             _Embed,
             fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),
             batch_size=1,
-            concurrency=count,
+            compute=ray.data.ActorPoolStrategy(size=count),
             num_gpus=1 if on_gpu else 0,
+            num_cpus=0,  # unlike the tasks: Ray fuses stages that are alike, and actors would decode for themselves
         )
     )
     for row in embedded.iter_rows():
@@ -108,6 +108,16 @@ class _Embed:
     def _embed(self, data: bytes) -> bytes:
         chunk = pickle.loads(data)  # noqa: S301 - written by our own tasks
         return pickle.dumps(self._embedder.read(chunk, self._embedder.start(chunk)), protocol=5)
+
+
+def _connect() -> ModuleType:
+    """Return Ray, connected: to the caller's, to the cluster that `RAY_ADDRESS` names, or to one started here."""
+    ray = _require_ray()
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours shows the whole run
+    return ray
 
 
 def _require_ray() -> ModuleType:

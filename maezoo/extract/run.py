@@ -107,7 +107,7 @@ def extract(
     encoder = _encoder(model, engine, device, precision)
     if encoder.in_chans != 3:
         raise ValueError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
-    where = str(source) if is_uri(str(source)) else str(Path(source).expanduser().absolute())
+    where = str(source) if is_uri(str(source)) else str(Path(source).expanduser().resolve())
     settings = Settings(
         source=where,
         model=encoder.name,

@@ -88,6 +88,20 @@ def test_large_jpegs_are_drafted_unless_exact(photos, tmp_path, small):
     assert 0 < difference.mean() < 0.01
 
 
+@pytest.mark.parametrize("size", [(400, 300), (2000, 1500), (5000, 300)])
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_pixels_are_those_of_the_models_own_reading(tmp_path, small, size, resize):
+    from dataclasses import replace
+
+    from maezoo.extract.decode import decode_items
+    from maezoo.extract.items import Item
+    from maezoo.images import prepare
+
+    path, preprocess = tmp_path / "one.jpg", replace(small.preprocess, resize=resize)
+    Image.effect_noise(size, 80).convert("RGB").save(path)
+    assert torch.equal(decode_items([Item("one", bytes(path))], 0, preprocess).pixels, prepare([path], preprocess))
+
+
 def test_the_record_says_how_it_was_made(folder, tmp_path, small):
     progress: list[Progress] = []
     maezoo.extract(folder, tmp_path / "out", model=small, workers=0, limit=50, batch_size=20, report=progress.append)
