@@ -1,5 +1,6 @@
 """`maezoo sweep` and `maezoo demo`: see what a model sees."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,10 +88,16 @@ def demo(
         results.print(f"maezoo demo at {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
         if host not in _LOOPBACK:
             errors.print("Anyone who can reach this machine can use the page.", style="yellow")
-        if browser:
+        if browser and _has_screen():
             webbrowser.open(address)
         while True:
             time.sleep(1)  # unlike an endless wait, this ends on Ctrl-C on Windows, too
+
+
+def _has_screen() -> bool:
+    """Say whether a browser would open a window, and not take over the terminal."""
+    unix = sys.platform not in ("win32", "darwin")
+    return not unix or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _as_data(sweep: "MaskRatioSweep", output: Path) -> dict[str, Any]:

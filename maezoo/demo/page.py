@@ -130,7 +130,7 @@ def _connect(
     for name in ("ratio", "strategy", "seed"):
         controls[name].change(handlers.redraw, settings, **common)
     controls["layer"].change(handlers.show, settings, **common)
-    controls["model"].change(handlers.change_model, settings, **common)
+    controls["model"].change(handlers.change_model, settings, **common | {"show_progress": "minimal"})
     controls["fresh"].click(lambda seed: int(seed or 0) + 1, controls["seed"], controls["seed"], queue=False)
     shown[0].click(clicked, [action, *settings], **common)
     sources["samples"].click(sampled, settings, **common)

@@ -11,6 +11,7 @@ from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure,
 from maezoo.images import ImageLikes
 from maezoo.model_input import model_input
 from maezoo.progress import track
+from maezoo.reconstruction import Reconstruction
 from maezoo.vocabulary import STRATEGIES, Strategy
 
 if TYPE_CHECKING:
@@ -92,11 +93,7 @@ def measure_sweep(
     with track(len(ratios) * len(strategies), "masks", show=progress) as advance:
         for strategy in strategies:
             for ratio in ratios:
-                draws = 1 if strategy == "grid" else seeds
-                runs = [
-                    model.reconstruct(inputs, mask_ratio=ratio, strategy=strategy, seed=seed, batch_size=batch_size)
-                    for seed in range(draws)
-                ]
+                runs = _reconstruct(model, inputs, ratio, strategy, seeds, batch_size)
                 losses = torch.cat([run.loss for run in runs]).float().cpu()
                 errors.append(losses.mean())
                 deviations.append(losses.std(correction=0))
@@ -116,6 +113,16 @@ def measure_sweep(
         images=len(inputs),
         model=model.name,
     )
+
+
+def _reconstruct(
+    model: "MAE", inputs: Tensor, ratio: float, strategy: Strategy, seeds: int, batch_size: int
+) -> list[Reconstruction]:
+    """Reconstruct under each seed's mask; the grid has only one."""
+    return [
+        model.reconstruct(inputs, mask_ratio=ratio, strategy=strategy, seed=seed, batch_size=batch_size)
+        for seed in range(1 if strategy == "grid" else seeds)
+    ]
 
 
 def plot_sweep(sweep: MaskRatioSweep) -> "Figure":
