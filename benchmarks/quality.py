@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import safe_open
 from torch import Tensor
 
 import maezoo
 from maezoo.evaluate import LabelledFeatures, harmonic_fill, hidden_error, knn, linear, mean_fill, nearest_fill
 from maezoo.images import prepare
-from maezoo.weights.source import read_metadata
+from maezoo.weights import WeightsMetadata
 
 RATIOS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 SEEDS = (0, 1, 2)
@@ -170,7 +171,8 @@ def _model(options: argparse.Namespace) -> "maezoo.MAE":
     """Create the named model, or the one in a file."""
     if options.weights is None:
         return maezoo.create(options.model, pretrained=True, device=options.device)
-    metadata = read_metadata(options.weights)
+    with safe_open(options.weights, framework="pt") as file:
+        metadata = WeightsMetadata.from_header(file.metadata(), options.weights)
     name = metadata.variant.name if metadata else options.model
     return maezoo.create(name, checkpoint=options.weights, device=options.device)
 

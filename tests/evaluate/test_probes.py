@@ -75,6 +75,16 @@ def test_features_that_do_not_fit_together_are_refused(train, test, says):
             method(train, test)
 
 
+def test_the_strength_is_searched_without_the_test_images():
+    train, test = _clusters(0, spread=2.0), _clusters(1, spread=2.0)
+    chosen = linear(train, test).settings
+    shuffled = LabelledFeatures(test.vectors, np.random.default_rng(3).permutation(test.labels))
+    assert linear(train, shuffled).settings == chosen
+    assert chosen["searched"]
+    assert chosen["converged"]
+    assert not linear(train, test, strength=0.5).settings["searched"]
+
+
 def test_one_class_cannot_be_probed():
     points = LabelledFeatures(np.ones((3, 2), np.float32), np.array(["a", "a", "a"]))
     with pytest.raises(DataError, match="two classes"):
