@@ -101,9 +101,7 @@ class HubCache:
 
 def _link(blob: Path, pointer: Path) -> bool:
     """Make `pointer` a relative link to `blob`, in one step; say whether that can be done here."""
-    from huggingface_hub import constants
-
-    if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+    if os.environ.get("HF_HUB_DISABLE_SYMLINKS", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     temporary = pointer.with_name(f".{uuid.uuid4().hex}")
     try:

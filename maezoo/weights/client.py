@@ -135,11 +135,11 @@ def open_stream(file: HubFile, remote: RemoteFile, have: int) -> Iterator[tuple[
     session: Any = get_session()
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
     with _translated(file):
-        if hasattr(session, "stream"):  # huggingface_hub 1 and later
+        if callable(getattr(session, "stream", None)):  # huggingface_hub 1 and later; for requests it is a flag
             with session.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
                 utils.hf_raise_for_status(response)
                 yield response, response.iter_bytes()
-        else:  # requests
+        else:
             with session.get(url, headers=headers, timeout=timeout, stream=True) as response:
                 utils.hf_raise_for_status(response)
                 yield response, response.iter_content(2**16)

@@ -1,5 +1,6 @@
 """A verified path for each weight: inside the package, in the cache, or from the hub."""
 
+import errno
 import logging
 import os
 import shutil
@@ -152,7 +153,9 @@ def _download(file: HubFile, cache: HubCache, offline: bool) -> Path:
     try:
         with cache.lock(file, remote):
             return _fetch_locked(file, remote, cache)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         raise WeightsNotFoundError(
             f"{file.filename} of {file.repo_id} is not in the cache {cache.root}, which cannot be written "
             f"({error.strerror}). Set HF_HUB_CACHE or cache_dir to a folder of yours."

@@ -210,3 +210,23 @@ def test_records_are_plain_json(machine):
     record = next(machine.cache.glob("models--zoo--tiny/.maezoo/*/*.json"))
     assert json.loads(record.read_text())["found"] == machine.blob().name
     assert sys.version_info >= (3, 10)
+
+
+@posix
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
+def test_a_cache_that_cannot_be_written_says_so(machine):
+    machine.cache.mkdir(parents=True)
+    machine.cache.chmod(0o555)
+    message = machine.run().stdout
+    machine.cache.chmod(0o755)
+    assert message.startswith("WeightsNotFoundError: ")
+    assert "HF_HUB_CACHE" in message
+
+
+def test_a_cache_below_a_file_says_so(machine):
+    (machine.folder / "file").touch()
+    result = machine.run(
+        "try: print(fetch())\nexcept OSError as error: print('OSError', error)",
+        HF_HUB_CACHE=str(machine.folder / "file"),
+    )
+    assert "Error" in result.stdout
