@@ -111,7 +111,6 @@ def convert(
 ) -> None:
     """Turn weights of FAIR, timm or transformers into a maezoo file, or any of them into another."""
     from maezoo.model.variants import find_variant
-    from maezoo.weights.convert import convert as run
     from maezoo.weights.description import Description
 
     said = Description(
@@ -119,6 +118,8 @@ def convert(
     )
     if like is not None:
         said = said.filled_from(Description.of_entry(load_manifest().find(like)))
+    from maezoo.weights.convert import convert as run  # torch: only once the options are known to be right
+
     done = run(source, output, to=to, like=said, encoder_only=encoder_only)
     if as_json:
         print_json(done.to_data())
