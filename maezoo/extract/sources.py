@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
 from maezoo.extract.items import Item
-from maezoo.extract.store import is_uri, open_filesystem
+from maezoo.extract.store import child_uri, is_uri, open_filesystem
 from maezoo.extract.tars import is_image, tar_items
 
 __all__ = ["find_items"]
@@ -97,7 +97,7 @@ def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
     found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
     for path in sorted(info.path for info in found if info.is_file and is_image(info.base_name)):
         name = path[len(root) :].lstrip("/")
-        yield Item(name, f"{uri.rstrip('/')}/{name}".encode(), _folder_of(name) if labels else None)
+        yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None)
 
 
 def _folder_of(name: str) -> str | None:

@@ -1,14 +1,16 @@
 """The folder that an extraction writes to, here or on cloud storage: named files, each whole or not there."""
 
+import functools
 import os
 from pathlib import Path
 from typing import IO, Any, Protocol
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
 from maezoo.files import written_whole
 
-__all__ = ["Store", "is_uri", "open_filesystem", "open_store"]
+__all__ = ["Store", "child_uri", "is_uri", "open_filesystem", "open_store"]
 
 
 class Store(Protocol):
@@ -110,12 +112,33 @@ def is_uri(location: str) -> bool:
     return "://" in location
 
 
+def child_uri(uri: str, name: str) -> str:
+    """Return the URI of a file below a folder.
+
+    Example:
+        >>> child_uri("s3://bucket/cats?region=eu-west-1", "tom 1.jpg")
+        's3://bucket/cats/tom%201.jpg?region=eu-west-1'
+    """
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
 def open_filesystem(uri: str) -> tuple[Any, str]:
     """Return the pyarrow file system of a URI and the path in it; fsspec's schemes work where fsspec is installed.
 
     Raises:
         DataError: nothing here knows the scheme.
     """
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return _connect(uri)
+    system, top = _connect(urlunsplit(parts._replace(path="/")))  # once for each bucket: it may ask the network
+    return system, f"{top}/{unquote(parts.path).strip('/')}".rstrip("/")
+
+
+@functools.lru_cache(maxsize=32)
+def _connect(uri: str) -> tuple[Any, str]:
+    """Open a URI with pyarrow, or else with fsspec."""
     pa = require_pyarrow()
     try:
         system, path = pa.fs.FileSystem.from_uri(uri)

@@ -133,6 +133,22 @@ def test_a_uri_names_a_folder_to_read_and_one_to_write(folder, tmp_path, small, 
     assert maezoo.extract(source, output, **settings).done == 0
 
 
+def test_fsspecs_schemes_are_read_and_written(folder, small):
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for path in sorted(folder.rglob("*.png"))[:9]:
+        memory.pipe(f"/bucket/in/{path.parent.name}/a b%#{path.name}", path.read_bytes())
+    memory.pipe("/bucket/in/bad.jpg", b"no")
+    settings = {"model": small, "workers": 0, "shard_size": 4, "labels": True}
+    result = maezoo.extract("memory://bucket/in", "memory://bucket/out", **settings)
+    assert (result.rows, result.errors) == (9, 1)
+    assert {"part-000002.parquet", "errors.parquet", "extract.json"} <= {
+        name.rpartition("/")[2] for name in memory.ls("/bucket/out", detail=False)
+    }
+    memory.rm("/bucket/out/part-000001.parquet")
+    assert maezoo.extract("memory://bucket/in", "memory://bucket/out", **settings).done == 4
+
+
 def test_a_list_of_items_survives_its_file(tmp_path):
     _touch(tmp_path, *(f"{number}.jpg" for number in range(7)))
     items = Items.collect(find_items(tmp_path, labels=True), limit=5)
