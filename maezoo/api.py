@@ -9,10 +9,9 @@ from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.errors import DecoderMissingError
-from maezoo.images import ImageLikes, count_images
+from maezoo.images import ImageLikes, batches, count_images, normalise
 from maezoo.masks import draw_mask
 from maezoo.model import Decoder, MaskedAutoencoder
-from maezoo.model_input import input_batches
 from maezoo.preprocessing import Preprocessing
 from maezoo.progress import track
 from maezoo.reconstruction import Reconstruction, reconstruct_batch
@@ -214,6 +213,36 @@ class MAE(MaskedAutoencoder):
 
         return Reconstruction.join(list(self._map(images, batch_size, progress, run)))
 
+    def prepare(self, images: ImageLikes) -> Tensor:
+        """Return images as the model's input: one batch, (B, C, H, W) normalised, on the model's device.
+
+        Args:
+            images: as in `encode`.
+
+        Raises:
+            ImageError: an image cannot be read; the message says which and why.
+        """
+        return torch.cat(list(self.input_batches(images)))
+
+    def input_batches(self, images: ImageLikes, batch_size: int = 32) -> Iterator[Tensor]:
+        """Yield images as the model's input, some at a time; the next ones are decoded meanwhile.
+
+        Args:
+            images: as in `encode`.
+            batch_size: images at a time.
+
+        Yields:
+            (b, C, H, W) normalised, on the model's device.
+
+        Raises:
+            ImageError: an image cannot be read; the message says which and why.
+        """
+        for chunk in batches(images, self.preprocess, self.in_chans, batch_size):
+            chunk = chunk.to(self.device, non_blocking=True)
+            if chunk.dtype == torch.uint8:
+                chunk = normalise(chunk, self.preprocess)
+            yield chunk.to(self.dtype)
+
     def require_decoder(self) -> Decoder:
         """Return the decoder.
 
@@ -289,7 +318,7 @@ class MAE(MaskedAutoencoder):
         total = count_images(images) if progress else 0
         start = 0
         with torch.no_grad(), track(total, "images", show=progress) as advance:
-            for chunk in input_batches(self, images, batch_size):
+            for chunk in self.input_batches(images, batch_size):
                 yield run(chunk, start)
                 start += len(chunk)
                 advance(len(chunk))

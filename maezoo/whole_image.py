@@ -10,7 +10,6 @@ from torch import Tensor
 from maezoo.errors import MaskError
 from maezoo.images import ImageLikes, count_images, denormalise
 from maezoo.model import denormalise_patches, patch_statistics, patchify, unpatchify
-from maezoo.model_input import input_batches
 from maezoo.progress import track
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def reconstruct_all(
     parts = []
     total = count_images(images) if progress else 0
     with torch.no_grad(), track(total, "images", show=progress) as advance:
-        for chunk in input_batches(model, images, batch_size):
+        for chunk in model.input_batches(images, batch_size):
             grid = model.grid_for(chunk)
             masks = torch.cat([complementary_masks(grid, ratio, seed=seed + extra) for extra in range(rounds)])
             parts.append(_reconstruct_batch(model, chunk, masks, float(share)))

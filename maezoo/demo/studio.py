@@ -17,7 +17,6 @@ from maezoo.figures.attention import class_attention
 from maezoo.figures.similarity import patch_similarity
 from maezoo.images import ImageLike, open_image
 from maezoo.masks import draw_mask
-from maezoo.model_input import model_input
 from maezoo.reconstruction import Reconstruction
 from maezoo.vocabulary import Strategy
 from maezoo.weights.manifest import load_manifest
@@ -124,7 +123,7 @@ class Studio:
         """
         model = self.model(request.model)
         started = time.perf_counter()
-        images = model_input(model, request.photo)
+        images = model.prepare(request.photo)
         h, w = model.grid_for(images)
         reconstruction = model.reconstruct(images, mask=_mask_of(request, (h, w)))
         depth = len(model.encoder.blocks)

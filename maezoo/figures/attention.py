@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from maezoo.figures.canvas import grid_of_panels, label_row, show_map, show_picture, title_column
 from maezoo.images import ImageLikes, denormalise
-from maezoo.model_input import input_batches, model_input
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +44,7 @@ def class_attention(
     """
     parts: list[list[Tensor]] = []
     with torch.no_grad():
-        for chunk in input_batches(model, images, batch_size):
+        for chunk in model.input_batches(images, batch_size):
             grid = model.grid_for(chunk)
             parts.append(
                 [weights.reshape(*weights.shape[:2], *grid) for weights in _batch_attention(model, chunk, layers)]
@@ -74,7 +73,7 @@ def plot_attention(model: "MAE", image: ImageLikes, *, layers: Sequence[int] = (
         >>> len(plot_attention(model, torch.zeros(1, 3, 96, 96), layers=(0, 5)).axes)
         10
     """
-    inputs = model_input(model, image)[:1]
+    inputs = model.prepare(image)[:1]
     maps = class_attention(model, inputs, layers=layers)
     h, w = maps[0].shape[-2:]
     heads, depth = maps[0].shape[1], len(model.encoder.blocks)

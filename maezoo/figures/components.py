@@ -8,7 +8,6 @@ from torch import Tensor
 
 from maezoo.figures.canvas import check_captions, grid_of_panels, label_row, show_map, show_picture, title_column
 from maezoo.images import ImageLikes, denormalise
-from maezoo.model_input import model_input
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +78,7 @@ def plot_components(
         >>> len(plot_components(model, torch.rand(2, 3, 96, 96)).axes)
         10
     """
-    inputs = model_input(model, images)
+    inputs = model.prepare(images)
     captions = check_captions(captions, len(inputs))
     if not len(inputs):
         raise ValueError("there is no image to draw; pass at least one.")

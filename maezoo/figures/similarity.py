@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from maezoo.errors import SizeError
 from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
 from maezoo.images import ImageLikes, denormalise
-from maezoo.model_input import model_input
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +77,7 @@ def plot_similarity(
     """
     if not patches:
         raise ValueError("patches is a list of (row, column), at least one.")
-    inputs = model_input(model, image)[:1]
+    inputs = model.prepare(image)[:1]
     h, w = model.grid_for(inputs)
     figure, axes = grid_of_panels(1, len(patches) + 1, h / w, panel=2.4, beside=BAR)
     show_picture(axes[0, 0], denormalise(inputs, model.preprocess)[0])

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure, show_picture, title_column
 from maezoo.images import ImageLikes
-from maezoo.model_input import model_input
 from maezoo.progress import track
 from maezoo.reconstruction import Reconstruction
 from maezoo.vocabulary import STRATEGIES, Strategy
@@ -86,7 +85,7 @@ def measure_sweep(
         torch.Size([3, 2])
     """
     model.require_decoder()
-    inputs = model_input(model, images)
+    inputs = model.prepare(images)
     if not (len(inputs) and len(ratios) and len(strategies) and seeds > 0):
         raise ValueError("a sweep needs at least one image, one ratio, one strategy and one seed.")
     errors, deviations, masked, pixels, original = [], [], [], [], None

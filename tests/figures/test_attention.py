@@ -3,7 +3,6 @@ import torch
 
 from maezoo import figures
 from maezoo.figures import class_attention
-from maezoo.model_input import model_input
 
 
 def timm_attention(model, images, layer):
@@ -23,7 +22,7 @@ def timm_attention(model, images, layer):
 
 @pytest.mark.parametrize("layer", [0, 3, -1])
 def test_weights_are_those_of_timms_unfused_attention(model, four, layer):
-    images = model_input(model, four)
+    images = model.prepare(four)
     (maps,) = class_attention(model, images, layers=[layer])
     assert maps.shape == (4, 3, 12, 12)
     torch.testing.assert_close(maps.flatten(2), timm_attention(model, images, layer), atol=1e-6, rtol=1e-4)

@@ -8,7 +8,6 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import DecoderMissingError, MaskError
-from maezoo.model_input import model_input
 from maezoo.whole_image import complementary_masks, reconstruct_all
 
 
@@ -60,7 +59,7 @@ def test_it_is_put_together_from_what_reconstruct_gives_for_each_mask(model, fou
 
 
 def test_error_is_the_error_of_the_mean_plus_the_spread(model, four):
-    inputs = model_input(model, four)
+    inputs = model.prepare(four)
     whole = reconstruct_all(model, inputs, ratio=0.75, rounds=2)
     assert whole.predictions == 6
     masks = torch.cat([complementary_masks((12, 12), 0.75, seed=seed) for seed in (0, 1)])
