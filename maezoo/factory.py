@@ -81,10 +81,11 @@ def create(
 
 def _fill(model: MAE, path: Path, layout: Layout | None, device: torch.device, dtype: torch.dtype) -> LoadReport:
     """Fill a model from a file, whose values are looked at once and not again until the file changes."""
-    check = not known_finite(path)
+    part = "all" if model.decoder is not None else "encoder"
+    check = not (known_finite(path, "all") or known_finite(path, part))
     report = load_file_into(model, path, layout, device=device, dtype=dtype, check_finite=check)
-    if check and not report.dropped:
-        remember_finite(path)
+    if check:
+        remember_finite(path, part)
     return report
 
 

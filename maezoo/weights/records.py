@@ -79,22 +79,22 @@ def write_record(record: Record, beside: Path | None = None) -> bool:
     return False
 
 
-def known_finite(path: Path) -> bool:
-    """Whether an unchanged file was found to be free of NaN and infinity before."""
+def known_finite(path: Path, part: str) -> bool:
+    """Whether a part (`"all"`, `"encoder"`) of an unchanged file was found to be free of NaN and infinity before."""
     try:
-        return bool(json.loads(_finite(path).read_text(encoding="utf-8")) == asdict(FileState.of(path)))
+        return bool(json.loads(_finite(path, part).read_text(encoding="utf-8")) == asdict(FileState.of(path)))
     except (OSError, ValueError):
         return False
 
 
-def remember_finite(path: Path) -> None:
-    """Keep in mind that a file is free of NaN and infinity, if that can be written anywhere."""
-    with suppress(OSError), written_whole(_finite(path)) as temporary:
+def remember_finite(path: Path, part: str) -> None:
+    """Keep in mind that a part of a file is free of NaN and infinity, if that can be written anywhere."""
+    with suppress(OSError), written_whole(_finite(path, part)) as temporary:
         temporary.write_text(json.dumps(asdict(FileState.of(path))), encoding="utf-8")
 
 
-def _finite(path: Path) -> Path:
-    return state_folder() / "finite" / _name(path)
+def _finite(path: Path, part: str) -> Path:
+    return state_folder() / "finite" / part / _name(path)
 
 
 def _name(path: Path) -> str:
