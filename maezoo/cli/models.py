@@ -101,6 +101,7 @@ def _describe(entry: WeightsEntry) -> list[tuple[str, str]]:
         ("source", entry.source_url or ""),
         ("paper", entry.paper or ""),
         ("metrics", "\n".join(metrics) or "not measured"),
+        ("training", "\n".join(f"{name}: {value}" for name, value in entry.training.items())),
         ("notes", entry.notes or ""),
     ]
 

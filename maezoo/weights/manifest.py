@@ -43,6 +43,7 @@ class WeightsEntry:
         source_url: the page of the file.
         paper: the paper's page.
         metrics: published or measured numbers, each with its source.
+        training: how it came to be, where that is known: data, command, views, time, machine.
         num_params: parameters, fixed positions included.
         notes: what else a user should know.
     """
@@ -66,6 +67,7 @@ class WeightsEntry:
     source_url: str | None = None
     paper: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     notes: str | None = None
 
     @property
@@ -91,6 +93,7 @@ class WeightsEntry:
             "parts": list(self.parts),
             "preprocess": self.preprocess.to_dict(),
             "metrics": dict(self.metrics),
+            "training": dict(self.training),
         }
 
 
@@ -215,7 +218,7 @@ def _problems(name: str, fields: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("size", size is None or _is_count(size), "must be a number of bytes or null"),
         ("sha256", sha256 is None or _is_sha256(sha256), "must be 64 lower-case hex digits or null"),
         ("noncommercial", isinstance(fields.get("noncommercial", False), bool), "must be true or false"),
-        ("metrics", isinstance(fields.get("metrics", {}), dict), "must be an object"),
+        *((key, isinstance(fields.get(key, {}), dict), "must be an object") for key in ("metrics", "training")),
         *((key, bundled or fields.get(key) is not None, "is missing (or give package_file)") for key in hub),
         ("package_file", not bundled or fields.get("repo_id") is None, "and repo_id exclude each other"),
     ]  # fmt: skip
