@@ -10,7 +10,6 @@ import torch
 from maezoo.api import MAE
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.model import VARIANTS, build_mae
-from maezoo.vocabulary import Layout
 from maezoo.weights import LoadReport, WeightsEntry, load_file_into, load_manifest
 from maezoo.weights import hub as _hub
 from maezoo.weights.empty import empty_weights
@@ -71,21 +70,25 @@ def create(
     target_device = choose_device(device)
     choice = parse_dtype(dtype, target_device)
     model = _build(source, img_size, in_chans, decoder)
-    if source.path is not None:
-        model.load_report = _fill(model, source.path, source.layout, target_device, choice.dtype)
+    model.load_report = _fill(model, source, target_device, choice.dtype)
     model.entry = source.entry
     model.license = source.license
     model.dtype_reason = choice.reason
     return model.to(device=target_device, dtype=choice.dtype).eval()
 
 
-def _fill(model: MAE, path: Path, layout: Layout | None, device: torch.device, dtype: torch.dtype) -> LoadReport:
+def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.dtype) -> LoadReport | None:
     """Fill a model from a file, whose values are looked at once and not again until the file changes."""
+    if source.path is None:
+        return None
     part = "all" if model.decoder is not None else "encoder"
-    check = not (known_finite(path, "all") or known_finite(path, part))
-    report = load_file_into(model, path, layout, device=device, dtype=dtype, check_finite=check)
+    check = not (known_finite(source.path, "all") or known_finite(source.path, part))
+    epsilon = 1e-6 if source.entry else None  # what lies beside a file in the cache has no say over the manifest's
+    report = load_file_into(
+        model, source.path, source.layout, device=device, dtype=dtype, check_finite=check, norm_epsilon=epsilon
+    )
     if check:
-        remember_finite(path, part)
+        remember_finite(source.path, part)
     return report
 
 

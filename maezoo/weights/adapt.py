@@ -4,13 +4,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from timm.models._manipulate import adapt_input_conv
 from torch import Tensor
 
-from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder, resize_positions
 
-__all__ = ["Fit", "adapt_prediction"]
+__all__ = ["Fit", "adapt_filters", "adapt_prediction"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Fit:
         if tensor.shape == shape:
             return tensor, None
         if key == "encoder.patch_embed.proj.weight" and tensor.ndim == 4 and tensor.shape[2:] == shape[2:]:
-            return _input_filters(tensor, shape[1]), f"channels {tensor.shape[1]} -> {shape[1]}"
+            return adapt_filters(tensor, shape[1]), f"channels {tensor.shape[1]} -> {shape[1]}"
         if key.startswith("decoder.pred.") and tensor.shape[0] % self.model.patch_size**2 == 0:
             channels = tensor.shape[0] // self.model.patch_size**2
             adapted = adapt_prediction(tensor, channels, self.model.in_chans)
@@ -75,13 +73,23 @@ def adapt_prediction(tensor: Tensor, old: int, new: int) -> Tensor:
     return adapted.reshape(-1, *tensor.shape[1:])
 
 
-def _input_filters(tensor: Tensor, channels: int) -> Tensor:
-    """Change the channels of the patch embedding (D, C, P, P) as timm does."""
-    try:
-        adapted: Tensor = adapt_input_conv(channels, tensor, tensor.shape[1])
-    except NotImplementedError as error:
-        raise LayoutError(
-            f"filters for {tensor.shape[1]} channels cannot be adapted to {channels}; create the model with "
-            f"in_chans={tensor.shape[1]}."
-        ) from error
-    return adapted
+def adapt_filters(tensor: Tensor, channels: int) -> Tensor:
+    """Change the channels of patch-embedding filters, as timm does: summed for one, repeated in turn for more.
+
+    Repeated filters are scaled so that an input of equal channels is embedded as before.
+
+    Args:
+        tensor: (D, C, P, P).
+        channels: wanted.
+
+    Returns:
+        (D, channels, P, P).
+
+    Example:
+        >>> adapt_filters(torch.ones(1, 3, 1, 1), 6).flatten()
+        tensor([0.5000, 0.5000, 0.5000, 0.5000, 0.5000, 0.5000])
+    """
+    old = tensor.shape[1]
+    if channels == 1:
+        return tensor.float().sum(dim=1, keepdim=True)
+    return tensor.float()[:, [channel % old for channel in range(channels)]] * (old / channels)

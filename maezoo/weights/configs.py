@@ -13,7 +13,14 @@ from maezoo.preprocessing import Preprocessing
 from maezoo.weights.description import Description
 from maezoo.weights.metadata import WeightsMetadata
 
-__all__ = ["describe_folder", "maezoo_config", "read_json", "transformers_config", "transformers_preprocessor"]
+__all__ = [
+    "describe_folder",
+    "maezoo_config",
+    "norm_epsilon_beside",
+    "read_json",
+    "transformers_config",
+    "transformers_preprocessor",
+]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL's numbers
@@ -69,6 +76,22 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(data, dict):
         raise LayoutError(f"{path} must be a JSON object, not a {type(data).__name__}.")
     return data
+
+
+def norm_epsilon_beside(path: Path) -> float | None:
+    """Return the LayerNorm epsilon that transformers' config.json beside a weights file asks for, if there is one.
+
+    Raises:
+        LayoutError: the config.json is no JSON object, or its epsilon no positive number.
+    """
+    epsilon = (read_json(path.parent / CONFIG) or {}).get("layer_norm_eps")
+    if epsilon is None:
+        return None
+    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
+        raise LayoutError(
+            f"{path.parent / CONFIG}: layer_norm_eps is {epsilon!r}; it should be a small positive number."
+        )
+    return epsilon
 
 
 def _from_transformers(config: Mapping[str, Any], where: Path) -> Description:

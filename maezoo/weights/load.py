@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
 from maezoo.weights.adapt import Fit
+from maezoo.weights.configs import norm_epsilon_beside
 from maezoo.weights.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.reader import WeightsFile, open_weights, require_finite
@@ -31,6 +32,7 @@ class LoadReport:
         renamed: of those, the ones the file calls otherwise, with the file's names.
         dropped: the file's keys that were not used, each left out on purpose.
         adapted: our keys whose tensors were changed to fit, and how.
+        norm_epsilon: the LayerNorm epsilon that was taken over from the file's configuration; `None` if none was.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class LoadReport:
     renamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     adapted: Mapping[str, str] = field(default_factory=dict)
+    norm_epsilon: float | None = None
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -57,6 +60,7 @@ def load_file_into(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     check_finite: bool = True,
+    norm_epsilon: float | None = None,
 ) -> LoadReport:
     """Fill a model from a safetensors file; tensors are memory-mapped and assigned, not copied.
 
@@ -68,6 +72,9 @@ def load_file_into(
             `parts` lacks is dropped, and the report says so.
         device: where the tensors go.
         dtype: what floating-point tensors become.
+        norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
+            the one in the config.json beside a file in the transformers layout: transformers' own default is 1e-12, and
+            outputs agree only where the epsilon does.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
 
     Returns:
@@ -93,7 +100,18 @@ def load_file_into(
     rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
     model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
     renamed = {key: names for key, names in plan.sources.items() if names != (key,)}
-    return LoadReport(path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted)
+    if norm_epsilon is None and plan.layout == "transformers":
+        norm_epsilon = norm_epsilon_beside(path)
+    if norm_epsilon is not None:
+        _set_norm_epsilon(model, norm_epsilon)
+    return LoadReport(path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon)
+
+
+def _set_norm_epsilon(model: MaskedAutoencoder, epsilon: float) -> None:
+    """Set what every norm adds to a variance."""
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = epsilon
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ def test_unmasked_tokens_equal_a_vision_transformer_that_timm_built() -> None:
         assert torch.equal(model.encode_tokens(images), reference.forward_features(images))
 
 
+EPSILONS = (1e-6, 1e-12)  # the training code's, and transformers' own default
+
+
 @pytest.fixture(scope="module")
 def transformers_model() -> ViTMAEForPreTraining:
     """A full-size ViT-B with random weights in which every tensor counts."""
@@ -48,12 +51,20 @@ def transformers_model() -> ViTMAEForPreTraining:
     return model
 
 
-def test_vit_base_from_a_file_that_transformers_saved(transformers_model: ViTMAEForPreTraining, tmp_path: Path) -> None:
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_vit_base_from_a_file_that_transformers_saved(
+    transformers_model: ViTMAEForPreTraining, tmp_path: Path, epsilon: float
+) -> None:
+    transformers_model.config.layer_norm_eps = epsilon
+    for module in transformers_model.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = epsilon
     transformers_model.save_pretrained(tmp_path)
     model = build_mae(VARIANTS["mae_vit_base"], init=False).eval()
     report = load_file_into(model, tmp_path / "model.safetensors")
     assert report.layout == "transformers"
     assert report.dropped == ()
+    assert report.norm_epsilon == epsilon
     images, noise = torch.randn(2, 3, 224, 224), torch.rand(2, 196)
     with torch.no_grad():
         expected = transformers_model(images, noise=noise)

@@ -6,12 +6,14 @@ import struct
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models._manipulate import adapt_input_conv
 
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.model import VARIANTS, Decoder, MaskedAutoencoder, build_encoder, build_mae
 from maezoo.model.variants import Variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.weights import WeightsMetadata, load_file_into, save_model
+from maezoo.weights.adapt import adapt_filters
 
 from .conftest import in_layout
 
@@ -186,6 +188,12 @@ def test_channels_are_adapted_in_encoder_and_decoder(tiny_file, channels):
     report = load_file_into(model, tiny_file("fair"))
     assert {key.rpartition(".")[0] for key in report.adapted} == {"encoder.patch_embed.proj", "decoder.pred"}
     assert model.decoder.pred.weight.shape[0] == 64 * channels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_filters_are_adapted_as_timm_adapts_them(channels):
+    filters = torch.randn(8, 3, 4, 4)
+    torch.testing.assert_close(adapt_filters(filters, channels), adapt_input_conv(channels, filters))
 
 
 def metadata(target="pixel", size=(96, 96), variant=TINY) -> WeightsMetadata:
