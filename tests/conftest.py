@@ -1,10 +1,14 @@
 """What all tests share: a clean environment, a cache of their own, photographs."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+
+# huggingface_hub reads this when it is imported: no test may reach the cache of whoever runs them.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maezoo-tests-")
 
 HERE = Path(__file__).parent
 
@@ -16,7 +20,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("MAEZOO_", "HF_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf_home"))
-    monkeypatch.setenv("MAEZOO_CACHE", str(tmp_path / "maezoo_cache"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""README and docs: what they show runs, what they list is so."""
+"""README and docs: what they show runs, what they list is so. (Blocks marked `python no-run` need the public hub.)"""
 
 import re
 import shlex

@@ -32,9 +32,10 @@ def same(a: MaskedAutoencoder, b: MaskedAutoencoder) -> bool:
     return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_stopped_run_goes_on_to_the_same_bits(optimizer: str, pack: Path, tmp_path: Path) -> None:
-    recipe = replace(SHORT, optimizer=optimizer)
+def test_a_stopped_run_goes_on_to_the_same_bits(optimizer: str, precision: str, pack: Path, tmp_path: Path) -> None:
+    recipe = replace(SHORT, optimizer=optimizer, precision=precision)
     source = open_source(pack)
     whole = pretrain(recipe, source, tmp_path / "whole", device="cpu")
 
