@@ -15,6 +15,7 @@ from maezoo.weights.hub import fetch
 from maezoo.weights.layouts import is_decoder, is_head, our_keys, recognise_layout
 from maezoo.weights.manifest import load_manifest
 from maezoo.weights.repository import Repository
+from maezoo.weights.source import weights_in
 
 __all__ = ["build_timm_encoder", "encoder_tensors"]
 
@@ -86,7 +87,7 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     """Return timm's `file` for the weights that its configuration names."""
     fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
     if fields.get("source") == "local-dir":
-        return {}
+        return {"file": str(weights_in(Path(fields["file"]))), "source": None}
     if fields.get("source") == "hf-hub":
         path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
         return {"file": str(path), "source": None}

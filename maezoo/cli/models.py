@@ -12,7 +12,8 @@ from maezoo.weights.manifest import WeightsEntry, load_manifest
 
 __all__ = ["add_commands"]
 
-_COLUMNS = ("name", ">parameters", "input", "target", "reconstructs", ">size", "licence")
+_COLUMNS = ("name", ">params", "target", "decoder", ">size", "licence", "input")
+_TERMINAL = 6  # of them, so that eighty characters are enough
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -35,13 +36,13 @@ def list_weights(
     if as_markdown:
         results.print(_markdown(entries), soft_wrap=True, markup=False, highlight=False)
         return
-    rows = table(*_COLUMNS)
+    rows = table(*_COLUMNS[:_TERMINAL])
     for entry in entries:
-        name, *rest = _row(entry)
+        name, *rest = _row(entry)[:_TERMINAL]
         default = manifest.defaults.get(entry.architecture) == entry.tag
         rows.add_row(f"[bold]{name}[/bold]" if default else name, *rest)
     results.print(rows)
-    results.print("[dim]Bold: what the bare architecture name stands for. More: maezoo info NAME[/dim]")
+    results.print("[dim]Bold: what the bare architecture name means. * disputed: see maezoo info NAME[/dim]")
 
 
 def _row(entry: WeightsEntry) -> tuple[str, ...]:
@@ -49,11 +50,11 @@ def _row(entry: WeightsEntry) -> tuple[str, ...]:
     return (
         entry.name,
         f"{entry.num_params / 1e6:.1f} M",
-        "x".join(map(str, entry.preprocess.size)),
         entry.target,
         "yes" if entry.has_decoder else "no",
         bytes_text(entry.size),
-        entry.license + (" (disputed)" if entry.license_note else ""),
+        entry.license + ("*" if entry.license_note else ""),
+        "x".join(map(str, entry.preprocess.size)),
     )
 
 

@@ -37,7 +37,7 @@ def test_list() -> None:
     assert names == maezoo.list_pretrained()
     assert run("list").stdout.count("normpix") >= 3
     assert len(json.loads(run("list", "*tiny*", "--json").stdout)) == 1
-    assert run("list", "--markdown").stdout.startswith("| name | parameters |")
+    assert run("list", "--markdown").stdout.startswith("| name | params |")
 
 
 def test_info() -> None:
