@@ -22,7 +22,7 @@ from maezoo.weights.manifest import WeightsEntry, load_manifest
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.share import describe_model, push_folder, save_folder
 
-__all__ = ["MAE"]
+__all__ = ["MAE", "pool_tokens"]
 
 _T = TypeVar("_T")
 
@@ -134,7 +134,7 @@ class MAE(MaskedAutoencoder):
         if pool not in POOLS:
             raise ValueError(f"pool is one of {', '.join(map(repr, POOLS))}; got {pool!r}.")
         return self._join(
-            self._map(images, batch_size, progress, lambda chunk, _: _pool(self.encode_tokens(chunk), pool))
+            self._map(images, batch_size, progress, lambda chunk, _: pool_tokens(self.encode_tokens(chunk), pool))
         )
 
     def feature_maps(
@@ -328,8 +328,13 @@ class MAE(MaskedAutoencoder):
         return torch.cat(list(parts))
 
 
-def _pool(tokens: Tensor, pool: Pool) -> Tensor:
-    """Pool (B, 1 + N, D) tokens to (B, D) or (B, 2 D)."""
+def pool_tokens(tokens: Tensor, pool: Pool) -> Tensor:
+    """Pool (B, 1 + N, D) tokens, class token first, to (B, D) or (B, 2 D).
+
+    Example:
+        >>> pool_tokens(torch.zeros(2, 5, 8), "cls+mean").shape
+        torch.Size([2, 16])
+    """
     if pool == "cls":
         return tokens[:, 0]
     mean = tokens[:, 1:].mean(dim=1)

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maezoo.api import MAE
+from maezoo.api import MAE, pool_tokens
 from maezoo.errors import DataError
 from maezoo.extract.decode import Decoded
 from maezoo.extract.shards import Shard
@@ -39,7 +39,7 @@ class Embedder:
         if not len(chunk.pixels):
             return torch.empty(0, embedding_width(model, self._pool))
         pixels = chunk.pixels.to(model.device, non_blocking=True)
-        return self._pooled(model.encode_tokens(normalise(pixels, model.preprocess).to(model.dtype)))
+        return pool_tokens(model.encode_tokens(normalise(pixels, model.preprocess).to(model.dtype)), self._pool)
 
     def read(self, chunk: Decoded, vectors: Tensor) -> Shard:
         """Wait for a chunk's embeddings.
@@ -55,10 +55,3 @@ class Embedder:
             mend = "use dtype='float32'" if np.isfinite(found).all() else "the weights or the precision are at fault"
             raise DataError(f"the embedding of {bad} is not finite in {self._dtype}; {mend}.")
         return Shard(chunk.first, len(chunk.rows) + len(chunk.failures), chunk.rows, [stored], chunk.failures)
-
-    def _pooled(self, tokens: Tensor) -> Tensor:
-        """Pool (b, 1 + N, D) tokens to (b, D) or (b, 2 D), as `MAE.features` does."""
-        if self._pool == "cls":
-            return tokens[:, 0]
-        mean = tokens[:, 1:].mean(dim=1)
-        return mean if self._pool == "mean" else torch.cat([tokens[:, 0], mean], dim=1)

@@ -92,7 +92,9 @@ def test_huggingface_hub_finds_what_we_fetched_and_we_find_what_it_fetched(machi
 def test_a_cached_file_of_unknown_hash_is_compared_with_the_hubs_once(machine):
     machine.publish(b"weights" * 1000, sha256=None, size=None)
     code = THEIRS
-    fetched(machine.run(code, HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    theirs = fetched(machine.run(code, HF_HUB_DISABLE_SYMLINKS="1"), machine)
+    if theirs.is_symlink():
+        pytest.skip("this huggingface_hub links in any case: the name of what it links to is the hash")
     machine.hub.requests.clear()
     fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine)
     assert machine.hub.counts() == {"HEAD": 1}
