@@ -17,6 +17,7 @@ from maezoo.model import MaskedAutoencoder, build_mae, find_variant
 from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
 from maezoo.training.data import ImageSource
+from maezoo.training.interrupts import interrupts_held_back
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.training.views import draw_crops, draw_indices, step_generator
@@ -75,7 +76,7 @@ def pretrain(
     Raises:
         CheckpointError: the check-point in `out` is damaged or belongs to another recipe.
         FloatingPointError: the loss is no longer finite.
-        KeyboardInterrupt: passed on after a check-point was written.
+        KeyboardInterrupt: at Ctrl-C, once the running step is done and a check-point written; at a second, at once.
 
     Example:
         >>> import tempfile
@@ -87,17 +88,18 @@ def pretrain(
     """
     target = choose_device(device)
     run = _Run(recipe, source, out, target)
-    done = run.resume()
-    try:
+    start = done = run.resume()
+    with interrupts_held_back() as interrupted:
         for step, loss in run.steps(done):
             done = step + 1
             run.log(done, loss, report, report_every)
+            if interrupted():
+                run.save(done)
+                raise KeyboardInterrupt
             if run.seconds_since_save() > checkpoint_seconds:
                 run.save(done)
-    except KeyboardInterrupt:
+    if done > start:
         run.save(done)
-        raise
-    run.save(done)
     return run.finished_model()
 
 

@@ -83,8 +83,8 @@ def load_file_into(
     Raises:
         WeightsNotFoundError: no such file.
         IntegrityError: the file is no whole safetensors file, or holds NaN or infinity.
-        LayoutError: a key is missing, unexpected or of another shape, or the file says that it was trained for another
-            target than the model's.
+        LayoutError: a key is missing, unexpected or of another shape; the file says that it was trained for another
+            target than the model's; or a config.json beside it cannot be read. The model is then as it was.
 
     Example:
         >>> from maezoo.model import VARIANTS, build_mae
@@ -97,11 +97,11 @@ def load_file_into(
         wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
         plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)
         tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
+        if norm_epsilon is None and plan.layout == "transformers":
+            norm_epsilon = norm_epsilon_beside(path)
     rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
     model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
     renamed = {key: names for key, names in plan.sources.items() if names != (key,)}
-    if norm_epsilon is None and plan.layout == "transformers":
-        norm_epsilon = norm_epsilon_beside(path)
     if norm_epsilon is not None:
         _set_norm_epsilon(model, norm_epsilon)
     return LoadReport(path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon)

@@ -1,6 +1,7 @@
 """Pretraining: the schedule, the data, and runs that stop and go on."""
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 import maezoo
 from maezoo.errors import CheckpointError, DataError
 from maezoo.model import MaskedAutoencoder
-from maezoo.training import FolderImages, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
+from maezoo.training import FolderImages, ImageSource, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
 from maezoo.training.views import Crops, crop_batch, draw_crops, draw_indices, step_generator
 
@@ -41,7 +42,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(optimizer: str, precision: str, 
 
     def stop(progress: Progress) -> None:
         if progress.step == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         pretrain(recipe, source, tmp_path / "parts", device="cpu", report=stop, report_every=1)
@@ -49,6 +50,34 @@ def test_a_stopped_run_goes_on_to_the_same_bits(optimizer: str, precision: str, 
     assert same(whole, resumed)
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 6]
+
+
+class CtrlCInTheMiddle:
+    """A source that sends Ctrl-C from its own thread while the trainer is inside a step."""
+
+    def __init__(self, source: ImageSource, at: int) -> None:
+        self.source, self.left = source, at
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def views(self, indices: torch.Tensor, crops: Crops, size: int) -> torch.Tensor:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        return self.source.views(indices, crops, size)
+
+    def describe(self) -> str:
+        return self.source.describe()
+
+
+def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(pack: Path, tmp_path: Path) -> None:
+    source = open_source(pack)
+    whole = pretrain(SHORT, source, tmp_path / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(SHORT, CtrlCInTheMiddle(source, at=4), tmp_path / "parts", device="cpu")
+    assert same(whole, pretrain(SHORT, source, tmp_path / "parts", device="cpu"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_finished_run_is_not_run_again(pack: Path, tmp_path: Path) -> None:
