@@ -63,8 +63,12 @@ def pretrain(
     )
     source = open_source(*data, device=choose_device(device))
     errors.print(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps", highlight=False)
-    with _Bar(recipe.views) as bar:
-        trained = run(recipe, source, output, device=device, report=bar.report)
+    try:
+        with _Bar(recipe.views) as bar:
+            trained = run(recipe, source, output, device=device, report=bar.report)
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command goes on from here", style="yellow")
+        raise typer.Exit(130) from None
     path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
     results.print(f"{path}\nTry it: maezoo reconstruct photo.jpg --model local-dir:{output}", highlight=False)
 
