@@ -23,9 +23,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
+from torch.nn import functional as F
 
 import maezoo
-from maezoo.evaluate import LabelledFeatures, harmonic_fill, hidden_error, knn, linear, mean_fill, nearest_fill
+from maezoo.evaluate import (
+    LabelledFeatures,
+    Score,
+    harmonic_fill,
+    hidden_error,
+    knn,
+    linear,
+    mean_fill,
+    nearest_fill,
+)
 from maezoo.images import prepare
 from maezoo.weights import WeightsMetadata
 
@@ -64,8 +74,7 @@ def measure_features(model: "maezoo.MAE", pack: Path, limit: int | None) -> dict
     print(f"{'features':<34}{'kNN %':>7}{'95 %':>16}{'linear %':>11}{'95 %':>16}")
     found: dict[str, Any] = {}
     for name, vectors in _feature_sets(model, images):
-        sets = [LabelledFeatures(vectors[part].astype(np.float32), labels[part]) for part in (~test, test)]
-        scores = [knn(*sets), linear(*sets, max_iterations=300)]
+        scores = score_vectors(vectors, labels, test)
         found[name] = {score.method: score.to_dict() for score in scores}
         columns = (
             f"{100 * s.accuracy:>{7 if s.method == 'knn' else 11}.1f}{_interval(s.interval, 100, 1):>16}"
@@ -75,12 +84,18 @@ def measure_features(model: "maezoo.MAE", pack: Path, limit: int | None) -> dict
     return found
 
 
+def score_vectors(vectors: NDArray[Any], labels: NDArray[Any], test: NDArray[np.bool_]) -> list[Score]:
+    """Return the k-nearest-neighbour and the linear score of (n, D) vectors."""
+    sets = [LabelledFeatures(vectors[part].astype(np.float32), labels[part]) for part in (~test, test)]
+    return [knn(*sets), linear(*sets, max_iterations=300)]
+
+
 def measure_reconstruction(model: "maezoo.MAE", folder: Path) -> dict[str, Any]:
     """Compare the hidden-patch error of the decoder with those of the fillers."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = photographs(folder)
     images = prepare(paths, model.preprocess).float() / 255
-    P, grid = model.patch_size, model.grid_size
-    print(f"\n{len(paths)} photographs at {images.shape[2]}x{images.shape[3]}, patch {P}: error of hidden pixels")
+    H, W = images.shape[2:]
+    print(f"\n{len(paths)} photographs at {H}x{W}, patch {model.patch_size}: error of hidden pixels")
     print(
         f"{'hidden':<8}{model.name:>28}{'95 %':>20}"
         + "".join(f"{name:>18}" for name in FILLERS)
@@ -88,18 +103,38 @@ def measure_reconstruction(model: "maezoo.MAE", folder: Path) -> dict[str, Any]:
     )
     found: dict[str, Any] = {"photographs": [path.name for path in paths], "ratios": {}}
     for ratio in RATIOS:
-        masks = [maezoo.random_mask(len(paths), grid, ratio, seed=seed) for seed in SEEDS]
-        errors = {model.name: _mean_error(images, masks, P, [_predict(model, paths, mask) for mask in masks])}
-        for name, fill in FILLERS.items():
-            errors[name] = _mean_error(images, masks, P, [fill(images, mask, P) for mask in masks])
-        entry = {name: {"mse": float(each.mean()), "interval": _bootstrap(each)} for name, each in errors.items()}
-        ours, harmonic = entry[model.name], entry["harmonic"]
-        entry["model / harmonic"] = {"mse": ours["mse"] / harmonic["mse"]}
+        entry = measure_ratio(model, paths, images, ratio)
         found["ratios"][str(ratio)] = entry
+        ours = entry["model"]
         row = f"{ratio:<8}{ours['mse']:>28.4f}{_interval(ours['interval'], 1, 4):>20}"
         row += "".join(f"{entry[name]['mse']:>18.4f}" for name in FILLERS)
-        print(f"{row}{ours['mse'] / harmonic['mse']:>12.3f}", flush=True)
+        print(f"{row}{ours['mse'] / entry['harmonic']['mse']:>12.3f}", flush=True)
     return found
+
+
+def photographs(folder: Path) -> list[Path]:
+    """Return the images of a folder, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def measure_ratio(model: "maezoo.MAE", paths: list[Path], images: Tensor, ratio: float) -> dict[str, Any]:
+    """Compare the model's error of hidden pixels with the fillers', at one ratio.
+
+    Args:
+        model: with a decoder.
+        paths: the photographs.
+        images: (B, 3, H, W) the same in [0, 1], as the model's preprocessing makes them.
+        ratio: share of patches hidden.
+
+    Returns:
+        `mse` and `interval` under "model" and under each filler's name.
+    """
+    P = model.patch_size
+    masks = [maezoo.random_mask(len(paths), model.grid_size, ratio, seed=seed) for seed in SEEDS]
+    errors = {"model": _mean_error(images, masks, P, [_predict(model, paths, mask) for mask in masks])}
+    for name, fill in FILLERS.items():
+        errors[name] = _mean_error(images, masks, P, [fill(images, mask, P) for mask in masks])
+    return {name: {"mse": float(each.mean()), "interval": _bootstrap(each)} for name, each in errors.items()}
 
 
 def read_pack(path: Path, limit: int | None = None) -> tuple[list[Image.Image], NDArray[Any], NDArray[np.bool_]]:
@@ -122,9 +157,16 @@ def _feature_sets(model: "maezoo.MAE", images: list[Image.Image]) -> Any:
         cls, mean = np.split(both, 2, axis=1)
         yield f"{name}, mean", mean
         yield f"{name}, cls", cls
+        yield f"{name}, map 2x2", _pooled_map(each, images, 2)
     yield "raw pixels 32x32", np.stack([_small(image, 32).ravel() for image in images]) / 255
     yield "colour histogram 8x8x8", np.stack([_histogram(_small(image, 96)) for image in images])
     yield "HOG 96x96, cells of 12", np.stack([_hog(_small(image, 96)) for image in images])
+
+
+def _pooled_map(model: "maezoo.MAE", images: list[Image.Image], side: int) -> NDArray[Any]:
+    """Average the feature map in side x side parts, side by side: a vector that keeps the layout, as HOG's does."""
+    (maps,) = model.feature_maps(images)
+    return F.adaptive_avg_pool2d(maps.float(), side).flatten(1).cpu().numpy()
 
 
 def _small(image: Image.Image, side: int) -> NDArray[np.uint8]:

@@ -37,6 +37,9 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and masks.")] = 0,
     precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto asks the hardware.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile first: a minute, then up to 1.5 x the speed.")
+    ] = False,
     license_: Annotated[str, typer.Option("--license", help="Of the weights, written into the file.")] = "unknown",
 ) -> None:
     """Pretrain a masked autoencoder; writes model.safetensors, and check-points from which the same command goes on."""
@@ -65,7 +68,7 @@ def pretrain(
     errors.print(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps", highlight=False)
     try:
         with _Bar(recipe.views) as bar:
-            trained = run(recipe, source, output, device=device, report=bar.report)
+            trained = run(recipe, source, output, device=device, compile=compile_, report=bar.report)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", style="yellow")
         raise typer.Exit(130) from None

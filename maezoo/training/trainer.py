@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.masks import random_mask
-from maezoo.model import MaskedAutoencoder, build_mae, find_variant
+from maezoo.model import MAEOutput, MaskedAutoencoder, Variant, build_mae, find_variant
 from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
 from maezoo.training.data import ImageSource
@@ -53,7 +53,9 @@ def pretrain(
     source: ImageSource,
     out: Path,
     *,
+    variant: Variant | None = None,
     device: str | torch.device = "auto",
+    compile: bool = False,
     report: Callable[[Progress], None] | None = None,
     report_every: int = 50,
     checkpoint_seconds: float = 300,
@@ -64,7 +66,10 @@ def pretrain(
         recipe: the numbers of the run.
         source: the images.
         out: folder for `checkpoint.safetensors` and `log.jsonl`; made when missing.
+        variant: another shape than the published one of `recipe.model`, for experiments.
         device: where to train.
+        compile: compile the model with `torch.compile`: a minute at the start, then up to 1.5 x the speed. On the CPU
+            it needs a C++ compiler. The losses differ from eager ones in the last digits.
         report: called with the run's progress every `report_every` steps.
         report_every: steps between reports.
         checkpoint_seconds: seconds between check-points.
@@ -87,7 +92,7 @@ def pretrain(
         False
     """
     target = choose_device(device)
-    run = _Run(recipe, source, out, target)
+    run = _Run(recipe, source, out, target, variant or find_variant(recipe.model), compile)
     start = done = run.resume()
     with interrupts_held_back() as interrupted:
         for step, loss in run.steps(done):
@@ -106,9 +111,10 @@ def pretrain(
 class _Run:
     """The moving parts of one run."""
 
-    def __init__(self, recipe: Recipe, source: ImageSource, out: Path, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, source: ImageSource, out: Path, device: torch.device, variant: Variant, compile: bool
+    ) -> None:
         self.recipe, self.source, self.out, self.device = recipe, source, out, device
-        variant = find_variant(recipe.model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = build_mae(variant, target=recipe.target)
@@ -121,6 +127,7 @@ class _Run:
         _log.info("training in %s: %s", self.dtype, choice.reason)
         if device.type == "cpu" and self.dtype == torch.bfloat16:
             _use_plain_attention(self.model)
+        self.forward: Callable[..., MAEOutput] = torch.compile(self.model, dynamic=False) if compile else self.model
         self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -202,7 +209,7 @@ class _Run:
     def _train_step(self, step: int, images: Tensor, mask: Tensor) -> Tensor:
         """Do one step; return its loss."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.model(images, mask).loss
+            loss = self.forward(images, mask).loss
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizers.step(step)
