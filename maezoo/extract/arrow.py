@@ -1,10 +1,15 @@
-"""pyarrow, or the error that says how to install it."""
+"""pyarrow, or the error that says how to install it; tables as bytes."""
 
+import io
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from maezoo.errors import MissingExtraError
 
-__all__ = ["require_pyarrow"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["bytes_to_table", "require_pyarrow", "table_to_bytes"]
 
 
 def require_pyarrow() -> ModuleType:
@@ -22,3 +27,19 @@ def require_pyarrow() -> ModuleType:
         raise MissingExtraError.for_extra("extract", "extraction to Parquet") from error
     module: ModuleType = pa
     return module
+
+
+def table_to_bytes(table: "pa.Table") -> bytes:
+    """Return a table, its metadata included, as an Arrow file."""
+    pa = require_pyarrow()
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def bytes_to_table(data: bytes) -> "pa.Table":
+    """Read what `table_to_bytes` gave, without a copy."""
+    pa = require_pyarrow()
+    with pa.ipc.open_file(data) as reader:
+        return reader.read_all()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from maezoo.errors import DataError
-from maezoo.extract.arrow import require_pyarrow
+from maezoo.extract.arrow import bytes_to_table, require_pyarrow, table_to_bytes
 from maezoo.extract.store import is_uri, open_filesystem
 
 if TYPE_CHECKING:
@@ -90,17 +90,11 @@ class Items:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Items":
         """Read what `to_bytes` gave."""
-        pa = require_pyarrow()
-        with pa.ipc.open_file(data) as reader:
-            return cls(reader.read_all())
+        return cls(bytes_to_table(data))
 
     def to_bytes(self) -> bytes:
         """Return the list as an Arrow file."""
-        pa = require_pyarrow()
-        sink = io.BytesIO()
-        with pa.ipc.new_file(sink, self.table.schema) as writer:
-            writer.write_table(self.table)
-        return sink.getvalue()
+        return table_to_bytes(self.table)
 
     def __len__(self) -> int:
         """Return the number of images."""

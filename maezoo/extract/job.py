@@ -11,7 +11,15 @@ from maezoo.errors import DataError
 from maezoo.extract.items import Items
 from maezoo.extract.result import ExtractResult
 from maezoo.extract.settings import RECORD, Settings, read_record, versions
-from maezoo.extract.shards import Shard, ShardNote, error_table, parquet_bytes, read_note, shard_name
+from maezoo.extract.shards import (
+    Shard,
+    ShardNote,
+    error_table,
+    parquet_bytes,
+    parquet_table,
+    read_note,
+    shard_name,
+)
 from maezoo.extract.store import Store
 
 __all__ = ["Job", "Span", "open_job"]
@@ -46,7 +54,6 @@ class Job:
         where: what messages call it.
         settings: of the run.
         items: all images.
-        width: D of the embeddings.
         record: what `extract.json` holds.
         run: the fingerprint that marks the run's files.
     """
@@ -55,7 +62,6 @@ class Job:
     where: str
     settings: Settings
     items: Items
-    width: int
     record: dict[str, Any]
     run: str = ""
     _finished: dict[int, ShardNote] = field(default_factory=dict)
@@ -131,10 +137,12 @@ class Job:
     def _begun(self, number: int, start: int, names: set[str]) -> Shard | None:
         name = _begun_name(number)
         note = self._note(name) if name in names else None
-        return Shard.from_bytes(self.store.read(name)) if note is not None and note.first == start else None
+        if note is None or note.first != start:
+            return None
+        return Shard.from_table(parquet_table(self.store.read(name)))
 
     def _bytes(self, shard: Shard) -> bytes:
-        return shard.to_bytes(self.run, self.width, self.settings.dtype, self.settings.labels)
+        return parquet_bytes(shard.to_table(self.run, labels=self.settings.labels))
 
     def _record(self, complete: bool, done: int, seconds: float) -> ExtractResult:
         rows, errors = self.counts()
@@ -154,7 +162,7 @@ def open_job(store: Store, where: str, settings: Settings, found: Items, width: 
         where: what messages call it.
         settings: of the run.
         found: the images of the source as it is now; a resumed run keeps the list that it began with.
-        width: D of the embeddings.
+        width: D of the embeddings, for the record.
 
     Raises:
         DataError: no images, other settings, or an output that holds something else.
@@ -163,7 +171,7 @@ def open_job(store: Store, where: str, settings: Settings, found: Items, width: 
     for name in filter(_LEFT_OVER.fullmatch, names):
         store.remove(name)
     if RECORD in names:
-        return _resume(store, where, settings, found, width)
+        return _resume(store, where, settings, found)
     if any(name.startswith("part-") for name in names):
         raise DataError(f"{where} holds part-… files but no {RECORD}. Name another output, or move them away.")
     if not len(found):
@@ -178,10 +186,10 @@ def open_job(store: Store, where: str, settings: Settings, found: Items, width: 
     }
     store.write(_ITEMS, found.to_bytes())
     store.write(RECORD, _json(record))
-    return Job(store, where, settings, found, width, record)
+    return Job(store, where, settings, found, record)
 
 
-def _resume(store: Store, where: str, settings: Settings, found: Items, width: int) -> Job:
+def _resume(store: Store, where: str, settings: Settings, found: Items) -> Job:
     """Go on with the list of images that the run began with."""
     record = read_record(store.read(RECORD), where)
     settings.check_same(record["settings"], where)
@@ -197,7 +205,7 @@ def _resume(store: Store, where: str, settings: Settings, found: Items, width: i
         )
     if record["versions"] != versions():
         _log.warning("%s was begun with %s, and goes on with %s.", where, record["versions"], versions())
-    return Job(store, where, settings, items, width, record)
+    return Job(store, where, settings, items, record)
 
 
 def _begun_name(number: int) -> str:

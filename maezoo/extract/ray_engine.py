@@ -1,21 +1,22 @@
 """The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes what comes out of it.
 
-    number ranges -> map: fetch and decode (tasks on all cores) -> map_batches: embed (actors, one for each GPU) -> here
+    number ranges -> map: fetch and decode (tasks on all cores) -> map: embed (actors, one for each GPU) -> here
 
 Ray starts the tasks, moves the data, holds back what is too fast, and repeats what a dead worker or node has lost.
+What moves is Arrow: a chunk is the table of a `Shard`, with pixels in the place of embeddings until there are any.
 """
 
 import logging
-import pickle
 from collections.abc import Generator
 from types import ModuleType
 from typing import Any
 
-import numpy as np
+import torch
 
 from maezoo.api import MAE
 from maezoo.errors import MissingExtraError
-from maezoo.extract.decode import chunk_starts, decode_items
+from maezoo.extract.arrow import bytes_to_table, table_to_bytes
+from maezoo.extract.decode import Decoded, chunk_starts, decode_items
 from maezoo.extract.embed import Embedder
 from maezoo.extract.items import Items
 from maezoo.extract.job import Job, Span
@@ -25,7 +26,7 @@ from maezoo.vocabulary import Pool
 
 __all__ = ["ray_pieces"]
 
-_FIELD = "chunk"  # the one column of the pipeline's later stages: a pickled chunk
+_CHUNK = "chunk"  # the one column of the later stages
 
 
 def ray_pieces(
@@ -55,17 +56,16 @@ def ray_pieces(
     embedded = (
         ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
         .map(_Decode(ray.put(job.items), model.preprocess, settings.exact))
-        .map_batches(
+        .map(
             _Embed,
             fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),
-            batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=count),
             num_gpus=1 if on_gpu else 0,
             num_cpus=0,  # unlike the tasks: Ray fuses stages that are alike, and actors would decode for themselves
         )
     )
     for row in embedded.iter_rows():
-        yield pickle.loads(row[_FIELD])  # noqa: S301 - written by our own actors
+        yield _unpack(row)
 
 
 class _Decode:
@@ -84,7 +84,8 @@ class _Decode:
         """Decode the items from `start` up to `stop`."""
         items: Items = _require_ray().get(self._items)
         chunk = decode_items(items.slice(row["start"], row["stop"]), row["start"], self._preprocess, exact=self._exact)
-        return {_FIELD: pickle.dumps(chunk, protocol=5)}
+        pixels = chunk.pixels.flatten(1).numpy()  # (b, 3 * H * W)
+        return _pack(Shard(chunk.first, len(chunk.rows) + len(chunk.failures), chunk.rows, [pixels], chunk.failures))
 
 
 class _Embed:
@@ -98,16 +99,25 @@ class _Embed:
     """
 
     def __init__(self, model: Any, device: str, pool: Pool, dtype: str) -> None:
-        self._embedder = Embedder(_require_ray().get(model).to(device), pool, dtype)
+        self._model: MAE = _require_ray().get(model).to(device)
+        self._embedder = Embedder(self._model, pool, dtype)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Embed each chunk of a batch."""
-        pieces = [self._embed(data) for data in batch[_FIELD]]
-        return {_FIELD: np.array(pieces, dtype=object)}
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        """Embed a chunk."""
+        shard = _unpack(row)
+        pixels = torch.tensor(shard.vectors[0]).view(len(shard.rows), 3, *self._model.preprocess.size)  # (b, 3, H, W)
+        chunk = Decoded(shard.first, pixels, shard.rows, shard.failures)
+        return _pack(self._embedder.read(chunk, self._embedder.start(chunk)))
 
-    def _embed(self, data: bytes) -> bytes:
-        chunk = pickle.loads(data)  # noqa: S301 - written by our own tasks
-        return pickle.dumps(self._embedder.read(chunk, self._embedder.start(chunk)), protocol=5)
+
+def _pack(shard: Shard) -> dict[str, bytes]:
+    """Make a row of Ray's data set."""
+    return {_CHUNK: table_to_bytes(shard.to_table())}
+
+
+def _unpack(row: dict[str, bytes]) -> Shard:
+    """Read such a row."""
+    return Shard.from_table(bytes_to_table(row[_CHUNK]))
 
 
 def _connect() -> ModuleType:

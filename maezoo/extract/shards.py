@@ -17,7 +17,7 @@ from maezoo.extract.decode import Failure, Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Shard", "ShardNote", "error_table", "parquet_bytes", "read_note", "shard_name"]
+__all__ = ["Shard", "ShardNote", "error_table", "parquet_bytes", "parquet_table", "read_note", "shard_name"]
 
 _KEY = b"maezoo"
 
@@ -30,7 +30,7 @@ class Shard:
         first: number of the first item.
         count: items covered: rows + failures.
         rows: what is said of each image that could be read.
-        vectors: their embeddings, one (b, D) array for each batch.
+        vectors: their embeddings, one (b, D) array for each batch, which may be (0, D).
         failures: of the other images.
     """
 
@@ -47,33 +47,29 @@ class Shard:
         self.vectors += other.vectors
         self.failures += other.failures
 
-    def to_bytes(self, run: str, width: int, dtype: str, labels: bool) -> bytes:
-        """Return the shard as a Parquet file.
+    def to_table(self, run: str = "", *, labels: bool = True) -> "pa.Table":
+        """Return the shard as a table that holds all of it: what a file has, and what travels between processes.
 
         Args:
             run: the run's fingerprint.
-            width: D of the embeddings, for a shard without any.
-            dtype: `"float16"` or `"float32"`.
             labels: whether there is a column of labels.
         """
         pa = require_pyarrow()
-        vectors = np.concatenate([np.empty((0, width), dtype), *self.vectors]).astype(dtype, copy=False)
+        vectors = np.concatenate(self.vectors)
         columns: dict[str, Any] = {
             "id": pa.array([row.id for row in self.rows], pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
         }
         if labels:
             columns["label"] = pa.array([row.label for row in self.rows], pa.string())
         columns["width"] = pa.array([row.width for row in self.rows], pa.int32())
         columns["height"] = pa.array([row.height for row in self.rows], pa.int32())
         note = {"run": run, "first": self.first, "count": self.count, "failures": self.failures}
-        return parquet_bytes(pa.table(columns).replace_schema_metadata({_KEY: json.dumps(note)}))
+        return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(note)})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Shard":
-        """Read a shard back, whole."""
-        pa = require_pyarrow()
-        table = pa.parquet.read_table(io.BytesIO(data))
+    def from_table(cls, table: "pa.Table") -> "Shard":
+        """Read a shard back."""
         note = _note(table.schema)
         names = [name for name in ("id", "label", "width", "height") if name in table.column_names]
         rows = [Row(**{"label": None, **row}) for row in table.select(names).to_pylist()]
@@ -119,6 +115,12 @@ def error_table(failures: list[Failure]) -> "pa.Table":
     """Return failures as the table that `errors.parquet` holds."""
     pa = require_pyarrow()
     return pa.table({name: pa.array([getattr(f, name) for f in failures], pa.string()) for name in Failure._fields})
+
+
+def parquet_table(data: bytes) -> "pa.Table":
+    """Read what `parquet_bytes` gave."""
+    table: pa.Table = require_pyarrow().parquet.read_table(io.BytesIO(data))
+    return table
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:

@@ -30,9 +30,12 @@ def cluster():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray leaves sockets and files to the collector
 def test_ray_gives_the_rows_of_the_local_engine(cluster, damaged, tmp_path, small, rows, failures):
+    (damaged / "class9").mkdir()
+    for number in range(8):  # whole chunks of nothing that can be read
+        (damaged / "class9" / f"{number}.jpg").write_bytes(b"no")
     maezoo.extract(damaged, tmp_path / "local", model=small, workers=0, **SETTINGS)
     result = maezoo.extract(damaged, tmp_path / "ray", model=small, engine="ray", workers=2, **SETTINGS)
-    assert (result.rows, result.errors) == (120, 5)
+    assert (result.rows, result.errors) == (120, 13)
     assert rows(tmp_path / "ray").equals(rows(tmp_path / "local"))
     assert failures(tmp_path / "ray") == failures(tmp_path / "local")
 

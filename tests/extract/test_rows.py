@@ -59,6 +59,21 @@ def test_a_shard_of_broken_images_alone_is_empty_but_there(tmp_path, small, rows
     assert rows(tmp_path / "out").schema.field("embedding").type == pa.list_(pa.float16(), 24)
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_chunk_survives_the_way_between_processes(count):
+    from maezoo.extract.arrow import bytes_to_table, table_to_bytes
+    from maezoo.extract.decode import Failure, Row
+    from maezoo.extract.shards import Shard
+
+    pixels = np.arange(count * 48, dtype=np.uint8).reshape(count, 48)
+    rows = [Row(f"é{number}.jpg", None if number else "cats", 40, 30) for number in range(count)]
+    sent = Shard(7, count + 1, rows, [pixels], [Failure("bad.jpg", "OSError", "it's cut")])
+    got = Shard.from_table(bytes_to_table(table_to_bytes(sent.to_table())))
+    assert (got.first, got.count, got.rows, got.failures) == (sent.first, sent.count, sent.rows, sent.failures)
+    assert got.vectors[0].dtype == np.uint8
+    assert np.array_equal(got.vectors[0], pixels)
+
+
 def test_sizes_are_those_of_the_upright_picture_and_labels_those_of_folders(tmp_path, small, rows):
     source = tmp_path / "source"
     (source / "cats").mkdir(parents=True)
