@@ -1,0 +1,57 @@
+"""maezoo: as `create` makes it, and as `optimize` makes it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.peers.training import trained
+from benchmarks.subject import Subject
+from benchmarks.tasks import Inputs, Precision, Task
+from maezoo.api import MAE
+from maezoo.visibility import visible_indices
+
+__all__ = ["created", "optimized"]
+
+
+def created(subject: Subject, task: Task, precision: Precision) -> Any:
+    """Call the model as it was created."""
+    if task == "train":
+        return _training(subject, precision)
+    return _call(subject.model(subject.dtype(precision)), task)
+
+
+def optimized(subject: Subject, task: Task, precision: Precision) -> Any:
+    """Call the frozen model that `optimize` made for this machine."""
+    return _call(subject.optimized(precision), task)
+
+
+def _call(model: MAE, task: Task) -> Any:
+    dtype = model.dtype
+
+    def features(inputs: Inputs) -> Tensor:
+        return model.encode_tokens(inputs.to(dtype).images)[:, 0]
+
+    def encode(inputs: Inputs) -> Tensor:
+        return model.encode_tokens(inputs.to(dtype).images, visible_indices(inputs.mask))
+
+    def reconstruct(inputs: Inputs) -> Tensor:
+        return model.predict(inputs.to(dtype).images, inputs.mask)
+
+    return {"features": features, "encode": encode, "reconstruct": reconstruct}[task]
+
+
+def _training(subject: Subject, precision: Precision) -> Any:
+    """Take a step as `maezoo.training` takes it: AdamW fused, and in bfloat16 on the CPU plain attention."""
+    model = subject.trainable()
+    dtype = subject.dtype(precision)
+    if subject.device.type == "cpu" and dtype == torch.bfloat16:
+        for module in model.modules():
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = False  # type: ignore[assignment]
+
+    def loss(inputs: Inputs) -> Tensor:
+        computed: Tensor = model(inputs.images, inputs.mask).loss
+        return computed
+
+    return trained(model, loss, dtype, fused=True)
