@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,7 +40,8 @@ def exclusive(path: Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             _log.warning("%s: this file system has no locks (%s); see that only one run writes here.", path, error)
-        path.with_suffix(".pid").write_text(str(os.getpid()), encoding="ascii")
+        with suppress(OSError):  # a full disk will be told of by the first file that matters
+            path.with_suffix(".pid").write_text(str(os.getpid()), encoding="ascii")
         yield
 
 

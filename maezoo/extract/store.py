@@ -54,11 +54,20 @@ class LocalStore:
         return (self.folder / name).open("rb")
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file; it appears whole or not at all, also when the power fails."""
-        with written_whole(self.folder / name) as temporary, temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        """Make or replace a file; it appears whole or not at all, also when the power fails.
+
+        Raises:
+            OSError: the disk is full, or what else the system says; with the file's path, which its own errors lack.
+        """
+        path = self.folder / name
+        try:
+            with written_whole(path) as temporary, temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            says = f"{error.strerror}; what is finished stays: mend this and run the same command again"
+            raise OSError(error.errno, says, str(path)) from error
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

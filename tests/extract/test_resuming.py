@@ -1,14 +1,16 @@
 """Going on: after an end that was wanted, after one that was not, and never onto something else."""
 
+import contextlib
 import errno
 import logging
 import multiprocessing
+import subprocess
+import sys
 
 import pytest
 
 import maezoo
 from maezoo.errors import DataError, MissingExtraError
-from maezoo.extract.store import LocalStore
 
 SETTINGS = {"workers": 0, "batch_size": 8, "shard_size": 30}
 
@@ -121,20 +123,38 @@ def test_an_output_that_holds_something_else_is_refused(folder, tmp_path, small)
         maezoo.extract(folder, tmp_path / "other", model=small)
 
 
-def test_a_full_disk_ends_the_run_and_costs_nothing_that_was_done(folder, tmp_path, small, rows, monkeypatch):
-    plain = LocalStore.write
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of half a megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a disk needs Linux and rights")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
-    def full(self, name, data):
-        if name == "part-000002.parquet":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        plain(self, name, data)
 
-    monkeypatch.setattr(LocalStore, "write", full)
+def test_a_full_disk_ends_the_run_and_costs_nothing_that_was_done(damaged, tmp_path, small_disk, small, rows, failures):
+    output, ballast = small_disk / "out", small_disk / "ballast"
+
+    def fill(progress):
+        if progress.done == 60:
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+
+    with pytest.raises(OSError, match="No space left on device; what is finished stays") as caught:
+        maezoo.extract(damaged, output, model=small, report=fill, **SETTINGS)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(output / "part-000002.parquet"))
+    assert len(list(output.glob("part-*"))) == 2
     with pytest.raises(OSError, match="No space left"):
-        maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
-    monkeypatch.undo()
-    assert len(rows(tmp_path / "out")) == 60
-    assert maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS).done == 60
+        maezoo.extract(damaged, output, model=small, **SETTINGS)
+    ballast.unlink()
+    assert maezoo.extract(damaged, output, model=small, **SETTINGS).done == 65
+    maezoo.extract(damaged, tmp_path / "whole", model=small, **SETTINGS)
+    assert rows(output).equals(rows(tmp_path / "whole"))
+    assert failures(output) == failures(tmp_path / "whole")
 
 
 def test_a_worker_that_dies_ends_the_run_with_advice(folder, tmp_path, small):
