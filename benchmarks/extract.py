@@ -3,9 +3,14 @@
     python -m benchmarks.extract [--source FOLDER] [--model NAME] [--images N] [--side 500] [--out extract.json]
 
 Without a source, N JPEGs of `--side` with the spectrum of photographs are made in a temporary folder. Rates are in
-steady state: from the first batch to the last, so that the start of the worker processes does not count. `target` is
-the slower of decode alone and model alone. On a CPU the two share the cores, so the pipeline cannot reach it; `shared
-cores` is what is possible there: all cores busy with the two stages' work and nothing else.
+steady state, from the first batch to the last: start and end of the worker processes do not count. Give it twenty
+batches or more, and a machine with nothing else to do.
+
+Two bounds are printed, and the pipeline's share of each:
+
+    slower of two  min(decode, model): it applies where the two share nothing, that is on CUDA
+    shared cores   it applies on a CPU: all cores busy with the work of both and with nothing else. Where each alone
+                   keeps all cores busy it is 1 / (1 / decode + 1 / model)
 """
 
 import argparse
@@ -14,6 +19,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,7 @@ from PIL import Image
 from timm.data import ImageDataset, create_transform
 
 import maezoo
+from benchmarks import machine
 from maezoo.extract.decode import Decoder, chunk_starts
 from maezoo.extract.embed import Embedder
 from maezoo.extract.items import Items
@@ -35,19 +42,23 @@ def main() -> None:
     options = _arguments()
     with tempfile.TemporaryDirectory() as scratch:
         source = options.source or make_photographs(Path(scratch) / "photographs", options.images, options.side)
-        rates = measure(source, Path(scratch), options)
+        result = measure(source, Path(scratch), options)
     if options.out:
-        options.out.write_text(json.dumps(rates, indent=2) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def measure(source: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure each stage in turn, print the rates, and return all that was found."""
     model = maezoo.create(options.model, pretrained=True, device=options.device, dtype=options.precision, decoder=False)
     items = Items.collect(find_items(source), options.images)
-    kind = model.device.type
-    size = options.batch_size or choose_batch_size(kind)
-    workers = choose_workers(kind, len(items), size) if options.workers is None else options.workers
-    cores = torch.get_num_threads()
-    print(f"{len(items):,} images, {model.name} in {model.dtype} on {kind}, {workers} workers, {cores} cores")
+    device = model.device.type
+    size = options.batch_size or choose_batch_size(device)
+    workers = choose_workers(device, len(items), size) if options.workers is None else options.workers
+    if len(items) < 3 * size:
+        raise SystemExit(f"{len(items)} images are too few for batches of {size}: three batches are the least.")
+    about = machine.describe(model.device)
+    print(*about.lines(), sep="\n")
+    print(f"{len(items):,} images, {model.name} in {model.dtype}, batches of {size}, {workers} workers")
     stages: dict[str, Callable[[], float]] = {
         "decode alone": lambda: decode_alone(model, items, size, workers, exact=False),
         "decode alone, --exact": lambda: decode_alone(model, items, size, workers, exact=True),
@@ -55,17 +66,58 @@ def measure(source: Path, scratch: Path, options: argparse.Namespace) -> dict[st
         "pipeline": lambda: pipeline(model, source, scratch / "features", size, workers, len(items)),
         "timm + DataLoader": lambda: user_loop(model, source, size, workers, len(items)),
     }
-    rates: dict[str, Any] = {"images": len(items), "model": model.name, "device": kind, "workers": workers}
+    rates = {}
     for name, stage in stages.items():
-        rates[name] = round(stage(), 1)
-        print(f"{name:<24}{rates[name]:>10.1f} images/s", flush=True)
-    target = min(rates["decode alone"], rates["model alone"])
-    print(f"{'pipeline / target':<24}{rates['pipeline'] / target:>10.2f}")
-    if kind == "cpu" and workers:
-        shared = cores / (min(workers, cores) / rates["decode alone"] + cores / rates["model alone"])
-        print(f"{'pipeline / shared cores':<24}{rates['pipeline'] / shared:>10.2f}")
-    print(f"{'pipeline / timm':<24}{rates['pipeline'] / rates['timm + DataLoader']:>10.2f}")
-    return rates
+        rates[name] = stage()
+        print(f"{name:<32}{rates[name]:>10.1f} images/s", flush=True)
+    shares = compare(rates, "shared cores" if device == "cpu" else "slower of two", about.cores, about.threads, workers)
+    return {
+        "machine": about.to_data(),
+        "model": model.name,
+        "precision": str(model.dtype).removeprefix("torch."),
+        "device": device,
+        "images": len(items),
+        "side": None if options.source else options.side,
+        "batch_size": size,
+        "workers": workers,
+        "images_per_second": {name: round(rate, 1) for name, rate in rates.items()},
+        **shares,
+    }
+
+
+def compare(rates: dict[str, float], applies: str, cores: int, threads: int, workers: int) -> dict[str, Any]:
+    """Hold the pipeline against both bounds and against the user's loop, and print that."""
+    decode, model, reached = rates["decode alone"], rates["model alone"], rates["pipeline"]
+    bounds = {
+        "slower of two": min(decode, model),
+        "shared cores": shared_cores(decode, model, cores=cores, threads=threads, workers=workers),
+    }
+    for name, bound in bounds.items():
+        note = "  <- applies on this device" if name == applies else ""
+        print(f"{name:<32}{bound:>10.1f} images/s; pipeline reaches {reached / bound:.0%}{note}")
+    print(f"{'pipeline / timm + DataLoader':<32}{reached / rates['timm + DataLoader']:>10.2f}")
+    return {
+        "bounds": {name: round(bound, 1) for name, bound in bounds.items()},
+        "bound_that_applies": applies,
+        "pipeline_over_bound": {name: round(reached / bound, 3) for name, bound in bounds.items()},
+        "pipeline_over_timm": round(reached / rates["timm + DataLoader"], 3),
+    }
+
+
+def shared_cores(decode: float, model: float, *, cores: int, threads: int, workers: int) -> float:
+    """Return the rate at which a CPU does both stages' work when no core ever waits.
+
+    Args:
+        decode: images a second of the workers alone.
+        model: images a second of the model alone.
+        cores: that there are.
+        threads: of the model.
+        workers: that decode; with 0 the model's process decodes, and the two take turns.
+    """
+    if workers == 0:
+        return 1 / (1 / decode + 1 / model)
+    core_seconds = min(workers, cores) / decode + min(threads, cores) / model  # of one image
+    return min(cores / core_seconds, decode, model)
 
 
 def decode_alone(model: "maezoo.MAE", items: Items, size: int, workers: int, *, exact: bool) -> float:
@@ -74,15 +126,11 @@ def decode_alone(model: "maezoo.MAE", items: Items, size: int, workers: int, *, 
 
 
 def model_alone(model: "maezoo.MAE", items: Items, size: int) -> float:
-    decoder = Decoder(items, [(0, min(size, len(items)))], model.preprocess)
-    chunk, embedder = decoder[0], Embedder(model, "cls", "float16")
-
-    def run() -> Iterator[int]:
-        for _ in range(max(3, len(items) // size)):
-            embedder.read(chunk, embedder.start(chunk))
-            yield len(chunk.rows)
-
-    return _rate(run())
+    """The pipeline's own second stage on pixels that are there already, on CUDA in page-locked memory as there."""
+    (chunk,) = decoded_chunks(Decoder(items, [(0, size)], model.preprocess), 0, pin=model.device.type == "cuda")
+    embedder = Embedder(model, "cls", "float16")
+    list(embedder.embed_all(repeat(chunk, 2)))  # the first batches pay for allocation
+    return _rate(len(shard.rows) for shard in embedder.embed_all(repeat(chunk, len(items) // size)))
 
 
 def pipeline(model: "maezoo.MAE", source: Path, output: Path, size: int, workers: int, limit: int) -> float:
@@ -96,24 +144,33 @@ def pipeline(model: "maezoo.MAE", source: Path, output: Path, size: int, workers
         limit=limit,
         report=lambda progress: marks.append((time.perf_counter(), progress.done)),
     )
-    (start, first), (end, last) = marks[1], marks[-1]
+    # The first mark is from before the first batch, the last from behind the end of the workers.
+    (start, first), (end, last) = marks[1], marks[-2]
     return (last - first) / (end - start)
 
 
 def user_loop(model: "maezoo.MAE", source: Path, size: int, workers: int, limit: int) -> float:
-    """What one writes with timm: its data set and transform, a DataLoader, forward_features, a list of arrays."""
+    """What one writes with timm: its data set and transform, a DataLoader, the model without head, a list of arrays."""
     encoder = timm.create_model(model.name.partition(".")[0], num_classes=0).to(model.device, model.dtype).eval()
-    transform = create_transform(model.preprocess.size, interpolation=model.preprocess.interpolation, crop_pct=1.0)
-    images = torch.utils.data.Subset(ImageDataset(str(source), transform=transform), range(limit))
+    read = model.preprocess
+    transform = create_transform(
+        read.size, interpolation=read.interpolation, mean=read.mean, std=read.std, crop_pct=read.crop_pct
+    )
+    images = ImageDataset(str(source), transform=transform)
     loader = torch.utils.data.DataLoader(
-        images, size, num_workers=workers, multiprocessing_context="spawn" if workers else None
+        torch.utils.data.Subset(images, range(min(limit, len(images)))),
+        size,
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+        pin_memory=model.device.type == "cuda",
     )
     features = []
 
     @torch.inference_mode()
     def run() -> Iterator[int]:
         for batch, _ in loader:
-            features.append(encoder(batch.to(model.device, model.dtype)).float().cpu().numpy())
+            moved = batch.to(model.device, model.dtype, non_blocking=True)
+            features.append(encoder(moved).float().cpu().numpy())
             yield len(batch)
 
     return _rate(run())
@@ -137,18 +194,15 @@ def make_photographs(folder: Path, count: int, side: int) -> Path:
 
 def _rate(counts: Iterable[int]) -> float:
     """Return items a second from the first batch to the last."""
-    iterator = iter(counts)
-    next(iterator)
-    start = time.perf_counter()
-    total = sum(iterator)
-    return total / max(time.perf_counter() - start, 1e-9)
+    marks = [(time.perf_counter(), count) for count in counts]  # not the time of the end: workers take long to leave
+    return sum(count for _, count in marks[1:]) / (marks[-1][0] - marks[0][0])
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, help="a folder of images instead of made ones")
+    parser.add_argument("--source", type=Path, help="a folder of PNGs and JPEGs instead of made ones")
     parser.add_argument("--model", default="mae_vit_tiny")
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--precision", default="float32", help="auto, float32, bfloat16, float16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--side", type=int, default=500, help="width of the made images; height is three quarters")

@@ -30,15 +30,9 @@ def local_pieces(
     settings = job.settings
     chunks = [chunk for span in spans for chunk in chunk_starts(span.next, span.stop, batch_size)]
     decoder = Decoder(job.items, chunks, model.preprocess, settings.exact)
-    embedder = Embedder(model, settings.pool, settings.dtype)
-    before = None
-    for chunk in decoded_chunks(decoder, workers, pin=model.device.type == "cuda"):
-        started = chunk, embedder.start(chunk)
-        if before is not None:
-            yield embedder.read(*before)
-        before = started
-    if before is not None:
-        yield embedder.read(*before)
+    yield from Embedder(model, settings.pool, settings.dtype).embed_all(
+        decoded_chunks(decoder, workers, pin=model.device.type == "cuda")
+    )
 
 
 def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iterator[Decoded]:

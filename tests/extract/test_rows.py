@@ -36,6 +36,17 @@ def test_worker_processes_give_the_same_rows(damaged, tmp_path, small, rows, fai
     assert failures(tmp_path / "0") == failures(tmp_path / "2")
 
 
+@pytest.mark.gpu
+def test_cuda_gives_the_rows_of_the_cpu(damaged, tmp_path, small, rows, failures):
+    """Many small batches: each is copied, computed and read while its neighbours are."""
+    settings = {"dtype": "float32", "batch_size": 2, "workers": 2}
+    maezoo.extract(damaged, tmp_path / "cpu", model=small, **settings)
+    maezoo.extract(damaged, tmp_path / "cuda", model=small.to("cuda"), **settings)
+    assert rows(tmp_path / "cuda").drop(["embedding"]).equals(rows(tmp_path / "cpu").drop(["embedding"]))
+    assert np.allclose(_vectors(rows(tmp_path / "cuda")), _vectors(rows(tmp_path / "cpu")), atol=1e-3)
+    assert failures(tmp_path / "cuda") == failures(tmp_path / "cpu")
+
+
 def test_a_damaged_image_costs_only_itself(damaged, tmp_path, small, rows, failures):
     result = maezoo.extract(damaged, tmp_path / "out", model=small, workers=0, batch_size=16)
     assert (result.images, result.rows, result.errors) == (125, 120, 5)
