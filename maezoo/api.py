@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from timm.models import VisionTransformer
@@ -21,6 +21,9 @@ from maezoo.weights.load import LoadReport
 from maezoo.weights.manifest import WeightsEntry, load_manifest
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.share import describe_model, push_folder, save_folder
+
+if TYPE_CHECKING:
+    from maezoo.optimized import OptimizedMAE
 
 __all__ = ["MAE", "pool_tokens"]
 
@@ -254,6 +257,61 @@ class MAE(MaskedAutoencoder):
         with_decoder = load_manifest().with_decoder(self.name.partition(".")[0])
         mend = f" These have one: {', '.join(with_decoder)}." if with_decoder else ""
         raise DecoderMissingError(f"{self.name} was created without a decoder, so it cannot reconstruct.{mend}")
+
+    def optimize(
+        self,
+        *,
+        engine: str = "auto",
+        precision: str | None = None,
+        tasks: Sequence[str] = ("features",),
+        batch_sizes: Sequence[int] | None = None,
+        cache_dir: str | Path | None = None,
+        progress: bool = False,
+    ) -> "OptimizedMAE":
+        """Return a frozen model with the same methods, prepared for this machine; this one stays as it is.
+
+        The engines that are installed are checked against eager PyTorch on real photographs and timed in turns, for
+        some seconds to a minute; the fastest for each range of batch sizes is taken. The choice is remembered by
+        machine, versions, weights and shape, so that the next time costs the preparation alone.
+
+        Args:
+            engine: `"auto"`; `"pytorch"` for those alone that need no export; or one by name: `"eager"`, `"onednn"`,
+                `"inductor"`, `"onnxruntime"`, `"openvino"`.
+            precision: `None` (that of the weights), `"float32"`, `"bfloat16"`, `"float16"` or `"int8"`. int8 changes
+                the numbers: its cosine to float32 is in the plan.
+            tasks: what to prepare: `"features"` (whole images, as `features` and `encode` without a mask compute
+                them), `"encode"` (with a mask), `"reconstruct"`. The others run in eager PyTorch.
+            batch_sizes: on which the engines are timed; (1, 8, 32), and (1, 64, 256) on CUDA, when `None`.
+            cache_dir: folder of remembered choices; the user's own when `None`.
+            progress: show what is being done.
+
+        Returns:
+            The optimised model; its `plan` says what was tried, measured and chosen.
+
+        Raises:
+            ValueError: an unknown engine, precision or task, or a precision that the engine does not have.
+            MissingExtraError: what the engine needs is not installed.
+            DecoderMissingError: `"reconstruct"` without a decoder.
+            RuntimeError: no engine gave the right output; the message has each one's reason.
+
+        Example:
+            >>> import maezoo
+            >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+            >>> fast = model.optimize(engine="eager", batch_sizes=(1, 4))
+            >>> fast.plan.tasks["features"].routes[-1].engine
+            'eager'
+        """
+        from maezoo.optimized import optimize
+
+        return optimize(
+            self,
+            engine=engine,
+            precision=precision,
+            tasks=tasks,
+            batch_sizes=batch_sizes,
+            cache_dir=cache_dir,
+            progress=progress,
+        )
 
     def save_pretrained(self, folder: str | Path, *, license: str | None = None) -> Path:
         """Write the model as a folder that `maezoo.create("local-dir:…")` and timm read back.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maezoo.cli import evaluate, extract, images, models, pictures, training, weights
+from maezoo.cli import engines, evaluate, extract, images, models, pictures, training, weights
 from maezoo.cli.screen import errors
 from maezoo.errors import MaezooError
 from maezoo.version import __version__
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (models, images, pictures, extract, evaluate, training, weights):
+for part in (models, images, pictures, extract, evaluate, engines, training, weights):
     part.add_commands(app)
 
 

@@ -12,8 +12,9 @@ from maezoo.vocabulary import Pool, Strategy
 
 if TYPE_CHECKING:
     from maezoo.api import MAE
+    from maezoo.engines import Task
 
-__all__ = ["add_commands"]
+__all__ = ["DEFAULT_MODEL", "Device", "Json", "add_commands", "create_for_images"]
 
 DEFAULT_MODEL = "mae_vit_tiny"
 _PATHS = typer.Argument(help="Image files.", show_default=False)
@@ -40,8 +41,9 @@ def reconstruct(
 ) -> None:
     """Hide patches, reconstruct them, and write original | masked | reconstruction as a picture."""
     targets = _targets(images, output)
-    mae = _create(model, device)
+    mae = create_for_images(model, device)
     mae.require_decoder()
+    mae = _prepared(mae, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
     failed = 0
     for path, target in zip(images, targets, strict=True):
@@ -74,7 +76,7 @@ def features(
     from maezoo.cli.feature_files import check_suffix, write_features
 
     check_suffix(output)
-    mae = _create(model, device, decoder=False)
+    mae = _prepared(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
     good, vectors = _features_of_readable(mae, images, pool, batch_size)
     write_features(output, [str(path) for path in good], vectors, {"model": mae.name, "pool": pool})
     failed = len(images) - len(good)
@@ -94,11 +96,18 @@ def features(
         raise typer.Exit(1)
 
 
-def _create(name: str, device: str, *, decoder: bool = True) -> "MAE":
+def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
     """Create the pretrained model."""
     from maezoo.factory import create
 
     return create(name, pretrained=True, device=device, decoder=decoder)
+
+
+def _prepared(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
+    """Return the model as fast as so many images pay for."""
+    from maezoo.optimized import optimize_for
+
+    return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
 def _features_of_readable(mae: "MAE", images: list[Path], pool: Pool, batch_size: int) -> tuple[list[Path], Any]:

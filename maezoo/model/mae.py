@@ -176,10 +176,28 @@ class MaskedAutoencoder(nn.Module):
         h, w = self.grid_for(images)
         groups = group_rows(check_mask(mask, images.shape[0], h * w))
         if len(groups) == 1:
-            return self._predict_rows(images, groups[0].visible)
-        parts = [self._predict_rows(images[group.rows.to(images.device)], group.visible) for group in groups]
+            return self.predict_from(images, groups[0].visible)
+        parts = [self.predict_from(images[group.rows.to(images.device)], group.visible) for group in groups]
         places = torch.cat([group.rows for group in groups]).argsort().to(images.device)
         return torch.cat(parts)[places]
+
+    def predict_from(self, images: Tensor, visible: Tensor) -> Tensor:
+        """Predict every patch from the visible ones, the same number in each row.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            visible: (B, K) int64 raster indices of the visible patches.
+
+        Returns:
+            (B, N, P*P*C) in the target's space.
+
+        Raises:
+            DecoderMissingError: this model is an encoder alone.
+        """
+        visible = visible.to(images.device, non_blocking=True)
+        tokens = self.encode_tokens(images, visible)
+        prediction: Tensor = self.require_decoder()(tokens, visible, self.grid_for(images))
+        return prediction
 
     def forward(
         self,
@@ -246,8 +264,8 @@ class MaskedAutoencoder(nn.Module):
             places = positions[:, 1:]
         else:
             x = self._project(_select(patchify(images, self.patch_size), visible))  # (B, K, D)
-            places = _select(positions[:, 1:].expand(len(images), -1, -1), visible)
-        class_token = (self.cls_token + positions[:, :1]).expand(len(images), -1, -1)
+            places = _select(positions[:, 1:].expand(images.shape[0], -1, -1), visible)
+        class_token = (self.cls_token + positions[:, :1]).expand(images.shape[0], -1, -1)
         x = torch.cat([class_token.to(x.dtype), x + places], dim=1)  # (B, 1 + K, D)
         embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
         return embedded
@@ -257,13 +275,6 @@ class MaskedAutoencoder(nn.Module):
         projection = self.encoder.patch_embed.proj
         weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P*P*C), channels last as in patchify
         return F.linear(patches, weight, projection.bias)
-
-    def _predict_rows(self, images: Tensor, visible: Tensor) -> Tensor:
-        """Predict rows that all have the same number of visible patches, (B, K)."""
-        visible = visible.to(images.device, non_blocking=True)
-        tokens = self.encode_tokens(images, visible)
-        prediction: Tensor = self.require_decoder()(tokens, visible, self.grid_for(images))
-        return prediction
 
 
 def _select(x: Tensor, indices: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.masks import random_mask
-from maezoo.model import MAEOutput, MaskedAutoencoder, Variant, build_mae, find_variant
+from maezoo.model import MaskedAutoencoder, Variant, build_mae, find_variant
 from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
 from maezoo.training.data import ImageSource
@@ -127,7 +128,7 @@ class _Run:
         _log.info("training in %s: %s", self.dtype, choice.reason)
         if device.type == "cpu" and self.dtype == torch.bfloat16:
             _use_plain_attention(self.model)
-        self.forward: Callable[..., MAEOutput] = torch.compile(self.model, dynamic=False) if compile else self.model
+        self.forward: Callable[..., Any] = torch.compile(self.model, dynamic=False) if compile else self.model
         self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
         self.out.mkdir(parents=True, exist_ok=True)

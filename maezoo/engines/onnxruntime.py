@@ -1,0 +1,73 @@
+"""ONNX Runtime on the CPU: float32, or int8 weights for each output channel with activations quantised as they come."""
+
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maezoo.engines.graph import write_onnx
+from maezoo.engines.runner import Runner
+
+__all__ = ["is_available", "prepare"]
+
+
+def is_available() -> bool:
+    """Tell whether the extra `export` is installed."""
+    return all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+
+
+def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) -> Runner:
+    """Export a task and open it in ONNX Runtime.
+
+    Args:
+        module: the task, in float32 on the CPU.
+        example: inputs of two images or more.
+        dtype: `torch.float32`, or `torch.int8` for quantised matrix products.
+    """
+    # Some systems cannot delete a file that the session has mapped: what is left there, they clear themselves.
+    with tempfile.TemporaryDirectory(prefix="maezoo-", ignore_cleanup_errors=True) as folder:
+        path = write_onnx(module, example, Path(folder))
+        session = _session(_quantised(path) if dtype == torch.int8 else path)
+    names = [each.name for each in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> Tensor:
+        arrays = {name: each.contiguous().numpy() for name, each in zip(names, inputs, strict=True)}
+        return torch.from_numpy(session.run(None, arrays)[0])
+
+    return run
+
+
+def _session(path: Path) -> Any:
+    """Open a graph on as many threads as PyTorch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+
+def _quantised(path: Path) -> Path:
+    """Quantise the weights of the matrix products to int8, one scale for each output channel."""
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    target = path.with_name("int8.onnx")
+    logging.disable(logging.WARNING)  # it advises a preparation that changes nothing here
+    try:
+        quantize_dynamic(
+            path,
+            target,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            use_external_data_format=True,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    return target

@@ -1,0 +1,117 @@
+"""What was tried, what came out, and what was chosen: plain data that can be printed and remembered."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from maezoo.engines.tasks import Task
+
+__all__ = ["Plan", "Route", "TaskPlan", "Trial"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One engine on one batch size.
+
+    Attributes:
+        engine: its name.
+        batch: images at a time.
+        images_per_second: of the best round; `None` where it did not come to that.
+        difference: from the eager output, largest absolute relative to the largest value.
+        cosine: to the eager output, the least over the images' class tokens or first patches.
+        note: why it is out; empty when it is in.
+    """
+
+    engine: str
+    batch: int
+    images_per_second: float | None = None
+    difference: float | None = None
+    cosine: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which engine runs batches of up to so many images.
+
+    Attributes:
+        up_to: largest batch of this route; `None` for any.
+        engine: its name.
+        chunk: images that the engine sees at a time.
+    """
+
+    up_to: int | None
+    engine: str
+    chunk: int
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """The choice for one task.
+
+    Attributes:
+        routes: by rising batch size; the last one takes any.
+        trials: what the choice rests on.
+    """
+
+    routes: tuple[Route, ...]
+    trials: tuple[Trial, ...]
+
+    def route_for(self, batch: int) -> Route:
+        """Return the route of a batch size."""
+        return next(route for route in self.routes if route.up_to is None or batch <= route.up_to)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "TaskPlan":
+        """Read what `to_dict` gave.
+
+        Raises:
+            KeyError, TypeError: other data.
+        """
+        return cls(tuple(Route(**each) for each in data["routes"]), tuple(Trial(**each) for each in data["trials"]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an optimised model runs.
+
+    Attributes:
+        precision: what it computes in.
+        machine: what it was measured on.
+        tasks: the choice for each task that was prepared; the others run in eager PyTorch.
+        remembered: the choices were read from the cache folder, not measured anew.
+    """
+
+    precision: str
+    machine: str
+    tasks: Mapping[Task, TaskPlan]
+    remembered: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """Return the trials as a table and the choices as sentences."""
+        lines = [f"{self.precision} on {self.machine}{', remembered' if self.remembered else ''}"]
+        for task, plan in self.tasks.items():
+            lines += [f"\n{task:<24}{'batch':>6}{'images/s':>10}{'difference':>12}{'cosine':>10}"]
+            lines += [_line(trial) for trial in plan.trials]
+            lines += [f"  -> {_sentence(route)}" for route in plan.routes]
+        return "\n".join(lines)
+
+
+def _line(trial: Trial) -> str:
+    speed = "-" if trial.images_per_second is None else f"{trial.images_per_second:.2f}"
+    difference = "" if trial.difference is None else f"{trial.difference:.1e}"
+    cosine = "" if trial.cosine is None else f"{trial.cosine:.5f}"
+    return f"  {trial.engine:<22}{trial.batch:>6}{speed:>10}{difference:>12}{cosine:>10}  {trial.note}".rstrip()
+
+
+def _sentence(route: Route) -> str:
+    which = "larger batches" if route.up_to is None else f"batches up to {route.up_to}"
+    return f"{which}: {route.engine}, {route.chunk} at a time"

@@ -1,0 +1,157 @@
+"""Engines against each other: checked against eager PyTorch, then timed in turns on the same images."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from maezoo.engines.plan import Route, TaskPlan, Trial
+from maezoo.engines.registry import Engine, Precision
+from maezoo.engines.runner import Runner
+
+__all__ = ["LIMITS", "check", "choose_routes", "finish", "prepare_all", "time_all"]
+
+LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "bfloat16": 0.999, "float16": 0.999, "int8": 0.98}
+"""float32: largest relative difference from eager PyTorch. The others: least cosine to eager float32 or bfloat16."""
+
+_SECONDS = 1.5  # of timing for each engine and batch size
+_CALLS = 2  # in a row: the first after another engine meets that engine's threads, which still wait for work
+_TOO_SLOW = 2.0  # an engine this many times slower than the best at one batch size is not tried on the next
+_LONGEST = 4.0  # seconds that a call may be expected to take: a larger batch is cut into smaller ones untried
+
+
+def prepare_all(
+    engines: Sequence[Engine],
+    prepare: Callable[[Engine], Runner],
+    reference: Tensor,
+    inputs: tuple[Tensor, ...],
+    precision: Precision,
+    advance: Callable[[str], None],
+) -> tuple[dict[str, Runner], dict[str, Trial]]:
+    """Prepare engines and check each on a few images.
+
+    Returns:
+        The runners that gave the right output, and the check of every engine.
+    """
+    runners: dict[str, Runner] = {}
+    checks: dict[str, Trial] = {}
+    for engine in engines:
+        advance(f"preparing {engine.name}")
+        trial = Trial(engine.name, reference.shape[0])
+        try:
+            run = prepare(engine)
+            checks[engine.name] = check(trial, run(*inputs), reference, precision)
+        except Exception as error:  # whatever an engine does, it costs only itself
+            checks[engine.name] = replace(trial, note=f"failed: {type(error).__name__}: {_first_line(error)}")
+            continue
+        if not checks[engine.name].note:
+            runners[engine.name] = run
+    return runners, checks
+
+
+def check(trial: Trial, output: Tensor, reference: Tensor, precision: Precision) -> Trial:
+    """Compare an output (B, L, D) with the reference; a note says so when it is too far away.
+
+    Example:
+        >>> x = torch.eye(4)[None]
+        >>> check(Trial("onednn", 1), x + 0.1, x, "float32").note
+        'out: differs by 1.0e-01, 1.0e-04 is allowed'
+    """
+    found, wanted = output.float(), reference.float()
+    if found.shape != wanted.shape or not bool(torch.isfinite(found).all()):
+        return replace(trial, note=f"out: its output is not finite or of shape {tuple(found.shape)}")
+    difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+    cosine = float(torch.cosine_similarity(found.flatten(1), wanted.flatten(1)).min())
+    trial = replace(trial, difference=difference, cosine=cosine)
+    limit = LIMITS[precision]
+    if precision == "float32" and difference > limit:
+        return replace(trial, note=f"out: differs by {difference:.1e}, {limit:.1e} is allowed")
+    if precision != "float32" and cosine < limit:
+        return replace(trial, note=f"out: cosine {cosine:.4f}, {limit} is the least allowed")
+    return trial
+
+
+def time_all(
+    runners: Mapping[str, Runner],
+    checks: Mapping[str, Trial],
+    inputs: tuple[Tensor, ...],
+    batch_sizes: Sequence[int],
+    advance: Callable[[str], None],
+) -> list[Trial]:
+    """Time runners in turns on rising batch sizes; the slow ones do not go on to the next.
+
+    Args:
+        runners: by engine.
+        checks: their checks, whose figures go into the trials.
+        inputs: of the largest batch.
+        batch_sizes: rising.
+        advance: told what is measured.
+    """
+    trials: list[Trial] = []
+    left = dict(runners)
+    rate = 0.0
+    for batch in batch_sizes:
+        if rate and batch / rate > _LONGEST:
+            break
+        advance(f"timing batches of {batch}")
+        speeds = _rates(left, tuple(each[:batch] for each in inputs))
+        trials += [replace(checks[name], batch=batch, images_per_second=speed) for name, speed in speeds.items()]
+        rate = max(speeds.values())
+        left = {name: run for name, run in left.items() if speeds[name] * _TOO_SLOW >= rate}
+    return trials
+
+
+def choose_routes(trials: Sequence[Trial], batch_sizes: Sequence[int]) -> tuple[Route, ...]:
+    """Choose the fastest engine for each range of batch sizes.
+
+    A range reaches up to the geometric mean of its batch size and the next. Engine and chunk of a range are the best
+    of its own and all smaller batch sizes, so that a large batch is never slower for each image than a small one.
+
+    Example:
+        >>> choose_routes([Trial("onednn", 1, 5.0), Trial("eager", 1, 4.0), Trial("eager", 8, 6.0)], [1, 8])
+        (Route(up_to=2, engine='onednn', chunk=1), Route(up_to=None, engine='eager', chunk=8))
+    """
+    timed = sorted({trial.batch for trial in trials if trial.images_per_second} & set(batch_sizes))
+    routes: list[Route] = []
+    for index, batch in enumerate(timed):
+        within = [trial for trial in trials if trial.images_per_second and trial.batch <= batch]
+        best = max(within, key=lambda trial: trial.images_per_second or 0.0)
+        last = index + 1 == len(timed)
+        up_to = None if last else int((batch * timed[index + 1]) ** 0.5)
+        routes.append(Route(up_to, best.engine, best.batch))
+    return tuple(routes)
+
+
+def finish(trials: list[Trial], checks: Mapping[str, Trial], batch_sizes: Sequence[int]) -> TaskPlan:
+    """Put timed trials and those that did not come so far into a plan."""
+    out = [trial for trial in checks.values() if trial.note]
+    return TaskPlan(choose_routes(trials, batch_sizes), tuple(trials + out))
+
+
+def _rates(runners: Mapping[str, Runner], inputs: tuple[Tensor, ...]) -> dict[str, float]:
+    """Return images per second of each runner, by its best call of interleaved rounds: other work only slows it down."""
+    seconds = {name: [_time(run, inputs)] for name, run in runners.items()}  # the first call also sets things up
+    slowest = max(times[0] for times in seconds.values())
+    rounds = max(2, min(10, int(_SECONDS / max(slowest, 1e-4) / _CALLS)))
+    for _ in range(rounds):
+        for name, run in runners.items():
+            seconds[name] += [_time(run, inputs) for _ in range(_CALLS)]
+    return {name: inputs[0].shape[0] / min(times) for name, times in seconds.items()}
+
+
+def _time(run: Runner, inputs: tuple[Tensor, ...]) -> float:
+    """Return the seconds of one call, a GPU's work included."""
+    on_gpu = inputs[0].is_cuda
+    if on_gpu:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    run(*inputs)
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "")[:120]

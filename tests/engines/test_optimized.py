@@ -1,0 +1,227 @@
+"""MAE.optimize(): the same answers on every engine, a choice that is remembered, and a model that is frozen."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import maezoo
+from maezoo import MAE
+from maezoo.engines import ENGINES, TASKS
+from maezoo.errors import DecoderMissingError, MissingExtraError, SizeError
+from maezoo.optimized import OptimizedMAE, optimize_for
+
+EXACT = [name for name, engine in ENGINES.items() if "float32" in engine.precisions and name != "inductor"]
+
+
+@pytest.fixture(scope="module")
+def model() -> MAE:
+    return maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+
+
+def here(name: str) -> None:
+    if not ENGINES[name].is_available():
+        pytest.skip(f"{name} is not installed")
+
+
+def optimised(model: MAE, folder: Path, **arguments: Any) -> OptimizedMAE:
+    return model.optimize(**{"batch_sizes": (1, 4), "cache_dir": folder, **arguments})
+
+
+@pytest.fixture(scope="module", params=EXACT)
+def pair(request: pytest.FixtureRequest, model: MAE, tmp_path_factory: pytest.TempPathFactory) -> tuple[MAE, MAE]:
+    """A model, and the same on one engine."""
+    here(request.param)
+    return model, optimised(model, tmp_path_factory.mktemp("choices"), engine=request.param, tasks=TASKS)
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert found.dtype == expected.dtype
+    assert not found.is_inference()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_features(pair: tuple[MAE, MAE], photos: list[Path]) -> None:
+    model, fast = pair
+    expected = model.features(photos, pool="cls+mean")
+    for batch_size in (1, 2, 3, 5):  # batches that are whole chunks, parts of one, and one and a rest
+        close(fast.features(photos, pool="cls+mean", batch_size=batch_size), expected)
+    assert torch.equal(fast.features(photos), fast.features(photos))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 0.75, 143 / 144, 1.0])
+def test_masked_encoding_at_every_ratio(pair: tuple[MAE, MAE], photos: list[Path], ratio: float) -> None:
+    model, fast = pair
+    mask = maezoo.random_mask(len(photos), model.grid_size, ratio, seed=1)
+    close(fast.encode(photos, mask=mask), model.encode(photos, mask=mask))
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.75, 1.0])
+def test_reconstruction(pair: tuple[MAE, MAE], photos: list[Path], ratio: float) -> None:
+    model, fast = pair
+    found, expected = (each.reconstruct(photos, mask_ratio=ratio, seed=2) for each in (fast, model))
+    close(found.predicted, expected.predicted)
+    close(found.loss, expected.loss)
+
+
+def test_rows_that_hide_different_numbers(pair: tuple[MAE, MAE]) -> None:
+    model, fast = pair
+    images = torch.randn(3, 3, 96, 96)
+    mask = torch.rand(3, 144) < torch.tensor([[0.2], [0.5], [0.9]])
+    close(fast.predict(images, mask), model.predict(images, mask))
+
+
+def test_other_sizes_run_in_eager_pytorch(pair: tuple[MAE, MAE]) -> None:
+    model, fast = pair
+    images = torch.randn(2, 3, 64, 128)
+    assert torch.equal(fast.features(images), model.features(images))
+    with pytest.raises(SizeError):
+        fast.features(torch.randn(1, 3, 97, 96))
+
+
+def test_no_images_give_no_features(pair: tuple[MAE, MAE]) -> None:
+    assert pair[1].features(torch.zeros(0, 3, 96, 96)).shape == (0, 192)
+
+
+def test_maps_and_saving_go_on_working(pair: tuple[MAE, MAE], photos: list[Path], tmp_path: Path) -> None:
+    model, fast = pair
+    assert torch.equal(fast.feature_maps(photos)[0], model.feature_maps(photos)[0])
+    fast.save_pretrained(tmp_path)
+    again = maezoo.create(f"local-dir:{tmp_path}", device="cpu")
+    assert torch.equal(again.features(photos), model.features(photos))
+
+
+def test_the_original_is_left_alone(model: MAE, photos: list[Path], tmp_path: Path) -> None:
+    before = model.features(photos)
+    fast = optimised(model, tmp_path, engine="pytorch")
+    assert torch.equal(model.features(photos), before)
+    assert fast.encoder is model.encoder
+    model.train()
+    model.eval()
+
+
+@pytest.mark.parametrize("engine", ["eager", "onednn", "openvino"])
+def test_bfloat16_points_the_same_way(model: MAE, photos: list[Path], tmp_path: Path, engine: str) -> None:
+    here(engine)
+    fast = optimised(model, tmp_path, engine=engine, precision="bfloat16")
+    cosine = torch.cosine_similarity(fast.features(photos), model.features(photos))
+    assert cosine.min() >= 0.999
+
+
+def test_a_bfloat16_model_keeps_its_format(photos: list[Path], tmp_path: Path) -> None:
+    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu", dtype="bfloat16")
+    fast = optimised(model, tmp_path, engine="pytorch")
+    assert fast.plan.precision == "bfloat16"
+    assert fast.features(photos).dtype == torch.bfloat16
+
+
+def test_int8_is_near_and_said_to_be_another_thing(model: MAE, photos: list[Path], tmp_path: Path) -> None:
+    here("onnxruntime")
+    fast = optimised(model, tmp_path, precision="int8")
+    cosine = torch.cosine_similarity(fast.features(photos), model.features(photos))
+    assert 0.99 <= cosine.min() < 0.99999
+    assert "int8" in str(fast.plan)
+
+
+def test_other_channels(tmp_path: Path) -> None:
+    model = maezoo.create("mae_vit_tiny", in_chans=5, device="cpu")
+    images = torch.randn(3, 5, 96, 96)
+    close(optimised(model, tmp_path, engine="pytorch").features(images), model.features(images))
+
+
+def test_a_choice_is_remembered_and_a_damaged_memory_is_measured_anew(model: MAE, tmp_path: Path) -> None:
+    first = optimised(model, tmp_path, engine="pytorch")
+    again = optimised(model, tmp_path, engine="pytorch")
+    assert not first.plan.remembered
+    assert again.plan.remembered
+    assert again.plan.tasks == first.plan.tasks
+    (file,) = (tmp_path / "engines").iterdir()
+    assert json.loads(file.read_text())["key"]["task"] == "features"
+    file.write_text("{")
+    assert not optimised(model, tmp_path, engine="pytorch").plan.remembered
+
+
+def test_other_weights_are_measured_anew(model: MAE, tmp_path: Path) -> None:
+    optimised(model, tmp_path, engine="pytorch")
+    other = maezoo.create("mae_vit_tiny", device="cpu")
+    assert not optimised(other, tmp_path, engine="pytorch").plan.remembered
+
+
+def test_a_missing_extra_says_how_to_install_it(model: MAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, "onnxruntime", replace(ENGINES["onnxruntime"], is_available=lambda: False))
+    for arguments in ({"engine": "onnxruntime"}, {"precision": "int8"}):
+        with pytest.raises(MissingExtraError, match=r"pip install 'maezoo\[export\]'"):
+            optimised(model, tmp_path, **arguments)
+
+
+def test_a_remembered_engine_that_is_gone_is_measured_anew(
+    model: MAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimised(model, tmp_path, engine="pytorch")
+    (file,) = (tmp_path / "engines").iterdir()
+    record = json.loads(file.read_text())
+    for route in record["plan"]["routes"]:
+        route["engine"] = "onnxruntime"
+    file.write_text(json.dumps(record))
+    monkeypatch.setitem(ENGINES, "onnxruntime", replace(ENGINES["onnxruntime"], is_available=lambda: False))
+    fast = optimised(model, tmp_path, engine="pytorch")
+    assert not fast.plan.remembered
+    assert {route.engine for route in fast.plan.tasks["features"].routes} <= {"eager", "onednn"}
+
+
+def test_frozen(model: MAE, tmp_path: Path) -> None:
+    fast = optimised(model, tmp_path, engine="eager")
+    assert fast.eval() is fast
+    with pytest.raises(RuntimeError, match="frozen; train the model it was made from"):
+        fast.train()
+    with pytest.raises(RuntimeError, match="optimised for cpu and float32"):
+        fast.to(torch.bfloat16)
+    assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"engine": "tensorrt"}, "engine is 'auto', 'pytorch', 'eager', 'onednn'"),
+        ({"engine": "onednn", "precision": "int8"}, "onednn runs in float32, bfloat16 on cpu; got int8 on cpu"),
+        ({"precision": "int4"}, "precision is None"),
+        ({"tasks": ["classify"]}, "tasks are of 'features', 'encode', 'reconstruct'; got 'classify'"),
+        ({"tasks": []}, "name one task or more"),
+        ({"batch_sizes": (0,)}, "batch_sizes are numbers from 1"),
+        ({"batch_sizes": ()}, "batch_sizes are numbers from 1"),
+    ],
+)
+def test_wrong_arguments_say_what_is_allowed(
+    model: MAE, tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        optimised(model, tmp_path, **arguments)
+
+
+def test_reconstruct_needs_a_decoder(tmp_path: Path) -> None:
+    encoder = maezoo.create("mae_vit_tiny", decoder=False, device="cpu")
+    with pytest.raises(DecoderMissingError):
+        optimised(encoder, tmp_path, engine="eager", tasks=["reconstruct"])
+
+
+def test_a_few_images_do_not_pay_for_a_choice_and_many_do(model: MAE) -> None:
+    assert optimize_for(model, "features", 10, batch_size=4) is model
+    fast = optimize_for(model, "features", 1000, batch_size=4)
+    assert isinstance(fast, OptimizedMAE)
+
+
+@pytest.mark.slow
+def test_inductor(model: MAE, photos: list[Path], tmp_path: Path) -> None:
+    here("inductor")
+    fast = optimised(model, tmp_path, engine="inductor", batch_sizes=(2,))
+    close(fast.features(photos, batch_size=2), model.features(photos))
+
+
+@pytest.mark.gpu
+def test_cuda(photos: list[Path], tmp_path: Path) -> None:
+    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cuda")
+    fast = optimised(model, tmp_path, engine="auto", tasks=TASKS)
+    torch.testing.assert_close(fast.features(photos), model.features(photos), rtol=1e-3, atol=1e-3)
