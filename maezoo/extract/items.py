@@ -48,7 +48,7 @@ class Changes(NamedTuple):
 
 
 class Items:
-    """The numbered images of a source, kept as an Arrow table: a million cost some tens of megabytes.
+    """The numbered images of a source, kept as an Arrow table: about a hundred bytes each.
 
     Args:
         table: one row for each, with the fields of `Item` as columns.
