@@ -24,6 +24,7 @@ from benchmarks.preparation import measure_images
 from benchmarks.processes import measure_create, measure_memory, measure_start
 from benchmarks.report import Report, cell_table, plain_table, summary
 from benchmarks.subject import Subject
+from benchmarks.tasks import Task
 from benchmarks.timing import explain
 from maezoo.hardware import choose_dtype
 
@@ -107,18 +108,20 @@ def _run_part(report: Report, part: str, measure: Callable[[], list[dict[str, An
 
 def _run_models(chosen: Options, folder: Path, report: Report, say: Callable[[str], None]) -> None:
     """Measure the models cell by cell."""
-    subject = Subject(chosen.model, chosen.device, chosen.batches, _made(folder / "subject"), say)
+    brief: tuple[Task, ...] = ("reconstruct",) if chosen.quick else ()
+    plan = Plan(chosen.tasks, chosen.precisions, chosen.batches, chosen.peers, chosen.budget, brief)
+    subject = Subject(chosen.model, chosen.device, plan.batches_of, _made(folder / "subject"), say)
     report.plans = subject.plans
-    plan = Plan(chosen.tasks, chosen.precisions, chosen.batches, chosen.peers, chosen.budget)
     for rows in run_cells(subject, plan, say):
         report.add_cell(rows)
         print(f"\n{cell_table(rows)}", flush=True)
-    say("ceilings again")
-    report.ceilings = ceilings.best_of(report.ceilings, ceilings.measure(chosen.device))
-    report.recalculate()
-    _print_ceilings(report)
-    for precision, made in subject.plans.items():
-        print(f"\noptimize() for {precision}: {made['seconds']} s", *made["plan"], sep="\n  ")
+    if not chosen.quick:
+        say("ceilings again")
+        report.ceilings = ceilings.best_of(report.ceilings, ceilings.measure(chosen.device))
+        report.recalculate()
+        _print_ceilings(report)
+    for name, made in subject.plans.items():
+        print(f"\noptimize() for {name}: {made['seconds']} s", *made["plan"], sep="\n  ")
     print(f"\n{summary(report.rows)}", flush=True)
 
 

@@ -13,7 +13,7 @@ __all__ = ["FORMATS", "measure"]
 FORMATS = ("float32", "bfloat16", "int8")
 _SIDES = (1024, 2048, 4096, 8192)  # the best of them is the ceiling
 _LONGEST = {"cpu": 1.0, "cuda": 0.5}  # seconds: no larger matrices when one product takes longer than that
-_CALLS = 5
+_CALLS = 3
 
 
 def measure(device: torch.device) -> dict[str, float | str]:

@@ -26,6 +26,11 @@ class Plan:
     batches: tuple[int, ...]
     peers: tuple[str, ...] | None
     budget: Budget
+    brief: tuple[Task, ...] = ()
+
+    def batches_of(self, task: Task) -> tuple[int, ...]:
+        """Return the batch sizes of a task; those in `brief` have the smallest alone."""
+        return (min(self.batches),) if task in self.brief else self.batches
 
 
 @dataclass
@@ -79,7 +84,7 @@ def run_cells(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Itera
             continue
         for task in plan.tasks:
             prepared = _Prepared(subject, task, precision, list(offering(task, precision, plan.peers)))
-            for batch in plan.batches:
+            for batch in plan.batches_of(task):
                 if prepared.offered:
                     yield _run_cell(prepared, batch, plan.budget, say)
             del prepared

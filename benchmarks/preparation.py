@@ -16,6 +16,7 @@ from maezoo.preprocessing import Preprocessing
 __all__ = ["SIZES", "make_photograph", "measure_images"]
 
 SIZES = {"500x375": (500, 375), "4000x3000": (4000, 3000)}
+NOISE = 6.0  # of 255
 PREPROCESS = Preprocessing(size=(224, 224), resize="crop", crop_pct=0.9)
 
 
@@ -44,7 +45,7 @@ def measure_images(folder: Path, budget: Budget, say: Callable[[str], None]) -> 
 
 
 def make_photograph(path: Path, size: tuple[int, int]) -> Path:
-    """Write a JPEG of (width, height) with the spectrum of a photograph: each octave half as strong as the last."""
+    """Write a JPEG of (width, height) as a camera would: each octave half as strong as the last, and a little noise."""
     width, height = size
     rng = np.random.default_rng(0)
     picture = np.full((height, width, 3), 0.0, dtype=np.float32)
@@ -54,6 +55,7 @@ def make_photograph(path: Path, size: tuple[int, int]) -> Path:
         smooth = Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC)
         picture += np.asarray(smooth, dtype=np.float32) * strength
         strength, cells = strength / 2, cells * 2
+    picture += rng.normal(0, NOISE, (height, width, 1)).astype(np.float32)
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=90)
     return path
 

@@ -70,7 +70,7 @@ def measure_start(rounds: int, say: Say) -> list[dict[str, Any]]:
 
 def measure_create(name: str, folder: Path, rounds: int, say: Say) -> list[dict[str, Any]]:
     """Time a model from files in the page cache to its first use; imports are done before the clock starts."""
-    size = write_weights(name, folder)
+    size = write_weights(name, folder, timm=True)
     contestants = _loaders(name, folder)
 
     def run(label: str) -> dict[str, float]:
@@ -84,7 +84,8 @@ def measure_memory(name: str, folder: Path, batch: int, say: Say) -> list[dict[s
     """Measure the peak memory of features on the CPU beside what the encoder's weights take."""
     write_weights(name, folder)
     variant = VARIANTS[name]
-    weights = (folder / "timm" / "model.safetensors").stat().st_size
+    with torch.device("meta"):
+        weights = 4 * sum(each.numel() for each in build_mae(variant, decoder=False, init=False).parameters())
     tokens = 1 + (variant.img_size // variant.patch_size) ** 2
     # The widest moment of a block: input, its norm, and the MLP's hidden layer before and after its activation.
     activations = batch * tokens * variant.embed_dim * 4 * (1 + 1 + 4 + 4)
@@ -108,8 +109,8 @@ def measure_memory(name: str, folder: Path, batch: int, say: Say) -> list[dict[s
     return _in_turns(list(ways), one, 1, f"memory of {name} features, batch {batch}", say)
 
 
-def write_weights(name: str, folder: Path) -> int:
-    """Write random weights in transformers' and timm's layout, once; return the size of the whole model's file."""
+def write_weights(name: str, folder: Path, *, timm: bool = False) -> int:
+    """Write random weights as transformers reads them, and as timm does if asked; return the size of the first."""
     whole = folder / "transformers" / "model.safetensors"
     if not whole.exists():
         variant = VARIANTS[name]
@@ -123,7 +124,8 @@ def write_weights(name: str, folder: Path) -> int:
         ours = folder / "ours.safetensors"
         save_model(model, ours, metadata=metadata)
         del model
-        convert(ours, folder / "timm", to="timm", encoder_only=True)
+        if timm:
+            convert(ours, folder / "timm", to="timm", encoder_only=True)
         convert(ours, folder / "transformers", to="transformers")
         ours.unlink()
     return whole.stat().st_size

@@ -32,19 +32,23 @@ class Subject:
     Args:
         name: an architecture.
         device: where it runs.
-        batches: the batch sizes that it will be run with.
+        batches_of: tells the batch sizes that it will be run with in a task.
         folder: for files that are made on the way.
         say: takes lines about what takes long.
     """
 
     def __init__(
-        self, name: str, device: torch.device, batches: tuple[int, ...], folder: Path, say: Callable[[str], None]
+        self,
+        name: str,
+        device: torch.device,
+        batches_of: Callable[[Task], tuple[int, ...]],
+        folder: Path,
+        say: Callable[[str], None],
     ) -> None:
-        self.name, self.device, self.batches, self.folder, self.say = name, device, batches, folder, say
+        self.name, self.device, self.batches_of, self.folder, self.say = name, device, batches_of, folder, say
         self.variant: Variant = find_variant(name)
         self.plans: dict[str, dict[str, Any]] = {}
         self._models: dict[torch.dtype, MAE] = {}
-        self._fast: dict[Precision, Any] = {}
         self._references: dict[tuple[Task, int], Tensor] = {}
 
     def dtype(self, precision: Precision) -> torch.dtype:
@@ -63,24 +67,27 @@ class Subject:
             self._models[dtype] = model.requires_grad_(False)
         return self._models[dtype]
 
-    def optimized(self, precision: Precision) -> Any:
-        """Return the model as `optimize` makes it.
+    def optimized(self, task: Task, precision: Precision) -> Any:
+        """Return the model as `optimize` makes it for a task.
 
         Raises:
             NotOffered: there is no such method in this maezoo.
         """
-        if precision not in self._fast:
-            model: Any = self.model(self.dtype(precision))
-            if not hasattr(model, "optimize"):
-                raise NotOffered("this maezoo has no optimize()")
-            self.say(f"optimize() for {precision}, batches {', '.join(map(str, self.batches))}")
-            start = time.perf_counter()
-            wanted = "int8" if precision == "int8" else None
-            fast = model.optimize(precision=wanted, batch_sizes=self.batches)
-            seconds = time.perf_counter() - start
-            self.plans[precision] = {"seconds": round(seconds, 1), "plan": str(getattr(fast, "plan", "")).splitlines()}
-            self._fast[precision] = fast
-        return self._fast[precision]
+        model: Any = self.model(self.dtype(precision))
+        if not hasattr(model, "optimize"):
+            raise NotOffered("this maezoo has no optimize()")
+        batches = self.batches_of(task)
+        self.say(f"optimize() for {task} in {precision}, batches {', '.join(map(str, batches))}")
+        start = time.perf_counter()
+        fast = model.optimize(
+            precision="int8" if precision == "int8" else None,
+            tasks=(task,),
+            batch_sizes=batches,
+            cache_dir=self.folder / "choices",
+        )
+        seconds = round(time.perf_counter() - start, 1)
+        self.plans[f"{task} {precision}"] = {"seconds": seconds, "plan": str(fast.plan).splitlines()}
+        return fast
 
     def reference(self, task: Task, inputs: Inputs) -> Tensor:
         """Return the float32 output that all are compared with: that of the model as created."""
@@ -136,8 +143,7 @@ class Subject:
         return path
 
     def forget(self) -> None:
-        """Let go of what one precision needed."""
-        self._fast.clear()
+        """Let go of the models in other number formats than float32."""
         for dtype in set(self._models) - {torch.float32}:
             del self._models[dtype]
 

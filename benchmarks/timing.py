@@ -11,6 +11,7 @@ import torch
 __all__ = ["Budget", "Timing", "interleave", "seconds_of"]
 
 _PAUSE = 0.01  # seconds between turns: thread pools that spin after their work have gone to sleep by then
+_LONG = 1.0  # seconds a call, from which on the first turn counts
 _SLOW = 2.0  # seconds a call, from which on fewer rounds must do
 
 
@@ -77,11 +78,17 @@ def interleave(
     timings = {name: Timing() for name in calls}
     first = {name: _turn(timings[name], call, 1, device) for name, call in calls.items()}
     running = {name: seconds for name, seconds in first.items() if seconds is not None}
+    slowest = max(running.values(), default=0.0)
+    rounds = budget.count(slowest)
+    if slowest >= _LONG and rounds > 1:  # what the first turn woke up is nothing beside calls so long: it counts
+        rounds -= 1
+        for name, each in running.items():
+            timings[name].samples.append(each)
     gc.collect()
-    rounds = budget.count(max(running.values(), default=0.0))
     for number in range(rounds):
         order = list(running)
-        for name in order[number % len(order) :] + order[: number % len(order)] if order else []:
+        start = number % max(1, len(order))
+        for name in order[start:] + order[:start]:
             time.sleep(_PAUSE)
             seconds = _turn(timings[name], calls[name], budget.repeats(first[name] or 0.0), device)
             if seconds is None:

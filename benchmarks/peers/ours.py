@@ -23,7 +23,7 @@ def created(subject: Subject, task: Task, precision: Precision) -> Any:
 
 def optimized(subject: Subject, task: Task, precision: Precision) -> Any:
     """Call the frozen model that `optimize` made for this machine."""
-    return _call(subject.optimized(precision), task)
+    return _call(subject.optimized(task, precision), task)
 
 
 def _call(model: MAE, task: Task) -> Any:

@@ -16,7 +16,7 @@ __all__ = ["onnxruntime", "openvino"]
 
 
 def onnxruntime(subject: Subject, task: Task, precision: Precision) -> Any:
-    """Call an ONNX Runtime session made for each batch size; int8 is its dynamic quantization, per channel."""
+    """Call an ONNX Runtime session made for each batch size; int8 is its dynamic quantization."""
     _require_cpu(subject)
     runtime: Any = importlib.import_module("onnxruntime")
     path = _quantized(subject, subject.onnx(task)) if precision == "int8" else subject.onnx(task)
@@ -72,7 +72,7 @@ def _per_batch(load: Callable[[int], Callable[[dict[str, Any]], Any]], task: Tas
 
 
 def _quantized(subject: Subject, source: Path) -> Path:
-    """Write the int8 form of an ONNX file beside it."""
+    """Write the int8 form of an ONNX file beside it: matrix products alone, a scale for each output channel."""
     path = source.with_name("int8.onnx")
     if not path.exists():
         subject.say("quantizing for ONNX Runtime")
@@ -82,6 +82,7 @@ def _quantized(subject: Subject, source: Path) -> Path:
             quantization.quantize_dynamic(
                 source,
                 path,
+                op_types_to_quantize=["MatMul", "Gemm"],
                 per_channel=True,
                 weight_type=quantization.QuantType.QInt8,
                 use_external_data_format=True,

@@ -6,10 +6,12 @@ import torch
 from timm.models import VisionTransformer
 from torch import Tensor
 
-from benchmarks.subject import Subject
+from benchmarks.subject import NotOffered, Subject
 from benchmarks.tasks import Inputs, Precision, Task
 
 __all__ = ["compiled", "eager"]
+
+LARGEST = 8
 
 
 def eager(subject: Subject, task: Task, precision: Precision) -> Any:
@@ -33,6 +35,8 @@ def compiled(subject: Subject, task: Task, precision: Precision) -> Any:
 
     def features(inputs: Inputs) -> Tensor:
         size = len(inputs.images)
+        if size > LARGEST and not inputs.images.is_cuda:
+            raise NotOffered(f"not compiled for batches above {LARGEST} on a CPU: each takes a minute")
         if size not in seen:
             subject.say(f"compiling for batch {size}")
             with _freezing():

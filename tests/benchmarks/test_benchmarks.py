@@ -33,7 +33,7 @@ def run(*arguments: str, without: tuple[str, ...] = ()) -> subprocess.CompletedP
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
     """Results, printed text and JSON file of one small run, OpenVINO and onnx not being installed."""
     out = tmp_path_factory.mktemp("benchmarks") / "results.json"
-    tasks = "features,reconstruct,train,images"
+    tasks = "features,train,images"
     rest = ["--tasks", tasks, "--batches", "1", "--precisions", "float32", "--out", str(out)]
     peers = ["--peers", "timm,transformers,openvino"]
     done = run(*TINY, *rest, *peers, without=("openvino", "onnx", "onnxscript"))
@@ -59,7 +59,7 @@ def test_json_says_what_was_measured_where_and_how(measured: tuple[dict[str, Any
 
 
 def test_every_cell_has_maezoo_beside_its_peers(measured: tuple[dict[str, Any], str, Path]) -> None:
-    for task in ("features", "reconstruct", "train"):
+    for task in ("features", "train"):
         rows = rows_of(measured, task)
         ours = rows["maezoo"]
         assert ours["status"] == "ok", ours
@@ -70,7 +70,7 @@ def test_every_cell_has_maezoo_beside_its_peers(measured: tuple[dict[str, Any], 
         best = max(row["images_per_second"] for row in rows.values() if row["group"] == "peer")
         assert ours["to_peer"] == pytest.approx(ours["images_per_second"] / best)
     assert "timm" in rows_of(measured, "features")
-    assert rows_of(measured, "reconstruct")["transformers"]["status"] == "ok"
+    assert rows_of(measured, "train")["transformers"]["status"] == "ok"
 
 
 def test_a_peer_that_is_not_installed_is_named_with_its_command(measured: tuple[dict[str, Any], str, Path]) -> None:
@@ -133,7 +133,7 @@ def test_one_that_fails_or_differs_does_not_end_the_run(monkeypatch: pytest.Monk
         peers.Contestant("wrong", "peer", wrong, offers),  # type: ignore[arg-type]
     )
     monkeypatch.setattr(cells, "offering", lambda *_: iter(found))
-    subject = Subject("mae_vit_tiny", torch.device("cpu"), (1,), tmp_path, lambda _: None)
+    subject = Subject("mae_vit_tiny", torch.device("cpu"), lambda _: (1,), tmp_path, lambda _: None)
     plan = Plan(("features",), ("float32",), (1,), None, Budget(rounds=1, turn=0.0))
     (rows,) = list(run_cells(subject, plan, lambda _: None))
     assert [row.status for row in rows] == ["ok", "failed", "differs"]
