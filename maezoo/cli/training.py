@@ -37,6 +37,7 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and masks.")] = 0,
     precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto asks the hardware.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    start_from: Annotated[Path | None, typer.Option(help="Weights to start from: a maezoo .safetensors file.")] = None,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile first: a minute, then up to 1.5 x the speed.")
     ] = False,
@@ -47,6 +48,7 @@ def pretrain(
     from maezoo.training import Recipe, open_source
     from maezoo.training import pretrain as run
     from maezoo.training.result import write_result
+    from maezoo.weights.hashing import sha256_of
 
     recipe = Recipe(
         model=model,
@@ -62,13 +64,16 @@ def pretrain(
         crop=crop,
         ema=ema,
         seed=seed,
+        start_from="" if start_from is None else sha256_of(start_from),
         precision=precision,
     )
     source = open_source(*data, device=choose_device(device))
     errors.print(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps", highlight=False)
     try:
         with _Bar(recipe.views) as bar:
-            trained = run(recipe, source, output, device=device, compile=compile_, report=bar.report)
+            trained = run(
+                recipe, source, output, device=device, start_from=start_from, compile=compile_, report=bar.report
+            )
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", style="yellow")
         raise typer.Exit(130) from None

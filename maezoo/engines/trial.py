@@ -131,7 +131,7 @@ def finish(trials: list[Trial], checks: Mapping[str, Trial], batch_sizes: Sequen
 
 
 def _rates(runners: Mapping[str, Runner], inputs: tuple[Tensor, ...]) -> dict[str, float]:
-    """Return images per second of each runner, by its best call of interleaved rounds: other work only slows it down."""
+    """Return images per second of each runner, by its best call of some rounds: other work only slows one down."""
     seconds = {name: [_time(run, inputs)] for name, run in runners.items()}  # the first call also sets things up
     slowest = max(times[0] for times in seconds.values())
     rounds = max(2, min(10, int(_SECONDS / max(slowest, 1e-4) / _CALLS)))

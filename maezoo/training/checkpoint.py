@@ -1,5 +1,6 @@
 """Check-points: one safetensors file that holds a run's weights, averages, optimizer state and recipe."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 
 from maezoo.errors import CheckpointError
 from maezoo.files import write_safetensors
+from maezoo.model import MaskedAutoencoder
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
+from maezoo.weights import load_file_into
+from maezoo.weights.hashing import sha256_of
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["load_checkpoint", "load_start", "save_checkpoint"]
 
 _MACHINE_FIELDS = frozenset({"precision"})  # a run may go on on another class of machine
 
@@ -55,6 +59,30 @@ def load_checkpoint(
             ema[name].copy_(value)
     optimizers.restore(_below("optimizer/", tensors))
     return step
+
+
+def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder, ema: dict[str, Tensor]) -> None:
+    """Load the weights that a recipe starts from, in place; nothing where it starts from random ones.
+
+    Raises:
+        CheckpointError: the path is missing or of another file than the recipe names.
+        LayoutError: the file's weights do not fit the model.
+    """
+    if path is None and not recipe.start_from:
+        return
+    found = "" if path is None else sha256_of(path)
+    if path is None or found != recipe.start_from:
+        raise CheckpointError(
+            f"the recipe starts from weights with the sha256 {recipe.start_from or '(none)'}; "
+            f"start_from={path} has {found or '(none)'}."
+        )
+    loaded = copy.deepcopy(model)
+    load_file_into(loaded, path)
+    model.load_state_dict(loaded.state_dict())  # in place: optimizers already hold these parameters
+    with torch.no_grad():
+        parameters = dict(model.named_parameters())
+        for name, value in ema.items():
+            value.copy_(parameters[name])
 
 
 def _check_recipe(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

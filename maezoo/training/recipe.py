@@ -31,6 +31,7 @@ class Recipe:
         aspect: narrowest and widest aspect ratio of that crop.
         ema: decay of the averaged weights that are saved in the end; 0 saves the last ones.
         seed: of the weights, the order, the crops and the masks.
+        start_from: sha256 of the weights that the run starts from; empty for random ones.
         precision: `"auto"`, `"float32"` or `"bfloat16"` (autocast; weights and optimizer stay in float32).
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     ema: float = 0.999
     seed: int = 0
+    start_from: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:

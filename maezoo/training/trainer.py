@@ -16,7 +16,7 @@ from maezoo.hardware import choose_device, parse_dtype
 from maezoo.masks import random_mask
 from maezoo.model import MaskedAutoencoder, Variant, build_mae, find_variant
 from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
+from maezoo.training.checkpoint import load_checkpoint, load_start, save_checkpoint
 from maezoo.training.data import ImageSource
 from maezoo.training.interrupts import interrupts_held_back
 from maezoo.training.optimizers import Optimizers
@@ -56,6 +56,7 @@ def pretrain(
     *,
     variant: Variant | None = None,
     device: str | torch.device = "auto",
+    start_from: Path | None = None,
     compile: bool = False,
     report: Callable[[Progress], None] | None = None,
     report_every: int = 50,
@@ -69,6 +70,8 @@ def pretrain(
         out: folder for `checkpoint.safetensors` and `log.jsonl`; made when missing.
         variant: another shape than the published one of `recipe.model`, for experiments.
         device: where to train.
+        start_from: weights to start from instead of random ones, a maezoo file of the same shape; its sha256 is the
+            recipe's `start_from`. A check-point in `out` comes before it.
         compile: compile the model with `torch.compile`: a minute at the start, then up to 1.5 x the speed. On the CPU
             it needs a C++ compiler. The losses differ from eager ones in the last digits.
         report: called with the run's progress every `report_every` steps.
@@ -80,7 +83,8 @@ def pretrain(
         resumed on the CPU gives the same bits as one that was never stopped, on the same machine and thread count.
 
     Raises:
-        CheckpointError: the check-point in `out` is damaged or belongs to another recipe.
+        CheckpointError: the check-point in `out` is damaged or belongs to another recipe, or `start_from` is not the
+            file that the recipe names.
         FloatingPointError: the loss is no longer finite.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a check-point written; at a second, at once.
 
@@ -94,7 +98,7 @@ def pretrain(
     """
     target = choose_device(device)
     run = _Run(recipe, source, out, target, variant or find_variant(recipe.model), compile)
-    start = done = run.resume()
+    start = done = run.resume(start_from)
     with interrupts_held_back() as interrupted:
         for step, loss in run.steps(done):
             done = step + 1
@@ -139,9 +143,10 @@ class _Run:
     def checkpoint(self) -> Path:
         return self.out / "checkpoint.safetensors"
 
-    def resume(self) -> int:
-        """Take the run up from its check-point; return the steps done."""
+    def resume(self, start_from: Path | None) -> int:
+        """Take the run up from its check-point, or begin it; return the steps done."""
         if not self.checkpoint.exists():
+            load_start(start_from, recipe=self.recipe, model=self.model, ema=self.ema)
             return 0
         done = load_checkpoint(
             self.checkpoint, recipe=self.recipe, model=self.model, ema=self.ema, optimizers=self.optimizers

@@ -14,10 +14,11 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import CheckpointError, DataError
-from maezoo.model import MaskedAutoencoder
+from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import FolderImages, ImageSource, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
 from maezoo.training.views import Crops, crop_batch, draw_crops, draw_indices, step_generator
+from maezoo.weights.hashing import sha256_of
 
 SHORT = Recipe(views=24, batch_size=4, precision="float32")
 
@@ -115,6 +116,37 @@ def test_the_result_is_a_model_file(pack: Path, tmp_path: Path) -> None:
         model.features(images), trained.encode_tokens(images)[:, 0].detach(), atol=1e-2, rtol=1e-2
     )
     assert model.dtype == torch.float32
+
+
+def test_a_run_starts_from_the_weights_that_its_recipe_names(pack: Path, tmp_path: Path) -> None:
+    source = open_source(pack)
+    first = pretrain(replace(SHORT, ema=0.0), source, tmp_path / "first", device="cpu")
+    file = write_result(first, SHORT, source, tmp_path / "first.safetensors")
+    still = replace(SHORT, start_from=sha256_of(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
+    second = pretrain(still, source, tmp_path / "second", device="cpu", start_from=file)
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], value, atol=2e-3, rtol=2e-3)  # half precision on disk
+    assert same(pretrain(still, source, tmp_path / "second", device="cpu"), second)  # its check-point needs no file
+    for recipe, start in ((still, None), (SHORT, file), (replace(still, start_from="0" * 64), file)):
+        with pytest.raises(CheckpointError, match="starts from weights with the sha256"):
+            pretrain(recipe, source, tmp_path / "third", device="cpu", start_from=start)
+
+
+def test_another_shape(pack: Path, tmp_path: Path) -> None:
+    variant = replace(find_variant("mae_vit_tiny"), img_size=64, depth=2)
+    model = pretrain(SHORT, open_source(pack), tmp_path, variant=variant, device="cpu")
+    assert (model.img_size, len(model.encoder.blocks)) == ((64, 64), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # the compiler's own, where it splits a graph
+def test_compiled_steps_learn_the_same(pack: Path, tmp_path: Path) -> None:
+    source = open_source(pack)
+    eager, compiled = (
+        pretrain(SHORT, source, tmp_path / str(compile), device="cpu", compile=compile) for compile in (False, True)
+    )
+    for name, value in eager.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], value, atol=5e-3, rtol=0)
 
 
 def test_a_diverging_run_stops_with_words(pack: Path, tmp_path: Path) -> None:
