@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from maezoo.factory import create, fetch, info, list_models, list_pretrained, verify
     from maezoo.masks import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
     from maezoo.model.mae import MAEOutput
+    from maezoo.optimized import OptimizedMAE
     from maezoo.reconstruction import Reconstruction
     from maezoo.whole_image import WholeReconstruction, reconstruct_all
 
 __all__ = [
     "MAE",
     "MAEOutput",
+    "OptimizedMAE",
     "Reconstruction",
     "WholeReconstruction",
     "__version__",
@@ -51,6 +53,7 @@ __all__ = [
 _HOMES = {
     "MAE": "maezoo.api",
     "MAEOutput": "maezoo.model.mae",
+    "OptimizedMAE": "maezoo.optimized",
     "Reconstruction": "maezoo.reconstruction",
     "WholeReconstruction": "maezoo.whole_image",
     "block_mask": "maezoo.masks",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -144,3 +145,27 @@ def test_pretrain_and_use(tmp_path: Path, photos: list[Path]) -> None:
     assert other.returncode == 1
     assert "seed was 0, now 1" in other.stderr
     assert run("pretrain", tmp_path / "none", "-o", tmp_path / "x").returncode == 1
+
+
+def test_optimize_tells_what_is_fastest_and_remembers_it() -> None:
+    first = run("optimize", "--engine", "pytorch")
+    assert first.returncode == 0, first.stderr
+    assert "float32 on" in first.stdout
+    assert "-> larger batches:" in first.stdout
+    again = json.loads(run("optimize", "mae_vit_tiny", "--engine", "pytorch", "--json").stdout)
+    assert again["remembered"]
+    assert {trial["engine"] for trial in again["tasks"]["features"]["trials"]} <= {"eager", "onednn"}
+    wrong = run("optimize", "--engine", "tensorrt")
+    assert wrong.returncode == 1
+    assert "engine is 'auto', 'pytorch'" in wrong.stderr
+
+
+def test_many_images_are_worth_an_engine_and_get_the_same_features(tmp_path: Path, photos: list[Path]) -> None:
+    copies = [shutil.copy(photos[index % len(photos)], tmp_path / f"{index:03}.jpg") for index in range(520)]
+    done = run("features", *copies, "-o", tmp_path / "many.npy")
+    assert done.returncode == 0, done.stderr
+    expected = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").features(photos)
+    found = np.load(tmp_path / "many.npy")
+    assert found.shape == (520, 192)
+    np.testing.assert_allclose(found[: len(photos)], expected.numpy(), atol=1e-4)
+    assert list((Path(os.environ["HF_HOME"]) / "maezoo" / "engines").iterdir())
