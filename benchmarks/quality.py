@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import maezoo
+from benchmarks.descriptors import descriptors
 from maezoo.evaluate import (
     LabelledFeatures,
     Score,
@@ -61,19 +62,19 @@ def _measure(options: argparse.Namespace) -> None:
     if options.photos:
         result["reconstruction"] = measure_reconstruction(model, options.photos)
     if options.eval:
-        result["features"] = measure_features(model, options.eval, options.limit)
+        result["features"] = measure_features(model, options.eval, options.limit, options.precision)
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"\nwritten: {options.out}")
 
 
-def measure_features(model: "maezoo.MAE", pack: Path, limit: int | None) -> dict[str, Any]:
+def measure_features(model: "maezoo.MAE", pack: Path, limit: int | None, precisions: list[str]) -> dict[str, Any]:
     """Score the model's features and the untrained ones."""
     images, labels, test = read_pack(pack, limit)
     print(f"\n{pack.name}: {(~test).sum():,} training and {test.sum():,} test images, {len(set(labels))} classes")
     print(f"{'features':<34}{'kNN %':>7}{'95 %':>16}{'linear %':>11}{'95 %':>16}")
     found: dict[str, Any] = {}
-    for name, vectors in _feature_sets(model, images):
+    for name, vectors in _feature_sets(model, images, precisions):
         scores = score_vectors(vectors, labels, test)
         found[name] = {score.method: score.to_dict() for score in scores}
         columns = (
@@ -147,44 +148,40 @@ def read_pack(path: Path, limit: int | None = None) -> tuple[list[Image.Image], 
     return images, labels[::step], split[::step] == 1
 
 
-def _feature_sets(model: "maezoo.MAE", images: list[Image.Image]) -> Any:
+def _optimised(model: "maezoo.MAE", precisions: list[str]) -> "list[tuple[str, maezoo.MAE]]":
+    """Return the model in other precisions, by name."""
+    return [(f"  in {precision}", model.optimize(precision=precision)) for precision in precisions]
+
+
+def _cosines(found: NDArray[Any], exact: NDArray[Any]) -> str:
+    """Say how near (n, D) vectors are to the exact ones."""
+    near = np.sum(found * exact, axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(exact, axis=1)
+    return f"least {near.min():.5f}, mean {near.mean():.5f}"
+
+
+def _feature_sets(model: "maezoo.MAE", images: list[Image.Image], precisions: list[str]) -> Any:
     """Yield each kind of features by name, (n, D)."""
     torch.manual_seed(0)
     untrained = maezoo.create(model.name.partition(".")[0], device=model.device, decoder=False)
     untrained.preprocess = model.preprocess
-    for name, each in ((model.name, model), ("random weights", untrained)):
+    exact: NDArray[Any] | None = None
+    for name, each in ((model.name, model), *_optimised(model, precisions), ("random weights", untrained)):
         both = each.features(images, pool="cls+mean").float().cpu().numpy()
         cls, mean = np.split(both, 2, axis=1)
+        exact = cls if exact is None else exact
+        if isinstance(each, maezoo.OptimizedMAE):
+            print(f"  cosine of the class token to float32: {_cosines(cls, exact)}")
         yield f"{name}, mean", mean
         yield f"{name}, cls", cls
-        yield f"{name}, map 2x2", _pooled_map(each, images, 2)
-    yield "raw pixels 32x32", np.stack([_small(image, 32).ravel() for image in images]) / 255
-    yield "colour histogram 8x8x8", np.stack([_histogram(_small(image, 96)) for image in images])
-    yield "HOG 96x96, cells of 12", np.stack([_hog(_small(image, 96)) for image in images])
+        if not isinstance(each, maezoo.OptimizedMAE):
+            yield f"{name}, map 2x2", _pooled_map(each, images, 2)
+    yield from descriptors(images)
 
 
 def _pooled_map(model: "maezoo.MAE", images: list[Image.Image], side: int) -> NDArray[Any]:
     """Average the feature map in side x side parts, side by side: a vector that keeps the layout, as HOG's does."""
     (maps,) = model.feature_maps(images)
     return F.adaptive_avg_pool2d(maps.float(), side).flatten(1).cpu().numpy()
-
-
-def _small(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """Squash an image to (side, side, 3)."""
-    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-
-
-def _histogram(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Count colours in 8x8x8 bins; the square roots of the shares."""
-    bins = (pixels // 32).reshape(-1, 3).astype(np.int64) @ np.array([64, 8, 1])
-    return np.sqrt(np.bincount(bins, minlength=512) / len(bins))
-
-
-def _hog(pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    """Describe (H, W, 3) pixels by histograms of oriented gradients."""
-    from skimage.feature import hog
-
-    return hog(pixels, pixels_per_cell=(12, 12), cells_per_block=(2, 2), channel_axis=-1)
 
 
 def _predict(model: "maezoo.MAE", paths: list[Path], mask: Tensor) -> Tensor:
@@ -242,6 +239,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="mae_vit_tiny", help="weights of the manifest")
     parser.add_argument("--weights", type=Path, help="a safetensors file instead")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", action="append", default=[], help="features in int8 or bfloat16 too; repeat it")
     parser.add_argument("--threads", type=int, help="threads to use; 1 where other work is running")
     parser.add_argument("--limit", type=int, help="about so many images of the pack, for a quick look")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
