@@ -43,6 +43,7 @@ start = time.perf_counter()
 {statement}
 print(time.perf_counter() - start, peak() - before)
 """
+_OWN = "own.safetensors"
 _TIMM = {"base": "vit_base_patch16_224", "large": "vit_large_patch16_224", "huge": "vit_huge_patch14_224"}
 
 
@@ -90,9 +91,11 @@ def measure_memory(name: str, folder: Path, batch: int, say: Say) -> list[dict[s
     # The widest moment of a block: input, its norm, and the MLP's hidden layer before and after its activation.
     activations = batch * tokens * variant.embed_dim * 4 * (1 + 1 + 4 + 4)
     create = f'maezoo.create("local-dir:{folder}/transformers", device="cpu", decoder=False)'
+    own = f'maezoo.create("{name}", checkpoint="{folder}/{_OWN}", device="cpu", decoder=False)'
     run = f"x = torch.zeros({batch}, 3, {variant.img_size}, {variant.img_size}); model.features(x)"
     ways = {
-        "maezoo": f"model = {create}; {run}",
+        "maezoo, transformers' layout": f"model = {create}; {run}",
+        "maezoo, own layout": f"model = {own}; {run}",
         "maezoo optimised, eager": f'model = {create}.optimize(engine="eager", batch_sizes=({batch},)); {run}',
     }
 
@@ -110,7 +113,7 @@ def measure_memory(name: str, folder: Path, batch: int, say: Say) -> list[dict[s
 
 
 def write_weights(name: str, folder: Path, *, timm: bool = False) -> int:
-    """Write random weights as transformers reads them, and as timm does if asked; return the size of the first."""
+    """Write random weights in transformers' layout, our own and, if asked, timm's; return the size of the first."""
     whole = folder / "transformers" / "model.safetensors"
     if not whole.exists():
         variant = VARIANTS[name]
@@ -121,13 +124,12 @@ def write_weights(name: str, folder: Path, *, timm: bool = False) -> int:
             parameter.normal_(std=0.02)
         size = (variant.img_size, variant.img_size)
         metadata = WeightsMetadata(variant, "pixel", Preprocessing(size=size), ("encoder", "decoder"))
-        ours = folder / "ours.safetensors"
+        ours = folder / _OWN
         save_model(model, ours, metadata=metadata)
         del model
         if timm:
             convert(ours, folder / "timm", to="timm", encoder_only=True)
         convert(ours, folder / "transformers", to="transformers")
-        ours.unlink()
     return whole.stat().st_size
 
 
