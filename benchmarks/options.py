@@ -64,7 +64,10 @@ class Options:
 
 def read(arguments: Sequence[str] | None, description: str | None) -> Options:
     """Read the command line, and set the number of threads."""
-    parsed = _parser(description).parse_args(arguments)
+    parser = _parser(description)
+    parsed = parser.parse_args(arguments)
+    if parsed.picture and not (parsed.out or parsed.draw):
+        parser.error("--picture draws what --out writes: give both, or --draw and an earlier run's JSON")
     if parsed.threads:
         torch.set_num_threads(parsed.threads)
     device = choose_device(parsed.device)
