@@ -100,6 +100,12 @@ class Job:
         """Keep the beginning of a shard for the next run."""
         self.store.write(_begun_name(span.number), self._bytes(shard))
 
+    def keep_engine(self, name: str) -> None:
+        """Record the engine that embeds: a run that goes on takes the same."""
+        if self.record.get("engine") != name:
+            self.record["engine"] = name
+            self.store.write(RECORD, _json(self.record))
+
     def pause(self, done: int, seconds: float) -> ExtractResult:
         """Record a run that ended before its time."""
         return self._record(False, done, seconds)

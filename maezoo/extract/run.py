@@ -23,6 +23,7 @@ from maezoo.extract.items import Items
 from maezoo.extract.job import Job, Span, open_job
 from maezoo.extract.local import choose_batch_size, choose_workers, local_pieces
 from maezoo.extract.lock import exclusive
+from maezoo.extract.prepared import prepared
 from maezoo.extract.result import ExtractResult, Meter, Progress
 from maezoo.extract.settings import EmbeddingType, Settings
 from maezoo.extract.shards import Shard
@@ -30,6 +31,7 @@ from maezoo.extract.sources import find_items
 from maezoo.extract.store import LocalStore, is_uri, open_store
 from maezoo.factory import create
 from maezoo.hardware import choose_device
+from maezoo.optimized import OptimizedMAE
 from maezoo.vocabulary import Pool
 from maezoo.weights.hashing import sha256_of
 from maezoo.weights.hub import fetch
@@ -132,7 +134,7 @@ def extract(
 
 @dataclass(frozen=True)
 class _Work:
-    """How the rows are to be made: nothing here changes what they are."""
+    """How the rows are to be made: nothing here changes what they are, save for the last digits."""
 
     model: MAE
     engine: Engine
@@ -147,10 +149,12 @@ class _Work:
         if self.engine == "ray":
             from maezoo.extract.ray_engine import ray_pieces
 
+            job.keep_engine("eager")
             return ray_pieces(job, spans, self.model, device=self.device, batch_size=batch_size, actors=self.workers)
         images = sum(span.stop - span.next for span in spans)
         workers = choose_workers(kind, images, batch_size) if self.workers is None else self.workers
-        return local_pieces(job, spans, self.model, batch_size=batch_size, workers=workers)
+        model = prepared(self.model, job, images, batch_size)
+        return local_pieces(job, spans, model, batch_size=batch_size, workers=workers)
 
 
 def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractResult:
@@ -203,6 +207,10 @@ def _interrupts() -> Iterator[threading.Event]:
 def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None) -> MAE:
     """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
     device = "cpu" if engine == "ray" else device
+    if isinstance(model, OptimizedMAE) and engine == "ray":
+        raise ValueError(
+            "Ray's actors move the model, and an optimised one stays; pass the model that it was made from."
+        )
     if isinstance(model, MAE):
         return copy.deepcopy(model).cpu() if engine == "ray" else model
     return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)

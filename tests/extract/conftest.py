@@ -65,6 +65,12 @@ def rows() -> Callable[[Path], pa.Table]:
 
 
 @pytest.fixture
+def vectors_of(rows: Callable[[Path], pa.Table]) -> Callable[[Path], np.ndarray]:
+    """Read the embeddings of an output as an array (n, D)."""
+    return lambda output: np.stack(rows(output)["embedding"].to_numpy())
+
+
+@pytest.fixture
 def failures() -> Callable[[Path], list[dict[str, str]]]:
     """Read the errors of an output."""
     return lambda output: pq.read_table(output / "errors.parquet").to_pylist()
