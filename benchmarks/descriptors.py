@@ -25,11 +25,12 @@ def _small(image: Image.Image, side: int) -> NDArray[np.uint8]:
 def _histogram(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Count colours in 8x8x8 bins; the square roots of the shares."""
     bins = (pixels // 32).reshape(-1, 3).astype(np.int64) @ np.array([64, 8, 1])
-    return np.sqrt(np.bincount(bins, minlength=512) / len(bins))
+    shares: NDArray[np.float64] = np.sqrt(np.bincount(bins, minlength=512) / len(bins))
+    return shares
 
 
 def _hog(pixels: NDArray[np.uint8]) -> NDArray[Any]:
     """Describe (H, W, 3) pixels by histograms of oriented gradients."""
     from skimage.feature import hog
 
-    return hog(pixels, pixels_per_cell=(12, 12), cells_per_block=(2, 2), channel_axis=-1)
+    return np.asarray(hog(pixels, pixels_per_cell=(12, 12), cells_per_block=(2, 2), channel_axis=-1))

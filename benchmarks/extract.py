@@ -156,7 +156,7 @@ def user_loop(model: "maezoo.MAE", source: Path, size: int, workers: int, limit:
     transform = create_transform(
         read.size, interpolation=read.interpolation, mean=read.mean, std=read.std, crop_pct=read.crop_pct
     )
-    images = ImageDataset(str(source), transform=transform)
+    images = ImageDataset(str(source), transform=transform)  # type: ignore[no-untyped-call]
     loader = torch.utils.data.DataLoader(
         torch.utils.data.Subset(images, range(min(limit, len(images)))),
         size,

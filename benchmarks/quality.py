@@ -223,7 +223,8 @@ def _threads(count: int | None) -> AbstractContextManager[Any]:
     if count is None:
         return nullcontext()
     torch.set_num_threads(count)
-    return threadpool_limits(count)
+    limits: AbstractContextManager[Any] = threadpool_limits(count)
+    return limits
 
 
 def _versions() -> dict[str, str]:
