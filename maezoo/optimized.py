@@ -102,7 +102,7 @@ def optimize(
     wanted = _check_tasks(tasks, model)
     asked = _check_precision(precision, model)
     sizes = _check_batch_sizes(batch_sizes, model.device)
-    images = _sample_images(model, sizes[-1])
+    images = _sample_images(model, max(2, sizes[-1]))  # graphs are traced on two
     prepared: dict[Task, PreparedTask] = {}
     with _announced(progress) as advance:
         for task in wanted:

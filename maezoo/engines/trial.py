@@ -17,7 +17,8 @@ LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "bfloat16": 0.999, "float1
 """float32: largest relative difference from eager PyTorch. The others: least cosine to eager float32 or bfloat16."""
 
 _SECONDS = 1.5  # of timing for each engine and batch size
-_CALLS = 2  # in a row: the first after another engine meets that engine's threads, which still wait for work
+_TURN = 0.1  # seconds of calls in a row
+_PAUSE = 0.01  # seconds between two engines: until then the threads of the last one wait for work, and take the cores
 _TOO_SLOW = 2.0  # an engine this many times slower than the best at one batch size is not tried on the next
 _LONGEST = 4.0  # seconds that a call may be expected to take: a larger batch is cut into smaller ones untried
 
@@ -134,10 +135,12 @@ def _rates(runners: Mapping[str, Runner], inputs: tuple[Tensor, ...]) -> dict[st
     """Return images per second of each runner, by its best call of some rounds: other work only slows one down."""
     seconds = {name: [_time(run, inputs)] for name, run in runners.items()}  # the first call also sets things up
     slowest = max(times[0] for times in seconds.values())
-    rounds = max(2, min(10, int(_SECONDS / max(slowest, 1e-4) / _CALLS)))
+    calls = max(2, min(10, int(_TURN / max(slowest, 1e-4))))
+    rounds = max(2, min(10, int(_SECONDS / max(slowest, 1e-4) / calls)))
     for _ in range(rounds):
         for name, run in runners.items():
-            seconds[name] += [_time(run, inputs) for _ in range(_CALLS)]
+            time.sleep(_PAUSE)
+            seconds[name] += [_time(run, inputs) for _ in range(calls)]
     return {name: inputs[0].shape[0] / min(times) for name, times in seconds.items()}
 
 

@@ -132,6 +132,14 @@ def test_other_channels(tmp_path: Path) -> None:
     close(optimised(model, tmp_path, engine="pytorch").features(images), model.features(images))
 
 
+@pytest.mark.parametrize("engine", ["onednn", "onnxruntime", "openvino"])
+def test_single_images_alone(model: MAE, photos: list[Path], tmp_path: Path, engine: str) -> None:
+    here(engine)
+    fast = optimised(model, tmp_path, engine=engine, batch_sizes=(1,))
+    close(fast.features(photos[0]), model.features(photos[0]))
+    close(fast.features(photos), model.features(photos))
+
+
 def test_a_choice_is_remembered_and_a_damaged_memory_is_measured_anew(model: MAE, tmp_path: Path) -> None:
     first = optimised(model, tmp_path, engine="pytorch")
     again = optimised(model, tmp_path, engine="pytorch")
