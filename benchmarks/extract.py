@@ -36,6 +36,7 @@ from maezoo.extract.embed import Embedder
 from maezoo.extract.items import Items
 from maezoo.extract.local import choose_batch_size, choose_workers, decoded_chunks
 from maezoo.extract.sources import find_items
+from maezoo.optimized import OptimizedMAE, optimize_for
 
 
 def main() -> None:
@@ -54,11 +55,13 @@ def measure(source: Path, scratch: Path, options: argparse.Namespace) -> dict[st
     device = model.device.type
     size = options.batch_size or choose_batch_size(device)
     workers = choose_workers(device, len(items), size) if options.workers is None else options.workers
+    model = optimize_for(model, "features", len(items), batch_size=size)  # as the pipeline does it
     if len(items) < 3 * size:
         raise SystemExit(f"{len(items)} images are too few for batches of {size}: three batches are the least.")
     about = machine.describe(model.device)
     print(*about.lines(), sep="\n")
-    print(f"{len(items):,} images, {model.name} in {model.dtype}, batches of {size}, {workers} workers")
+    engine = model.plan.tasks["features"].route_for(size).engine if isinstance(model, OptimizedMAE) else "eager"
+    print(f"{len(items):,} images, {model.name} in {model.dtype} on {engine}, batches of {size}, {workers} workers")
     stages: dict[str, Callable[[], float]] = {
         "decode alone": lambda: decode_alone(model, items, size, workers, exact=False),
         "decode alone, --exact": lambda: decode_alone(model, items, size, workers, exact=True),
@@ -76,6 +79,7 @@ def measure(source: Path, scratch: Path, options: argparse.Namespace) -> dict[st
         "model": model.name,
         "precision": str(model.dtype).removeprefix("torch."),
         "device": device,
+        "engine": engine,
         "images": len(items),
         "side": None if options.source else options.side,
         "batch_size": size,
