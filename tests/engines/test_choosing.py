@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -63,6 +63,7 @@ def test_an_engine_that_is_far_behind_is_not_tried_on_larger_batches() -> None:
     assert [(trial.engine, trial.batch) for trial in trials] == [("slow", 1), ("fast", 1), ("fast", 4)]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from("abc"), st.sampled_from([1, 8, 32])), st.floats(0.1, 1e4), min_size=1, max_size=9
@@ -80,6 +81,7 @@ def test_a_large_batch_is_never_slower_than_a_small_one(speeds: dict[tuple[str, 
     assert all(plan.route_for(batch) in routes for batch in (1, 2, 3, 9, 10**6))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_chunks_keep_the_rows(rows: int, size: int) -> None:
     x = torch.arange(rows)
