@@ -4,13 +4,13 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["Machine", "describe", "installed_versions"]
+from maezoo.engines.machine import processor_name, versions
+
+__all__ = ["Machine", "describe"]
 
 PACKAGES = ("maezoo", "torch", "timm", "transformers", "onnx", "onnxruntime", "openvino", "numpy", "pillow")
 
@@ -58,26 +58,15 @@ def describe(device: torch.device) -> Machine:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return Machine(
         kind="CUDA" if gpu else _cpu_class(),
-        processor=_processor(),
+        processor=processor_name(),
         cores=_cores(),
         threads=torch.get_num_threads(),
         memory_gib=round(_memory_bytes() / 2**30, 1),
         gpu=gpu,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        versions=installed_versions(),
+        versions=versions(PACKAGES),
     )
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _cpu_class() -> str:
@@ -88,21 +77,6 @@ def _cpu_class() -> str:
         if ask is not None and ask():
             return name
     return torch.backends.cpu.get_cpu_capability()
-
-
-def _processor() -> str:
-    """Return the processor's name; with family and model where the name alone says little."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return platform.processor() or platform.machine()
-    facts: dict[str, str] = {}
-    for line in info.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(":")
-        facts.setdefault(key.strip(), value.strip())
-    name = facts.get("model name", platform.machine())
-    if "cpu family" in facts and not any(character.isdigit() for character in name):
-        name += f" (family {facts['cpu family']}, model {facts.get('model', '?')})"
-    return name
 
 
 def _cores() -> int:

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 import maezoo
 from benchmarks.descriptors import descriptors
+from maezoo.engines.machine import versions
 from maezoo.evaluate import (
     LabelledFeatures,
     Score,
@@ -57,7 +58,7 @@ def _measure(options: argparse.Namespace) -> None:
     result: dict[str, Any] = {
         "model": model.name,
         "weights": str(options.weights or "manifest"),
-        "versions": _versions(),
+        "versions": versions(("maezoo", "torch", "timm", "scikit-learn", "pillow")),
     }
     if options.photos:
         result["reconstruction"] = measure_reconstruction(model, options.photos)
@@ -225,12 +226,6 @@ def _threads(count: int | None) -> AbstractContextManager[Any]:
     torch.set_num_threads(count)
     limits: AbstractContextManager[Any] = threadpool_limits(count)
     return limits
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("maezoo", "torch", "timm", "scikit-learn", "pillow")}
 
 
 def _arguments() -> argparse.Namespace:

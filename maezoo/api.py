@@ -268,7 +268,9 @@ class MAE(MaskedAutoencoder):
         cache_dir: str | Path | None = None,
         progress: bool = False,
     ) -> "OptimizedMAE":
-        """Return a frozen model with the same methods, prepared for this machine; this one stays as it is.
+        """Return a frozen model with the same methods, prepared for this machine.
+
+        This one keeps its weights, which the two share, and is put in eval mode.
 
         The engines that are installed are checked against eager PyTorch on real photographs and timed in turns, for
         some seconds to a minute; the fastest for each range of batch sizes is taken. The choice is remembered by
@@ -289,7 +291,8 @@ class MAE(MaskedAutoencoder):
             The optimised model; its `plan` says what was tried, measured and chosen.
 
         Raises:
-            ValueError: an unknown engine, precision or task, or a precision that the engine does not have.
+            ValueError: an unknown engine, precision or task, a precision that the engine does not have, or a model that
+                is optimised already.
             MissingExtraError: what the engine needs is not installed.
             DecoderMissingError: `"reconstruct"` without a decoder.
             RuntimeError: no engine gave the right output; the message has each one's reason.

@@ -96,6 +96,8 @@ def optimize(
     progress: bool,
 ) -> OptimizedMAE:
     """Prepare a model for this machine; the arguments are those of `MAE.optimize`."""
+    if isinstance(model, OptimizedMAE):
+        raise ValueError("this model is optimised already; call optimize() on the model that it was made from.")
     wanted = _check_tasks(tasks, model)
     asked = _check_precision(precision, model)
     sizes = _check_batch_sizes(batch_sizes, model.device)

@@ -17,7 +17,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def optimize(
     model: Annotated[str, typer.Argument(help="Architecture or weights; see `maezoo list`.")] = DEFAULT_MODEL,
-    engine: Annotated[str, typer.Option(help="auto, eager, onednn, inductor, onnxruntime or openvino.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, pytorch, or an engine by name.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or int8.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="features, encode or reconstruct; again for more.")] = None,
     device: Device = "auto",

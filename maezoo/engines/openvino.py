@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, in float32 or, where the CPU has it, bfloat16."""
 
+import functools
 from importlib.util import find_spec
 from typing import Any
 
@@ -47,10 +48,20 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
     return run
 
 
-def _program(graph: Any, shapes: tuple[tuple[int, ...], ...] | None, dtype: torch.dtype) -> Any:
-    """Compile a graph for fixed shapes, or for any."""
+@functools.cache
+def _core() -> Any:
+    """Return the one core of this process.
+
+    Each core gives the thread a stack for signal handlers and takes it away when it goes; where a second one came
+    between, the next signal, a Ctrl-C or the end of a child, then finds no stack and ends the process.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _program(graph: Any, shapes: tuple[tuple[int, ...], ...] | None, dtype: torch.dtype) -> Any:
+    """Compile a graph for fixed shapes, or for any."""
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -59,4 +70,4 @@ def _program(graph: Any, shapes: tuple[tuple[int, ...], ...] | None, dtype: torc
     if shapes is not None:
         graph = graph.clone()
         graph.reshape(dict(enumerate(shapes)))
-    return openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+    return _core().compile_model(graph, "CPU", settings).create_infer_request()

@@ -18,7 +18,7 @@ class Trial:
         batch: images at a time.
         images_per_second: of the best round; `None` where it did not come to that.
         difference: from the eager output, largest absolute relative to the largest value.
-        cosine: to the eager output, the least over the images' class tokens or first patches.
+        cosine: to the eager output, the least over the images, each with all its tokens or patches.
         note: why it is out; empty when it is in.
     """
 

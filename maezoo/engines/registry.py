@@ -71,7 +71,7 @@ ENGINES = {
             automatic=("cpu", "cuda", "mps"),
         ),
         Engine("onednn", onednn.prepare, onednn.is_available, ("float32", "bfloat16")),
-        # Minutes of compiling for each batch size, and no faster on a CPU than the packed layers: there by name only.
+        # Compiles for up to a minute for each batch size: on a CPU by name only.
         Engine(
             "inductor",
             inductor.prepare,

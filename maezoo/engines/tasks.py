@@ -18,34 +18,30 @@ TASKS: tuple[Task, ...] = get_args(Task)
 _RATIO = 0.75  # hidden in the masks that engines are tried on; they take any
 
 
-class _Features(nn.Module):
-    """Whole images to tokens: (B, C, H, W) -> (B, 1 + N, D)."""
+class _Way(nn.Module):
+    """One way through a model, whose weights it shares."""
 
     def __init__(self, model: MaskedAutoencoder) -> None:
         super().__init__()
         self.model = model
+
+
+class _Features(_Way):
+    """Whole images to tokens: (B, C, H, W) -> (B, 1 + N, D)."""
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.encode_tokens(images)
 
 
-class _Encode(nn.Module):
+class _Encode(_Way):
     """Visible patches to tokens: (B, C, H, W), (B, K) -> (B, 1 + K, D)."""
-
-    def __init__(self, model: MaskedAutoencoder) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, images: Tensor, visible: Tensor) -> Tensor:
         return self.model.encode_tokens(images, visible)
 
 
-class _Reconstruct(nn.Module):
+class _Reconstruct(_Way):
     """Visible patches to a prediction of all: (B, C, H, W), (B, K) -> (B, N, P*P*C)."""
-
-    def __init__(self, model: MaskedAutoencoder) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, images: Tensor, visible: Tensor) -> Tensor:
         return self.model.predict_from(images, visible)

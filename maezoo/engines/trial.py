@@ -14,7 +14,7 @@ from maezoo.engines.runner import Runner
 __all__ = ["LIMITS", "check", "choose_routes", "finish", "prepare_all", "time_all"]
 
 LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "bfloat16": 0.999, "float16": 0.999, "int8": 0.98}
-"""float32: largest relative difference from eager PyTorch. The others: least cosine to eager float32 or bfloat16."""
+"""float32: largest relative difference from eager PyTorch. The others: least cosine to it."""
 
 _SECONDS = 1.5  # of timing for each engine and batch size
 _TURN = 0.1  # seconds of calls in a row

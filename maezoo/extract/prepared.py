@@ -27,7 +27,10 @@ def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
         fast = (
             model if isinstance(model, OptimizedMAE) else optimize_for(model, "features", images, batch_size=batch_size)
         )
-        job.keep_engine(_engine_of(fast, batch_size))
+        engine = _engine_of(fast, batch_size)
+        if begun_with not in (None, engine):
+            _log.warning("this output was begun on the engine %s; the model given goes on with %s.", begun_with, engine)
+        job.keep_engine(engine)
         return fast
     if begun_with == "eager":
         return model
