@@ -38,9 +38,7 @@ def pretrain(
     precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto asks the hardware.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     start_from: Annotated[Path | None, typer.Option(help="Weights to start from: a maezoo .safetensors file.")] = None,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile first: a minute, then up to 1.5 x the speed.")
-    ] = False,
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first, for a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Of the weights, written into the file.")] = "unknown",
 ) -> None:
     """Pretrain a masked autoencoder; writes model.safetensors, and check-points from which the same command goes on."""

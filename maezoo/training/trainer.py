@@ -72,8 +72,8 @@ def pretrain(
         device: where to train.
         start_from: weights to start from instead of random ones, a maezoo file of the same shape; its sha256 is the
             recipe's `start_from`. A check-point in `out` comes before it.
-        compile: compile the model with `torch.compile`: a minute at the start, then up to 1.5 x the speed. On the CPU
-            it needs a C++ compiler. The losses differ from eager ones in the last digits.
+        compile: compile the model with `torch.compile`, for a minute at the start; on the CPU that needs a C++
+            compiler. The losses differ from eager ones in the last digits.
         report: called with the run's progress every `report_every` steps.
         report_every: steps between reports.
         checkpoint_seconds: seconds between check-points.
