@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -78,7 +78,11 @@ def draw_page() -> None:
 
     from maezoo.demo import served
 
-    shots = {"demo": ((1180, 1120), "light"), "demo_dark": ((1180, 1120), "dark"), "demo_phone": ((390, 844), "light")}
+    shots: dict[str, tuple[tuple[int, int], Literal["light", "dark"]]] = {
+        "demo": ((1180, 1120), "light"),
+        "demo_dark": ((1180, 1120), "dark"),
+        "demo_phone": ((390, 844), "light"),
+    }
     with served() as address, sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=browser, args=FLAGS)
         for name, ((width, height), scheme) in shots.items():
