@@ -153,4 +153,4 @@ def choose_engines(name: str, precision: Precision, device: torch.device) -> lis
 
 def _no_engine(precision: Precision, device: torch.device) -> str:
     able = [f"{each.name} ({', '.join(each.devices)})" for each in ENGINES.values() if precision in each.precisions]
-    return f"none of the engines asked for computes in {precision} on {device.type}; these compute in it: {', '.join(able)}."
+    return f"none of these engines computes in {precision} on {device.type}; these do: {', '.join(able)}."
