@@ -155,14 +155,23 @@ class _Run:
         return done
 
     def steps(self, start: int) -> Iterator[tuple[int, Tensor]]:
-        """Train from a step on, yielding each step with its loss; the next batch is made meanwhile."""
+        """Train from a step on, yielding each step with its loss."""
+        for step, (images, mask) in self._batches(start):
+            yield step, self._train_step(step, images, mask)
+
+    def _batches(self, start: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+        """Yield each step with its batch; beside an accelerator the next batch is made meanwhile."""
+        steps = range(start, self.recipe.steps)
+        if self.device.type == "cpu":  # there a second team of threads costs the first more than it gives
+            yield from ((step, self._batch(step)) for step in steps)
+            return
         with ThreadPoolExecutor(1) as background:
             upcoming = background.submit(self._batch, start)
-            for step in range(start, self.recipe.steps):
-                images, mask = upcoming.result()
+            for step in steps:
+                batch = upcoming.result()
                 if step + 1 < self.recipe.steps:
                     upcoming = background.submit(self._batch, step + 1)
-                yield step, self._train_step(step, images, mask)
+                yield step, batch
 
     def save(self, step: int) -> None:
         """Write a check-point."""

@@ -1,15 +1,18 @@
 """Where images come from: folders, lists and tar shards, in an order that never changes."""
 
+import io
 import os
 import sys
+import tarfile
 
 import pytest
 from PIL import Image
 
 import maezoo
 from maezoo.errors import DataError
-from maezoo.extract.items import Items
+from maezoo.extract.items import Items, fetch
 from maezoo.extract.sources import find_items
+from maezoo.extract.tars import is_image
 
 
 def _ids(source, **settings):
@@ -91,9 +94,35 @@ def test_shards_that_webdataset_writes(folder, tmp_path, small, rows):
     assert table["embedding"].equals(rows(tmp_path / "list")["embedding"])
 
 
-def test_a_shard_that_is_cut_or_compressed_is_refused(tmp_path):
-    import tarfile
+def test_samples_are_those_that_webdataset_reads(tmp_path):
+    library = pytest.importorskip("webdataset.tariterators")
+    shard = tmp_path / "s-000000.tar"
+    with tarfile.open(shard, "w") as tar:
+        for number, name in enumerate(("a", "deep/b", "deep/c.left", "deep/c.right", "v1.5/d")):
+            _add(tar, f"{name}.{'JPG' if number % 2 else 'png'}", bytes(100 * number + 1))
+            if not name.endswith("left"):  # one sample may have several images
+                _add(tar, f"{name.removesuffix('.right')}.cls", str(number).encode())
+        _add(tar, "v1.5/d.json", b"{}")
+    with shard.open("rb") as stream:
+        files = [{**file, "__url__": shard.name} for file in library.tar_file_iterator(stream)]
+    theirs = {}
+    for sample in library.group_by_keys(files):
+        for suffix, data in sample.items():
+            if is_image(f"x.{suffix}"):
+                label = sample["cls"].decode() if "cls" in sample else None
+                theirs[f"{shard.name}/{sample['__key__']}.{suffix}".lower()] = (data, label)
+    ours = {item.id.lower(): (fetch(item).getvalue(), item.label) for item in find_items(shard, labels=True)}
+    assert len(ours) == 5
+    assert ours == theirs
 
+
+def _add(tar, name, data):
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def test_a_shard_that_is_cut_or_compressed_is_refused(tmp_path):
     Image.effect_noise((64, 64), 50).save(tmp_path / "1.png")
     for name, mode in (("whole.tar", "w"), ("packed.tar.gz", "w:gz")):
         with tarfile.open(tmp_path / name, mode) as tar:
