@@ -25,16 +25,17 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
 
     Args:
         module: the task, in float32 on the CPU.
-        example: inputs of two images or more.
+        example: inputs of two images or more; those to come may be in another number format.
         dtype: `torch.float32`, or `torch.int8` for quantised matrix products.
     """
     # Some systems cannot delete a file that the session has mapped: what is left there, they clear themselves.
     with tempfile.TemporaryDirectory(prefix="maezoo-", ignore_cleanup_errors=True) as folder:
-        path = write_onnx(module, example, Path(folder))
+        path = write_onnx(module, (example[0].float(), *example[1:]), Path(folder))
         session = _session(_quantised(path) if dtype == torch.int8 else path)
     names = [each.name for each in session.get_inputs()]
 
-    def run(*inputs: Tensor) -> Tensor:
+    def run(images: Tensor, *visible: Tensor) -> Tensor:
+        inputs = (images.float(), *visible)
         arrays = {name: each.contiguous().numpy() for name, each in zip(names, inputs, strict=True)}
         return torch.from_numpy(session.run(None, arrays)[0])
 

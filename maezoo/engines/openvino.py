@@ -26,26 +26,57 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
 
     Args:
         module: the task, in float32 on the CPU.
-        example: inputs of two images or more.
-        dtype: what it computes in, `torch.float32` or `torch.bfloat16`; inputs and outputs are float32 in either.
+        example: inputs of two images or more, in the number format of those to come.
+        dtype: what it computes in, `torch.float32` or `torch.bfloat16`.
     """
     import openvino
 
-    graph = openvino.convert_model(export_graph(module, example))
+    outside = torch.bfloat16 if example[0].dtype == torch.bfloat16 else torch.float32
+    graph = openvino.convert_model(export_graph(module, (example[0].float(), *example[1:])))
+    if outside == torch.bfloat16:
+        graph = _taking_bfloat16(graph)
     single = tuple(tuple(each[:1].shape) for each in example)
     programs: dict[bool, Any] = {}
 
-    def run(*inputs: Tensor) -> Tensor:
+    def run(images: Tensor, *visible: Tensor) -> Tensor:
+        inputs = [images.to(outside), *visible]
         alone = tuple(tuple(each.shape) for each in inputs) == single
         if alone not in programs:
             programs[alone] = _program(graph, single if alone else None, dtype)
-        arrays = [each.contiguous().numpy() for each in inputs]
-        output = programs[alone].infer(arrays, share_inputs=True)[0]
-        # A copy, for the next call would write over it; by NumPy, for PyTorch would wake its threads for it, and wait
-        # milliseconds until OpenVINO's have left the cores.
-        return torch.from_numpy(output.copy())
+        return _infer(programs[alone], inputs)
 
     return run
+
+
+def _infer(program: Any, inputs: list[Tensor]) -> Tensor:
+    """Run a program on tensors, which it reads where they are."""
+    output = program.infer([_shared(each.contiguous()) for each in inputs], share_inputs=True)[0]
+    # A copy, for the next call would write over it; by NumPy, for PyTorch would wake its threads for it, and wait
+    # milliseconds until OpenVINO's have left the cores.
+    copied = output.copy()
+    if copied.dtype.itemsize == 2:  # NumPy has no bfloat16, and calls it by another name of that size
+        return torch.from_numpy(copied.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(copied)
+
+
+def _shared(tensor: Tensor) -> Any:
+    """Return what OpenVINO takes for a tensor, on the same memory."""
+    import openvino
+
+    if tensor.dtype != torch.bfloat16:
+        return tensor.numpy()
+    return openvino.Tensor(tensor.view(torch.int16).numpy(), openvino.Shape(tensor.shape), openvino.Type.bf16)
+
+
+def _taking_bfloat16(graph: Any) -> Any:
+    """Let a graph take its images and give its output in bfloat16: one conversion less on either side."""
+    from openvino import Type
+    from openvino.preprocess import PrePostProcessor
+
+    outside = PrePostProcessor(graph)
+    outside.input(0).tensor().set_element_type(Type.bf16)
+    outside.output(0).tensor().set_element_type(Type.bf16)
+    return outside.build()
 
 
 @functools.cache

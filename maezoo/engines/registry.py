@@ -28,7 +28,7 @@ class Engine:
         precisions: what it computes in.
         devices: kinds of device it runs on.
         automatic: the kinds of device on which `"auto"` tries it.
-        wants_float32: it takes a float32 module and float32 images whatever it computes in.
+        wants_float32: it is made of a float32 module whatever it computes in.
         extra: the extra that brings it, if PyTorch does not.
     """
 
@@ -48,15 +48,9 @@ class Engine:
     def prepare_task(self, module: nn.Module, example: tuple[Tensor, ...], precision: Precision) -> Runner:
         """Prepare a task; the runner takes and gives tensors of the module's own dtype."""
         dtype = next(module.parameters()).dtype
-        if self.wants_float32:
-            module = eager.in_dtype(module, torch.float32)
-            example = (example[0].float(), *example[1:])
-        run = self.prepare(module, example, getattr(torch, precision))
-
-        def in_own_dtype(images: Tensor, *visible: Tensor) -> Tensor:
-            return run(images.float() if self.wants_float32 else images, *visible).to(dtype)
-
-        return in_own_dtype
+        ready = eager.in_dtype(module, torch.float32) if self.wants_float32 else module
+        run = self.prepare(ready, example, getattr(torch, precision))
+        return lambda *inputs: run(*inputs).to(dtype)
 
 
 ENGINES = {
