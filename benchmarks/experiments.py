@@ -26,6 +26,7 @@ from maezoo.preprocessing import Preprocessing
 from maezoo.training import ImageSource, Recipe, open_source, pretrain
 
 BASE = "base: 96 px, patch 8, 192 x 6, decoder 96 x 3"
+BASE_SHAPE = {"img_size": 96, "patch_size": 8, "embed_dim": 192, "depth": 6, "decoder_dim": 96, "decoder_depth": 3}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ EXPERIMENTS = (
     Experiment("85 % hidden in training", recipe={"mask_ratio": 0.85}),
     Experiment("no average of the weights", recipe={"ema": 0.0}),
     Experiment("normalised target", recipe={"target": "normpix"}),
+    Experiment("decoder 192 x 3, both targets", {"decoder_dim": 192}, {"normpix_weight": 1.0}),
 )
 
 
@@ -78,7 +80,7 @@ def main() -> None:
 def _train(experiment: Experiment, source: ImageSource, folder: Path, views: int) -> tuple["maezoo.MAE", float]:
     """Run one experiment; return its model and the seconds that the run took, pauses included."""
     recipe = replace(Recipe(views=views), **experiment.recipe)
-    variant = replace(find_variant(recipe.model), **experiment.shape)
+    variant = replace(find_variant(recipe.model), **{**BASE_SHAPE, **experiment.shape})
     start = time.perf_counter()
     trained = pretrain(
         recipe,

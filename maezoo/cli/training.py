@@ -32,12 +32,17 @@ def pretrain(
     warmup: Annotated[float, typer.Option(help="Share of the steps.")] = 0.04,
     mask_ratio: Annotated[float, typer.Option(help="Share of patches hidden.")] = 0.75,
     target: Annotated[Target, typer.Option(help="What the decoder predicts.")] = "pixel",
+    normpix_weight: Annotated[
+        float, typer.Option(help="Of a second loss on normalised pixels, for better features; 0 for none.")
+    ] = 0.0,
     crop: Annotated[tuple[float, float], typer.Option(help="Area of the random crops.")] = (0.35, 1.0),
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights; 0 for none.")] = 0.999,
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and masks.")] = 0,
     precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto asks the hardware.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
-    start_from: Annotated[Path | None, typer.Option(help="Weights to start from: a maezoo .safetensors file.")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="A maezoo .safetensors file to start from; its decoder if it fits.")
+    ] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first, for a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Of the weights, written into the file.")] = "unknown",
 ) -> None:
@@ -59,6 +64,7 @@ def pretrain(
         warmup=warmup,
         mask_ratio=mask_ratio,
         target=target,
+        normpix_weight=normpix_weight,
         crop=crop,
         ema=ema,
         seed=seed,

@@ -72,13 +72,27 @@ class Decoder(nn.Module):
         Returns:
             (B, N, P*P*C), in the target's space (pixels or normalised pixels).
         """
+        prediction: Tensor = self.pred(self.complete(tokens, visible, grid_size))
+        return prediction
+
+    def complete(self, tokens: Tensor, visible: Tensor, grid_size: tuple[int, int] | None = None) -> Tensor:
+        """Give every patch a token, the visible ones included: what `forward` predicts from.
+
+        Args:
+            tokens: (B, 1 + K, D), as for `forward`.
+            visible: (B, K) int64, as for `forward`.
+            grid_size: (h, w), as for `forward`.
+
+        Returns:
+            (B, N, dim), normed.
+        """
         grid = self.grid_size if grid_size is None else grid_size
         x = self.embed(tokens)  # (B, 1 + K, dim)
         x = self._spread(x, visible, grid[0] * grid[1])  # (B, 1 + N, dim)
         x = x + resize_positions(self.pos_embed, self.grid_size, grid)
         x = checkpoint_seq(self.blocks, x) if self.grad_checkpointing and x.requires_grad else self.blocks(x)
-        prediction: Tensor = self.pred(self.norm(x)[:, 1:])  # (B, N, P*P*C)
-        return prediction
+        normed: Tensor = self.norm(x)[:, 1:]  # (B, N, dim)
+        return normed
 
     def _spread(self, x: Tensor, visible: Tensor, patches: int) -> Tensor:
         """Put the visible tokens at their places in a row of mask tokens: (B, 1 + K, dim) -> (B, 1 + N, dim)."""

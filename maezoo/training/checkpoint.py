@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from maezoo.files import write_safetensors
 from maezoo.model import MaskedAutoencoder
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
+from maezoo.vocabulary import Part
 from maezoo.weights import load_file_into
 from maezoo.weights.hashing import sha256_of
+from maezoo.weights.reader import open_weights
 
 __all__ = ["load_checkpoint", "load_start", "save_checkpoint"]
+
+_log = logging.getLogger(__name__)
 
 _MACHINE_FIELDS = frozenset({"precision"})  # a run may go on on another class of machine
 
@@ -61,8 +66,10 @@ def load_checkpoint(
     return step
 
 
-def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder, ema: dict[str, Tensor]) -> None:
+def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder) -> None:
     """Load the weights that a recipe starts from, in place; nothing where it starts from random ones.
+
+    A decoder of another shape than the model's is left out: the model's own starts anew.
 
     Raises:
         CheckpointError: the path is missing or of another file than the recipe names.
@@ -77,12 +84,17 @@ def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder, e
             f"start_from={path} has {found or '(none)'}."
         )
     loaded = copy.deepcopy(model)
-    load_file_into(loaded, path)
+    parts: tuple[Part, ...] = ("encoder", "decoder") if _has_decoder_of(path, model) else ("encoder",)
+    load_file_into(loaded, path, parts=parts)
+    _log.info("starting from the %s of %s", " and the ".join(parts), path.name)
     model.load_state_dict(loaded.state_dict())  # in place: optimizers already hold these parameters
-    with torch.no_grad():
-        parameters = dict(model.named_parameters())
-        for name, value in ema.items():
-            value.copy_(parameters[name])
+
+
+def _has_decoder_of(path: Path, model: MaskedAutoencoder) -> bool:
+    """Tell whether a file's decoder has the shape of a model's."""
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items() if key.startswith("decoder.")}
+    with open_weights(path) as file:
+        return {key: file.shape(key) for key in file.keys if key.startswith("decoder.")} == wanted
 
 
 def _check_recipe(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ class Recipe:
         clip: largest norm of the gradient.
         mask_ratio: share of patches hidden.
         target: what the decoder predicts.
+        normpix_weight: weight of a second loss: the normalised pixels, predicted by a head that is dropped after
+            training. Better features beside a pixel target; 0 for none.
         crop: smallest and largest share of the image's area in a random resized crop.
         aspect: narrowest and widest aspect ratio of that crop.
         ema: decay of the averaged weights that are saved in the end; 0 saves the last ones.
@@ -48,6 +50,7 @@ class Recipe:
     clip: float = 1.0
     mask_ratio: float = 0.75
     target: Target = "pixel"
+    normpix_weight: float = 0.0
     crop: tuple[float, float] = (0.35, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     ema: float = 0.999
@@ -66,6 +69,7 @@ class Recipe:
             "crop": 0 < self.crop[0] <= self.crop[1] <= 1,
             "aspect": 0 < self.aspect[0] <= self.aspect[1],
             "optimizer": self.optimizer in ("adamw", "muon"),
+            "normpix_weight": self.normpix_weight >= 0,
             "target": self.target in ("pixel", "normpix"),
             "precision": self.precision in ("auto", "float32", "bfloat16"),
         }

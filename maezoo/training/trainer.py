@@ -19,6 +19,7 @@ from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.training.checkpoint import load_checkpoint, load_start, save_checkpoint
 from maezoo.training.data import ImageSource
 from maezoo.training.interrupts import interrupts_held_back
+from maezoo.training.objective import Objective
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.training.views import draw_crops, draw_indices, step_generator
@@ -70,8 +71,9 @@ def pretrain(
         out: folder for `checkpoint.safetensors` and `log.jsonl`; made when missing.
         variant: another shape than the published one of `recipe.model`, for experiments.
         device: where to train.
-        start_from: weights to start from instead of random ones, a maezoo file of the same shape; its sha256 is the
-            recipe's `start_from`. A check-point in `out` comes before it.
+        start_from: weights to start from instead of random ones, a maezoo file; its sha256 is the recipe's
+            `start_from`. The decoder's are taken where they have the model's shape. A check-point in `out` comes
+            before it.
         compile: compile the model with `torch.compile`, for a minute at the start; on the CPU that needs a C++
             compiler. The losses differ from eager ones in the last digits.
         report: called with the run's progress every `report_every` steps.
@@ -122,22 +124,26 @@ class _Run:
         self.recipe, self.source, self.out, self.device = recipe, source, out, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            model = build_mae(variant, target=recipe.target)
+            objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
         self.size = variant.img_size
-        self.model = model.to(device).train()
-        self.optimizers = Optimizers(self.model, recipe)
+        self.objective = objective.to(device).train()
+        self.optimizers = Optimizers(self.objective, recipe)
         self.ema = {name: p.detach().clone() for name, p in self._trainable()}
         choice = parse_dtype(None if recipe.precision == "float32" else recipe.precision, device)
         self.dtype = choice.dtype
         _log.info("training in %s: %s", self.dtype, choice.reason)
         if device.type == "cpu" and self.dtype == torch.bfloat16:
-            _use_plain_attention(self.model)
-        self.forward: Callable[..., Any] = torch.compile(self.model, dynamic=False) if compile else self.model
+            _use_plain_attention(self.objective)
+        self.forward: Callable[..., Any] = torch.compile(self.objective, dynamic=False) if compile else self.objective
         self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
         self.out.mkdir(parents=True, exist_ok=True)
         self.saved_at = self.logged_at = time.monotonic()
         self.losses: list[Tensor] = []
+
+    @property
+    def model(self) -> MaskedAutoencoder:
+        return self.objective.model
 
     @property
     def checkpoint(self) -> Path:
@@ -146,10 +152,11 @@ class _Run:
     def resume(self, start_from: Path | None) -> int:
         """Take the run up from its check-point, or begin it; return the steps done."""
         if not self.checkpoint.exists():
-            load_start(start_from, recipe=self.recipe, model=self.model, ema=self.ema)
+            load_start(start_from, recipe=self.recipe, model=self.model)
+            self.ema = {name: p.detach().clone() for name, p in self._trainable()}
             return 0
         done = load_checkpoint(
-            self.checkpoint, recipe=self.recipe, model=self.model, ema=self.ema, optimizers=self.optimizers
+            self.checkpoint, recipe=self.recipe, model=self.objective, ema=self.ema, optimizers=self.optimizers
         )
         _log.info("going on from step %d of %d", done, self.recipe.steps)
         return done
@@ -176,7 +183,12 @@ class _Run:
     def save(self, step: int) -> None:
         """Write a check-point."""
         save_checkpoint(
-            self.checkpoint, step=step, recipe=self.recipe, model=self.model, ema=self.ema, optimizers=self.optimizers
+            self.checkpoint,
+            step=step,
+            recipe=self.recipe,
+            model=self.objective,
+            ema=self.ema,
+            optimizers=self.optimizers,
         )
         self.saved_at = time.monotonic()
 
@@ -209,7 +221,7 @@ class _Run:
         return self.model.eval()
 
     def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return ((name, p) for name, p in self.model.named_parameters() if p.requires_grad)
+        return ((name, p) for name, p in self.objective.named_parameters() if p.requires_grad)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Make the batch of a step, a function of seed and step alone: images (B, 3, H, W) and a mask (B, N)."""
@@ -224,9 +236,9 @@ class _Run:
     def _train_step(self, step: int, images: Tensor, mask: Tensor) -> Tensor:
         """Do one step; return its loss."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.forward(images, mask).loss
+            loss = self.forward(images, mask)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        nn.utils.clip_grad_norm_(self.objective.parameters(), self.recipe.clip)
         self.optimizers.step(step)
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
         parameters = [p.detach() for _, p in self._trainable()]
@@ -235,7 +247,7 @@ class _Run:
         return detached
 
 
-def _use_plain_attention(model: MaskedAutoencoder) -> None:
+def _use_plain_attention(model: nn.Module) -> None:
     """Use softmax(qk)v: on the CPU in bfloat16 its backward is several times faster than the fused kernel's."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):

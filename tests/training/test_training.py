@@ -132,6 +132,35 @@ def test_a_run_starts_from_the_weights_that_its_recipe_names(pack: Path, tmp_pat
             pretrain(recipe, source, tmp_path / "third", device="cpu", start_from=start)
 
 
+def test_a_start_with_another_decoder_gives_its_encoder(pack: Path, tmp_path: Path) -> None:
+    source = open_source(pack)
+    first = pretrain(replace(SHORT, ema=0.0), source, tmp_path / "first", device="cpu")
+    file = write_result(first, SHORT, source, tmp_path / "first.safetensors")
+    still = replace(SHORT, start_from=sha256_of(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
+    variant = replace(find_variant("mae_vit_tiny"), decoder_dim=48)
+    second = pretrain(still, source, tmp_path / "second", variant=variant, device="cpu", start_from=file)
+    for name, value in first.encoder.state_dict().items():
+        torch.testing.assert_close(second.encoder.state_dict()[name], value, atol=2e-3, rtol=2e-3)
+    assert second.require_decoder().dim == 48
+
+
+def test_the_second_loss_trains_the_encoder_and_leaves_no_trace(pack: Path, tmp_path: Path) -> None:
+    source, both = open_source(pack), replace(SHORT, normpix_weight=1.0)
+    model = pretrain(both, source, tmp_path / "both", device="cpu")
+    alone = pretrain(SHORT, source, tmp_path / "alone", device="cpu")
+    assert model.state_dict().keys() == alone.state_dict().keys()
+    assert not same(model, alone)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(both, source, tmp_path / "parts", device="cpu", report=stop, report_every=1)
+    assert same(model, pretrain(both, source, tmp_path / "parts", device="cpu"))  # its head is in the check-point
+
+
+
 def test_another_shape(pack: Path, tmp_path: Path) -> None:
     variant = replace(find_variant("mae_vit_tiny"), img_size=64, depth=2)
     model = pretrain(SHORT, open_source(pack), tmp_path, variant=variant, device="cpu")

@@ -1,0 +1,58 @@
+"""What a step minimises: the decoder's own error, and beside it, if asked, that of a head which only training has."""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from maezoo.model import MaskedAutoencoder
+from maezoo.model.patches import normalise_patches, patch_statistics, patchify
+from maezoo.visibility import visible_indices
+
+__all__ = ["Objective"]
+
+
+class Objective(nn.Module):
+    """The training loss of a masked autoencoder.
+
+    A pixel target makes honest pictures, the normalised target better features (paper, table 1d). With a weight, the
+    decoder's tokens feed a second, linear head that predicts the normalised pixels; it is dropped after training.
+
+    Args:
+        model: the autoencoder.
+        normpix_weight: of the second head's error; 0 for no such head.
+
+    Example:
+        >>> import torch
+        >>> from maezoo.masks import random_mask
+        >>> from maezoo.model import VARIANTS, build_mae
+        >>> objective = Objective(build_mae(VARIANTS["mae_vit_tiny"]), normpix_weight=1.0)
+        >>> objective(torch.randn(2, 3, 96, 96), random_mask(2, (12, 12), 0.75)).shape
+        torch.Size([])
+    """
+
+    def __init__(self, model: MaskedAutoencoder, normpix_weight: float = 0.0) -> None:
+        super().__init__()
+        self.model = model
+        self.normpix_weight = normpix_weight
+        pred = model.require_decoder().pred
+        self.normpix = nn.Linear(pred.in_features, pred.out_features) if normpix_weight else None
+
+    def forward(self, images: Tensor, mask: Tensor) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            mask: (B, N) bool on any device, True = hidden, the same number in each row.
+        """
+        if self.normpix is None:
+            return cast(Tensor, self.model(images, mask).loss)
+        model, decoder = self.model, self.model.require_decoder()
+        visible = visible_indices(mask).to(images.device, non_blocking=True)
+        tokens = decoder.complete(model.encode_tokens(images, visible), visible, model.grid_for(images))  # (B, N, dim)
+        hidden = mask.to(images.device, non_blocking=True)
+        truth = patchify(images, model.patch_size).float()
+        target = normalise_patches(truth, patch_statistics(truth))
+        second = (self.normpix(tokens).float() - target).square().mean(dim=-1)  # (B, N)
+        error = model.patch_error(images, decoder.pred(tokens)) + self.normpix_weight * second
+        loss: Tensor = (error * hidden).sum() / hidden.sum().clamp(min=1)
+        return loss
