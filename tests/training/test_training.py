@@ -160,7 +160,6 @@ def test_the_second_loss_trains_the_encoder_and_leaves_no_trace(pack: Path, tmp_
     assert same(model, pretrain(both, source, tmp_path / "parts", device="cpu"))  # its head is in the check-point
 
 
-
 def test_another_shape(pack: Path, tmp_path: Path) -> None:
     variant = replace(find_variant("mae_vit_tiny"), img_size=64, depth=2)
     model = pretrain(SHORT, open_source(pack), tmp_path, variant=variant, device="cpu")
