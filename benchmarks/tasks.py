@@ -1,6 +1,6 @@
 """What is measured of the models: the tasks, their work, their inputs, and when two outputs are the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -40,12 +40,14 @@ class Inputs:
         mask: (B, N) bool, True = hidden, three quarters of each row.
         visible: (B, K) int64, the visible patches in raster order.
         noise: (B, N) float32 from which transformers draws just this mask, the visible patches in raster order.
+        converted: the same in other number formats, as they were asked for.
     """
 
     images: Tensor
     mask: Tensor
     visible: Tensor
     noise: Tensor
+    converted: dict[torch.dtype, "Inputs"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def make(cls, variant: Variant, batch: int, device: torch.device) -> "Inputs":
@@ -57,8 +59,10 @@ class Inputs:
         return cls(images.to(device), mask.to(device), visible_indices(mask).to(device), noise.to(device))
 
     def to(self, dtype: torch.dtype) -> "Inputs":
-        """Return the batch with images of another number format."""
-        return Inputs(self.images.to(dtype), self.mask, self.visible, self.noise)
+        """Return the batch with images of another number format, converted once: each is timed on what it takes."""
+        if dtype not in self.converted:
+            self.converted[dtype] = replace(self, images=self.images.to(dtype))
+        return self.converted[dtype]
 
 
 @dataclass(frozen=True)

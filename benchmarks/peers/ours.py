@@ -9,7 +9,6 @@ from benchmarks.peers.training import trained
 from benchmarks.subject import Subject
 from benchmarks.tasks import Inputs, Precision, Task
 from maezoo.api import MAE
-from maezoo.visibility import visible_indices
 
 __all__ = ["created", "optimized"]
 
@@ -33,7 +32,7 @@ def _call(model: MAE, task: Task) -> Any:
         return model.encode_tokens(inputs.to(dtype).images)[:, 0]
 
     def encode(inputs: Inputs) -> Tensor:
-        return model.encode_tokens(inputs.to(dtype).images, visible_indices(inputs.mask))
+        return model.encode_tokens(inputs.to(dtype).images, inputs.visible)
 
     def reconstruct(inputs: Inputs) -> Tensor:
         return model.predict(inputs.to(dtype).images, inputs.mask)

@@ -1,5 +1,6 @@
 """Engines against each other: checked against eager PyTorch, then timed in turns on the same images."""
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "bfloat16": 0.999, "float1
 """float32: largest relative difference from eager PyTorch. The others: least cosine to it."""
 
 _SECONDS = 1.5  # of timing for each engine and batch size
+_ROUNDS = 5  # at least, in turns: other work on the machine then slows all of them alike
 _TURN = 0.1  # seconds of calls in a row
 _PAUSE = 0.01  # seconds between two engines: until then the threads of the last one wait for work, and take the cores
 _TOO_SLOW = 2.0  # an engine this many times slower than the best at one batch size is not tried on the next
@@ -132,16 +134,17 @@ def finish(trials: list[Trial], checks: Mapping[str, Trial], batch_sizes: Sequen
 
 
 def _rates(runners: Mapping[str, Runner], inputs: tuple[Tensor, ...]) -> dict[str, float]:
-    """Return images per second of each runner, by its best call of some rounds: other work only slows one down."""
-    seconds = {name: [_time(run, inputs)] for name, run in runners.items()}  # the first call also sets things up
-    slowest = max(times[0] for times in seconds.values())
-    calls = max(2, min(10, int(_TURN / max(slowest, 1e-4))))
-    rounds = max(2, min(10, int(_SECONDS / max(slowest, 1e-4) / calls)))
+    """Return images per second of each runner, by the median of its calls."""
+    first = {name: _time(run, inputs) for name, run in runners.items()}  # this call also sets things up
+    slowest = max(1e-4, *first.values())
+    calls = max(1, min(10, int(_TURN / slowest)))
+    rounds = max(_ROUNDS, min(10, int(_SECONDS / slowest / calls)))
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, run in runners.items():
             time.sleep(_PAUSE)
             seconds[name] += [_time(run, inputs) for _ in range(calls)]
-    return {name: inputs[0].shape[0] / min(times) for name, times in seconds.items()}
+    return {name: inputs[0].shape[0] / statistics.median(times) for name, times in seconds.items()}
 
 
 def _time(run: Runner, inputs: tuple[Tensor, ...]) -> float:
