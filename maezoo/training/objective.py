@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.patches import normalise_patches, patch_statistics, patchify
-from maezoo.visibility import visible_indices
+from maezoo.visibility import group_rows
 
 __all__ = ["Objective"]
 
@@ -47,7 +47,7 @@ class Objective(nn.Module):
         if self.normpix is None:
             return cast(Tensor, self.model(images, mask).loss)
         model, decoder = self.model, self.model.require_decoder()
-        visible = visible_indices(mask).to(images.device, non_blocking=True)
+        visible = group_rows(mask)[0].visible.to(images.device, non_blocking=True)  # all rows have one count
         tokens = decoder.complete(model.encode_tokens(images, visible), visible, model.grid_for(images))  # (B, N, dim)
         hidden = mask.to(images.device, non_blocking=True)
         truth = patchify(images, model.patch_size).float()

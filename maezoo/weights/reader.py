@@ -1,5 +1,7 @@
 """A safetensors file, opened; whatever is wrong with it is an error of ours."""
 
+import functools
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,8 +39,39 @@ class WeightsFile:
 
     def read(self, *keys: str) -> Tensor:
         """Return one tensor, memory-mapped, or several joined along the first axis."""
-        tensors: list[Tensor] = [self._file.get_tensor(key) for key in keys]
-        return tensors[0] if len(tensors) == 1 else _join(tensors)
+        if len(keys) > 1:
+            return self._joined(keys)
+        tensor: Tensor = self._file.get_tensor(keys[0])
+        return tensor
+
+    def _joined(self, keys: tuple[str, ...]) -> Tensor:
+        """Read tensors one behind the other: mapped pages that are copied once would only stay in memory."""
+        shapes = [self.shape(key) for key in keys]
+        dtype: torch.dtype = self._file.get_slice(keys[0])[:0].dtype
+        spans = [self._spans[key] for key in keys]
+        buffer: Any = np.empty(sum(size for _, size in spans), np.uint8)  # by NumPy, which asks for huge pages
+        room = memoryview(buffer)
+        with self.path.open("rb", buffering=0) as file:
+            for start, size in spans:
+                file.seek(start)
+                read = file.readinto(room[:size])
+                if read != size:
+                    raise IntegrityError(f"{self.path} ended while it was read.")
+                room = room[size:]
+        joined = torch.from_numpy(buffer).view(dtype)
+        return joined.view(sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    @functools.cached_property
+    def _spans(self) -> Mapping[str, tuple[int, int]]:
+        """Where each tensor is in the file: its first byte, and how many; safetensors has checked them."""
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length))
+        return {
+            key: (8 + length + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+            for key, entry in entries.items()
+            if key != "__metadata__"
+        }
 
 
 @contextmanager
@@ -79,9 +112,3 @@ def require_finite(tensor: Tensor, what: str) -> None:
         finite = bool(torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))))
     if not finite:
         raise IntegrityError(f"{what} holds NaN or infinity; the file is damaged, or its training diverged.")
-
-
-def _join(tensors: list[Tensor]) -> Tensor:
-    """Join tensors along the first axis, on one thread: torch spends more on waking others than on copying."""
-    joined = np.concatenate([tensor.contiguous().view(torch.uint8).numpy() for tensor in tensors])
-    return torch.from_numpy(joined).view(tensors[0].dtype)

@@ -185,7 +185,8 @@ def test_transformers_reads_a_folder_of_ours(tmp_path, tiny_file):
     images, noise = torch.randn(1, 3, 96, 96), torch.rand(1, 144)
     with torch.no_grad():
         output = theirs.eval()(images, noise=noise)
-        assert torch.allclose(ours.predict(images, output.mask.bool()), output.logits, rtol=1e-3, atol=1e-3)
+        difference = (ours.predict(images, output.mask.bool()) - output.logits).abs().max()
+        assert difference <= 1e-4 * output.logits.abs().max()  # random weights: values of twenty and more
 
 
 def test_a_folder_that_transformers_saved_converts_back_to_the_published_spelling(tmp_path, tiny_file):
