@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,22 +29,28 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
         example: inputs of two images or more; those to come may be in another number format.
         dtype: `torch.float32`, or `torch.int8` for quantised matrix products.
     """
+    single = tuple(tuple(each[:1].shape) for each in example)
     # Some systems cannot delete a file that the session has mapped: what is left there, they clear themselves.
     with tempfile.TemporaryDirectory(prefix="maezoo-", ignore_cleanup_errors=True) as folder:
         path = write_onnx(module, (example[0].float(), *example[1:]), Path(folder))
-        session = _session(_quantised(path) if dtype == torch.int8 else path)
+        if dtype == torch.int8:
+            path = _quantised(path)
+        session = _session(path)
+        # A graph for any shape is slower on a single image by a twentieth. int8 weights are small enough to hold twice.
+        alone = _session(path, _free_axes(session, single)) if dtype == torch.int8 else session
     names = [each.name for each in session.get_inputs()]
 
     def run(images: Tensor, *visible: Tensor) -> Tensor:
         inputs = (images.float(), *visible)
         arrays = {name: each.contiguous().numpy() for name, each in zip(names, inputs, strict=True)}
-        return torch.from_numpy(session.run(None, arrays)[0])
+        fitting = alone if tuple(tuple(each.shape) for each in inputs) == single else session
+        return torch.from_numpy(fitting.run(None, arrays)[0])
 
     return run
 
 
-def _session(path: Path) -> Any:
-    """Open a graph on as many threads as PyTorch has."""
+def _session(path: Path, fixed: Mapping[str, int] | None = None) -> Any:
+    """Open a graph on as many threads as PyTorch has, some of its free axes fixed."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,7 +58,19 @@ def _session(path: Path) -> Any:
     options.log_severity_level = 3
     # Its threads would go on waiting for work, and take the cores from whatever prepares the next batch.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    for axis, size in (fixed or {}).items():
+        options.add_free_dimension_override_by_name(axis, size)
     return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+
+def _free_axes(session: Any, shapes: tuple[tuple[int, ...], ...]) -> dict[str, int]:
+    """Return the names of a graph's free axes with the sizes that inputs of some shapes give them."""
+    return {
+        axis: size
+        for each, shape in zip(session.get_inputs(), shapes, strict=True)
+        for axis, size in zip(each.shape, shape, strict=True)
+        if isinstance(axis, str)
+    }
 
 
 def _quantised(path: Path) -> Path:

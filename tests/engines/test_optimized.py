@@ -131,8 +131,9 @@ def test_a_bfloat16_model_keeps_its_format(photos: list[Path], tmp_path: Path, e
 def test_int8_is_near_and_said_to_be_another_thing(model: MAE, photos: list[Path], tmp_path: Path) -> None:
     here("onnxruntime")
     fast = optimised(model, tmp_path, precision="int8")
-    cosine = torch.cosine_similarity(fast.features(photos), model.features(photos))
-    assert 0.99 <= cosine.min() < 0.99999
+    for images in (photos, photos[:1]):  # one image alone has a session of its own
+        cosine = torch.cosine_similarity(fast.features(images), model.features(images))
+        assert 0.99 <= cosine.min() < 0.99999
     assert "int8" in str(fast.plan)
 
 

@@ -179,7 +179,7 @@ def test_positions_are_resized_in_encoder_and_decoder(tiny_file, size):
     h, w = size[0] // 8, size[1] // 8
     assert set(report.adapted) == {"encoder.pos_embed", "decoder.pos_embed"}
     assert report.adapted["encoder.pos_embed"] == f"positions 12x12 -> {h}x{w}"
-    assert model.decoder.pos_embed.shape == (1, 1 + h * w, 96)
+    assert model.decoder.pos_embed.shape == (1, 1 + h * w, model.decoder.dim)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
