@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from maezoo.errors import IntegrityError, WeightsNotFoundError
+from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 
 __all__ = ["WeightsFile", "open_weights", "require_finite"]
 
@@ -38,7 +38,12 @@ class WeightsFile:
         return tuple(self._file.get_slice(key).get_shape())
 
     def read(self, *keys: str) -> Tensor:
-        """Return one tensor, memory-mapped, or several joined along the first axis."""
+        """Return one tensor, memory-mapped, or several joined along the first axis.
+
+        Raises:
+            LayoutError: tensors to be joined differ in dtype or in the other axes.
+            IntegrityError: the file became shorter meanwhile.
+        """
         if len(keys) > 1:
             return self._joined(keys)
         tensor: Tensor = self._file.get_tensor(keys[0])
@@ -47,6 +52,9 @@ class WeightsFile:
     def _joined(self, keys: tuple[str, ...]) -> Tensor:
         """Read tensors one behind the other: mapped pages that are copied once would only stay in memory."""
         shapes = [self.shape(key) for key in keys]
+        kinds = {(self._file.get_slice(key).get_dtype(), shape[1:]) for key, shape in zip(keys, shapes, strict=True)}
+        if len(kinds) > 1 or not shapes[0]:
+            raise LayoutError(f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ.")
         dtype: torch.dtype = self._file.get_slice(keys[0])[:0].dtype
         spans = [self._spans[key] for key in keys]
         buffer: Any = np.empty(sum(size for _, size in spans), np.uint8)  # by NumPy, which asks for huge pages
