@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 import maezoo
-from benchmarks.quality import measure_ratio, photographs, read_pack, score_vectors
+from benchmarks.quality import read_pack, score_vectors
+from benchmarks.reconstruction import measure_ratio, photographs
 from maezoo.files import written_whole
 from maezoo.images import prepare
 from maezoo.model import MaskedAutoencoder, find_variant

@@ -6,8 +6,7 @@
 positions in it), `label` and `split` (0 = train, 1 = test). `--photos` is a folder of photographs.
 
 Features: k-nearest-neighbour (k = 20, cosine, temperature 0.07) and linear accuracy, as `maezoo eval` measures them.
-Reconstructions: mean squared error of the hidden pixels in [0, 1], the mean over photographs and three fixed masks of
-each; the interval is a bootstrap over the photographs.
+Reconstructions: see `benchmarks.reconstruction`; of the photographs, and of 150 of the pack's test images.
 """
 
 import argparse
@@ -22,29 +21,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
-from torch import Tensor
 from torch.nn import functional as F
 
 import maezoo
 from benchmarks.descriptors import descriptors
+from benchmarks.reconstruction import interval_text, measure_reconstruction, photographs
 from maezoo.engines.machine import versions
-from maezoo.evaluate import (
-    LabelledFeatures,
-    Score,
-    harmonic_fill,
-    hidden_error,
-    knn,
-    linear,
-    mean_fill,
-    nearest_fill,
-)
-from maezoo.images import prepare
+from maezoo.evaluate import LabelledFeatures, Score, knn, linear
 from maezoo.weights import WeightsMetadata
 
-RATIOS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
-SEEDS = (0, 1, 2)
-FILLERS = {"mean of visible": mean_fill, "nearest patch": nearest_fill, "harmonic": harmonic_fill}
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+_RECONSTRUCTED = 150  # images of the pack
 
 
 def main() -> None:
@@ -61,25 +47,36 @@ def _measure(options: argparse.Namespace) -> None:
         "versions": versions(("maezoo", "torch", "timm", "scikit-learn", "pillow")),
     }
     if options.photos:
-        result["reconstruction"] = measure_reconstruction(model, options.photos)
+        paths = photographs(options.photos)
+        result["photographs"] = [path.name for path in paths]
+        result["reconstruction"] = measure_reconstruction(model, paths)
     if options.eval:
-        result["features"] = measure_features(model, options.eval, options.limit, options.precision)
+        images, labels, test = read_pack(options.eval, options.limit)
+        held_out = np.flatnonzero(test)
+        some = held_out[:: max(1, len(held_out) // _RECONSTRUCTED)][:_RECONSTRUCTED]
+        result["reconstruction_of_pack"] = measure_reconstruction(model, [images[i] for i in some])
+        result["features"] = measure_features(model, images, labels, test, options.precision)
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"\nwritten: {options.out}")
 
 
-def measure_features(model: "maezoo.MAE", pack: Path, limit: int | None, precisions: list[str]) -> dict[str, Any]:
-    """Score the model's features and the untrained ones."""
-    images, labels, test = read_pack(pack, limit)
-    print(f"\n{pack.name}: {(~test).sum():,} training and {test.sum():,} test images, {len(set(labels))} classes")
+def measure_features(
+    model: "maezoo.MAE",
+    images: list[Image.Image],
+    labels: NDArray[Any],
+    test: NDArray[np.bool_],
+    precisions: list[str],
+) -> dict[str, Any]:
+    """Score the model's features and the untrained ones, of labelled images (n)."""
+    print(f"\n{(~test).sum():,} training and {test.sum():,} test images, {len(set(labels))} classes")
     print(f"{'features':<34}{'kNN %':>7}{'95 %':>16}{'linear %':>11}{'95 %':>16}")
     found: dict[str, Any] = {}
     for name, vectors in _feature_sets(model, images, precisions):
         scores = score_vectors(vectors, labels, test)
         found[name] = {score.method: score.to_dict() for score in scores}
         columns = (
-            f"{100 * s.accuracy:>{7 if s.method == 'knn' else 11}.1f}{_interval(s.interval, 100, 1):>16}"
+            f"{100 * s.accuracy:>{7 if s.method == 'knn' else 11}.1f}{interval_text(s.interval, 100, 1):>16}"
             for s in scores
         )
         print(f"{name:<34}{''.join(columns)}", flush=True)
@@ -90,53 +87,6 @@ def score_vectors(vectors: NDArray[Any], labels: NDArray[Any], test: NDArray[np.
     """Return the k-nearest-neighbour and the linear score of (n, D) vectors."""
     sets = [LabelledFeatures(vectors[part].astype(np.float32), labels[part]) for part in (~test, test)]
     return [knn(*sets), linear(*sets, max_iterations=300)]
-
-
-def measure_reconstruction(model: "maezoo.MAE", folder: Path) -> dict[str, Any]:
-    """Compare the hidden-patch error of the decoder with those of the fillers."""
-    paths = photographs(folder)
-    images = prepare(paths, model.preprocess).float() / 255
-    H, W = images.shape[2:]
-    print(f"\n{len(paths)} photographs at {H}x{W}, patch {model.patch_size}: error of hidden pixels")
-    print(
-        f"{'hidden':<8}{model.name:>28}{'95 %':>20}"
-        + "".join(f"{name:>18}" for name in FILLERS)
-        + f"{'/ harmonic':>12}"
-    )
-    found: dict[str, Any] = {"photographs": [path.name for path in paths], "ratios": {}}
-    for ratio in RATIOS:
-        entry = measure_ratio(model, paths, images, ratio)
-        found["ratios"][str(ratio)] = entry
-        ours = entry["model"]
-        row = f"{ratio:<8}{ours['mse']:>28.4f}{_interval(ours['interval'], 1, 4):>20}"
-        row += "".join(f"{entry[name]['mse']:>18.4f}" for name in FILLERS)
-        print(f"{row}{ours['mse'] / entry['harmonic']['mse']:>12.3f}", flush=True)
-    return found
-
-
-def photographs(folder: Path) -> list[Path]:
-    """Return the images of a folder, in the order of their names."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-
-
-def measure_ratio(model: "maezoo.MAE", paths: list[Path], images: Tensor, ratio: float) -> dict[str, Any]:
-    """Compare the model's error of hidden pixels with the fillers', at one ratio.
-
-    Args:
-        model: with a decoder.
-        paths: the photographs.
-        images: (B, 3, H, W) the same in [0, 1], as the model's preprocessing makes them.
-        ratio: share of patches hidden.
-
-    Returns:
-        `mse` and `interval` under "model" and under each filler's name.
-    """
-    P = model.patch_size
-    masks = [maezoo.random_mask(len(paths), model.grid_size, ratio, seed=seed) for seed in SEEDS]
-    errors = {"model": _mean_error(images, masks, P, [_predict(model, paths, mask) for mask in masks])}
-    for name, fill in FILLERS.items():
-        errors[name] = _mean_error(images, masks, P, [fill(images, mask, P) for mask in masks])
-    return {name: {"mse": float(each.mean()), "interval": _bootstrap(each)} for name, each in errors.items()}
 
 
 def read_pack(path: Path, limit: int | None = None) -> tuple[list[Image.Image], NDArray[Any], NDArray[np.bool_]]:
@@ -183,28 +133,6 @@ def _pooled_map(model: "maezoo.MAE", images: list[Image.Image], side: int) -> ND
     """Average the feature map in side x side parts, side by side: a vector that keeps the layout, as HOG's does."""
     (maps,) = model.feature_maps(images)
     return F.adaptive_avg_pool2d(maps.float(), side).flatten(1).cpu().numpy()
-
-
-def _predict(model: "maezoo.MAE", paths: list[Path], mask: Tensor) -> Tensor:
-    """Return the decoder's pictures (B, 3, H, W)."""
-    return model.reconstruct(paths, mask=mask).predicted.cpu()
-
-
-def _mean_error(images: Tensor, masks: list[Tensor], P: int, filled: list[Tensor]) -> NDArray[Any]:
-    """Return each image's error, the mean over its masks: (B,)."""
-    errors = [hidden_error(each, images, mask, P) for each, mask in zip(filled, masks, strict=True)]
-    return torch.stack(errors).mean(dim=0).numpy()
-
-
-def _bootstrap(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean."""
-    draws = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _interval(interval: tuple[float, float], scale: float, digits: int) -> str:
-    return f"{interval[0] * scale:.{digits}f} to {interval[1] * scale:.{digits}f}"
 
 
 def _model(options: argparse.Namespace) -> "maezoo.MAE":

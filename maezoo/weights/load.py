@@ -12,7 +12,6 @@ from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
 from maezoo.weights.adapt import Fit
 from maezoo.weights.configs import norm_epsilon_beside
-from maezoo.weights.joining import read_joined
 from maezoo.weights.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.reader import WeightsFile, open_weights, require_finite
@@ -175,12 +174,10 @@ def _read(
     """Read the planned tensors, fitted to the model; also return what was done to fit them."""
     fit = Fit(model, _old_grid(file, model))
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    joined = read_joined(file, [names for names in plan.sources.values() if len(names) > 1])
     tensors, adapted = {}, {}
     for key, names in plan.sources.items():
         what = f"{file.path}: {' + '.join(names)}"
-        read = joined.pop(names) if len(names) > 1 else file.read(names[0])
-        tensor, change = fit.apply(key, read, shapes[key])
+        tensor, change = fit.apply(key, file.read(*names), shapes[key])
         if tensor.shape != shapes[key]:
             raise LayoutError(f"{what} has shape {tuple(tensor.shape)}, {key} needs {tuple(shapes[key])}.")
         if check_finite:

@@ -1,5 +1,7 @@
 """A safetensors file, opened; whatever is wrong with it is an error of ours."""
 
+import functools
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from maezoo.errors import IntegrityError, WeightsNotFoundError
+from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 
 __all__ = ["WeightsFile", "open_weights", "require_finite"]
 
@@ -35,15 +37,49 @@ class WeightsFile:
         """Return a tensor's shape without reading it."""
         return tuple(self._file.get_slice(key).get_shape())
 
-    def dtype(self, key: str) -> torch.dtype:
-        """Return a tensor's dtype without reading it."""
-        dtype: torch.dtype = self._file.get_slice(key)[:0].dtype
-        return dtype
+    def read(self, *keys: str) -> Tensor:
+        """Return one tensor, memory-mapped, or several joined along the first axis.
 
-    def read(self, key: str) -> Tensor:
-        """Return a tensor, memory-mapped."""
-        tensor: Tensor = self._file.get_tensor(key)
+        Raises:
+            LayoutError: tensors to be joined differ in dtype or in the other axes.
+            IntegrityError: the file became shorter meanwhile.
+        """
+        if len(keys) > 1:
+            return self._joined(keys)
+        tensor: Tensor = self._file.get_tensor(keys[0])
         return tensor
+
+    def _joined(self, keys: tuple[str, ...]) -> Tensor:
+        """Read tensors one behind the other: mapped pages that are copied once would only stay in memory."""
+        shapes = [self.shape(key) for key in keys]
+        kinds = {(self._file.get_slice(key).get_dtype(), shape[1:]) for key, shape in zip(keys, shapes, strict=True)}
+        if len(kinds) > 1 or not shapes[0]:
+            raise LayoutError(f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ.")
+        dtype: torch.dtype = self._file.get_slice(keys[0])[:0].dtype
+        spans = [self._spans[key] for key in keys]
+        buffer: Any = np.empty(sum(size for _, size in spans), np.uint8)  # by NumPy, which asks for huge pages
+        room = memoryview(buffer)
+        with self.path.open("rb", buffering=0) as file:
+            for start, size in spans:
+                file.seek(start)
+                read = file.readinto(room[:size])
+                if read != size:
+                    raise IntegrityError(f"{self.path} ended while it was read.")
+                room = room[size:]
+        joined = torch.from_numpy(buffer).view(dtype)
+        return joined.view(sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    @functools.cached_property
+    def _spans(self) -> Mapping[str, tuple[int, int]]:
+        """Where each tensor is in the file: its first byte, and how many; safetensors has checked them."""
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length))
+        return {
+            key: (8 + length + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+            for key, entry in entries.items()
+            if key != "__metadata__"
+        }
 
 
 @contextmanager

@@ -133,8 +133,11 @@ def test_int8_is_near_and_said_to_be_another_thing(model: MAE, photos: list[Path
     fast = optimised(model, tmp_path, precision="int8")
     for images in (photos, photos[:1]):  # one image alone has a session of its own
         cosine = torch.cosine_similarity(fast.features(images), model.features(images))
-        assert 0.99 <= cosine.min() < 0.99999
+        assert 0.99 <= cosine.min() < 0.999999
     assert "int8" in str(fast.plan)
+    found, exact = (each.features(photos, pool="mean") for each in (fast, model))
+    spread = exact - exact.mean(dim=0)  # what all photographs share makes any cosine look good
+    assert (found - exact).norm() < 0.02 * spread.norm()  # 0.05 with the first block's MLP in int8
 
 
 def test_other_channels(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from maezoo.model.variants import Variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.weights import WeightsMetadata, load_file_into, save_model
 from maezoo.weights.adapt import adapt_filters
+from maezoo.weights.reader import open_weights
 
 from .conftest import in_layout
 
@@ -240,3 +241,13 @@ def test_the_transformers_layout_of_vit_b_has_the_published_size(tmp_path):
     save_model(model, path, layout="transformers")
     assert path.stat().st_size == 447_670_680
     assert len(in_layout(model.state_dict(), "transformers")) == 334
+
+
+@pytest.mark.parametrize("other", [torch.zeros(4, 8, dtype=torch.float16), torch.zeros(4, 6), torch.zeros(())])
+def test_tensors_that_do_not_belong_together_are_not_joined(tmp_path, other):
+    path = tmp_path / "odd.safetensors"
+    save_file({"q": torch.ones(4, 4), "k": torch.ones(2, 4), "v": other}, path)
+    with open_weights(path) as file:
+        assert torch.equal(file.read("q", "k"), torch.ones(6, 4))
+        with pytest.raises(LayoutError, match="cannot be joined"):
+            file.read("q", "k", "v")
