@@ -52,9 +52,10 @@ def _measure(options: argparse.Namespace) -> None:
         result["reconstruction"] = measure_reconstruction(model, paths)
     if options.eval:
         images, labels, test = read_pack(options.eval, options.limit)
-        held_out = np.flatnonzero(test)
-        some = held_out[:: max(1, len(held_out) // _RECONSTRUCTED)][:_RECONSTRUCTED]
-        result["reconstruction_of_pack"] = measure_reconstruction(model, [images[i] for i in some])
+        if model.decoder is not None:
+            held_out = np.flatnonzero(test)
+            some = held_out[:: max(1, len(held_out) // _RECONSTRUCTED)][:_RECONSTRUCTED]
+            result["reconstruction_of_pack"] = measure_reconstruction(model, [images[i] for i in some])
         result["features"] = measure_features(model, images, labels, test, options.precision)
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -137,7 +137,7 @@ def test_int8_is_near_and_said_to_be_another_thing(model: MAE, photos: list[Path
     assert "int8" in str(fast.plan)
     found, exact = (each.features(photos, pool="mean") for each in (fast, model))
     spread = exact - exact.mean(dim=0)  # what all photographs share makes any cosine look good
-    assert (found - exact).norm() < 0.02 * spread.norm()  # 0.05 with the first block's MLP in int8
+    assert (found - exact).norm() < 0.02 * spread.norm()  # 0.04 with the first block's MLP in int8
 
 
 def test_other_channels(tmp_path: Path) -> None:
