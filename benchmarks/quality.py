@@ -105,10 +105,11 @@ def _optimised(model: "maezoo.MAE", precisions: list[str]) -> "list[tuple[str, m
     return [(f"  in {precision}", model.optimize(precision=precision)) for precision in precisions]
 
 
-def _cosines(found: NDArray[Any], exact: NDArray[Any]) -> str:
-    """Say how near (n, D) vectors are to the exact ones."""
-    near = np.sum(found * exact, axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(exact, axis=1)
-    return f"least {near.min():.5f}, mean {near.mean():.5f}"
+def _nearness(found: NDArray[Any], exact: NDArray[Any]) -> str:
+    """Say how near (n, D) vectors are to the exact ones, also beside what sets those apart from each other."""
+    cosine = np.sum(found * exact, axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(exact, axis=1)
+    error = np.linalg.norm(found - exact) / np.linalg.norm(exact - exact.mean(axis=0))
+    return f"cosine {cosine.min():.5f} at least, {cosine.mean():.5f} in the mean; error {error:.1%} of the spread"
 
 
 def _feature_sets(model: "maezoo.MAE", images: list[Image.Image], precisions: list[str]) -> Any:
@@ -116,13 +117,14 @@ def _feature_sets(model: "maezoo.MAE", images: list[Image.Image], precisions: li
     torch.manual_seed(0)
     untrained = maezoo.create(model.name.partition(".")[0], device=model.device, decoder=False)
     untrained.preprocess = model.preprocess
-    exact: NDArray[Any] | None = None
+    exact: tuple[NDArray[Any], NDArray[Any]] | None = None
     for name, each in ((model.name, model), *_optimised(model, precisions), ("random weights", untrained)):
         both = each.features(images, pool="cls+mean").float().cpu().numpy()
         cls, mean = np.split(both, 2, axis=1)
-        exact = cls if exact is None else exact
+        exact = (mean, cls) if exact is None else exact
         if isinstance(each, maezoo.OptimizedMAE):
-            print(f"  cosine of the class token to float32: {_cosines(cls, exact)}")
+            for pool, vectors, true in zip(("mean", "cls"), (mean, cls), exact, strict=True):
+                print(f"  {pool} beside float32: {_nearness(vectors, true)}")
         yield f"{name}, mean", mean
         yield f"{name}, cls", cls
         if not isinstance(each, maezoo.OptimizedMAE):

@@ -16,7 +16,7 @@ from maezoo.engines.runner import Runner
 __all__ = ["is_available", "prepare"]
 
 # Stays in float32: its output has a few values far larger than the rest, and what int8 gets wrong there goes through
-# all later blocks. On the bundled model it is four fifths of the whole error (docs/performance.md).
+# all later blocks. On the bundled model that is most of the whole error (docs/performance.md).
 _EXACT = "encoder.blocks.0.mlp"
 
 

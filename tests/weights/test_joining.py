@@ -24,8 +24,6 @@ def test_groups_of_any_size_and_dtype_are_joined_in_their_order(tmp_path):
         joined = {names: file.read(*names) for names in groups}
     for names, tensor in joined.items():
         torch.testing.assert_close(tensor, torch.cat([tensors[name] for name in names]), rtol=0, atol=0)
-        assert tensor.data_ptr() % 16 == 0
-    save_file({"-".join(names): tensor for names, tensor in joined.items()}, tmp_path / "again.safetensors")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not shorten a file that is open")
