@@ -15,8 +15,9 @@ class Trial:
 
     Attributes:
         engine: its name.
-        batch: images at a time.
-        images_per_second: of the best round; `None` where it did not come to that.
+        batch: images in the call.
+        chunk: of those, how many the engine sees at a time.
+        images_per_second: by the median of its calls; `None` where it did not come to that.
         difference: from the eager output, largest absolute relative to the largest value.
         cosine: to the eager output, the least over the images, each with all its tokens or patches.
         note: why it is out; empty when it is in.
@@ -24,6 +25,7 @@ class Trial:
 
     engine: str
     batch: int
+    chunk: int
     images_per_second: float | None = None
     difference: float | None = None
     cosine: float | None = None
@@ -99,7 +101,7 @@ class Plan:
         """Return the trials as a table and the choices as sentences."""
         lines = [f"{self.precision} on {self.machine}{', remembered' if self.remembered else ''}"]
         for task, plan in self.tasks.items():
-            lines += [f"\n{task:<24}{'batch':>6}{'images/s':>10}{'difference':>12}{'cosine':>10}"]
+            lines += [f"\n{task:<24}{'batch':>6}{'chunk':>6}{'images/s':>10}{'difference':>12}{'cosine':>10}"]
             lines += [_line(trial) for trial in plan.trials]
             lines += [f"  -> {_sentence(route)}" for route in plan.routes]
         return "\n".join(lines)
@@ -109,7 +111,8 @@ def _line(trial: Trial) -> str:
     speed = "-" if trial.images_per_second is None else f"{trial.images_per_second:.2f}"
     difference = "" if trial.difference is None else f"{trial.difference:.1e}"
     cosine = "" if trial.cosine is None else f"{trial.cosine:.5f}"
-    return f"  {trial.engine:<22}{trial.batch:>6}{speed:>10}{difference:>12}{cosine:>10}  {trial.note}".rstrip()
+    call = f"  {trial.engine:<22}{trial.batch:>6}{trial.chunk:>6}"
+    return f"{call}{speed:>10}{difference:>12}{cosine:>10}  {trial.note}".rstrip()
 
 
 def _sentence(route: Route) -> str:

@@ -97,7 +97,7 @@ def _measure(
         reasons = "; ".join(f"{name}: {check.note}" for name, check in checks.items())
         raise RuntimeError(f"no engine computes {task} of this model in {precision} rightly here. {reasons}.")
     trials = time_all(runners, checks, inputs, batch_sizes, advance)
-    return finish(trials, checks, batch_sizes), runners
+    return finish(trials, checks), runners
 
 
 def _set_up(

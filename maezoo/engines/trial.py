@@ -10,12 +10,14 @@ from torch import Tensor
 
 from maezoo.engines.plan import Route, TaskPlan, Trial
 from maezoo.engines.registry import Engine, Precision
-from maezoo.engines.runner import Runner
+from maezoo.engines.runner import Runner, in_chunks
 
 __all__ = ["LIMITS", "check", "choose_routes", "finish", "prepare_all", "time_all"]
 
 LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "bfloat16": 0.999, "float16": 0.999, "int8": 0.98}
 """float32: largest relative difference from eager PyTorch. The others: least cosine to it."""
+
+_Key = tuple[str, int]  # an engine's name, and the images that it sees at a time
 
 _SECONDS = 1.5  # of timing for each engine and batch size
 _ROUNDS = 5  # at least, in turns: other work on the machine then slows all of them alike
@@ -42,7 +44,7 @@ def prepare_all(
     checks: dict[str, Trial] = {}
     for engine in engines:
         advance(f"preparing {engine.name}")
-        trial = Trial(engine.name, reference.shape[0])
+        trial = Trial(engine.name, reference.shape[0], reference.shape[0])
         try:
             run = prepare(engine)
             checks[engine.name] = check(trial, run(*inputs), reference, precision)
@@ -59,7 +61,7 @@ def check(trial: Trial, output: Tensor, reference: Tensor, precision: Precision)
 
     Example:
         >>> x = torch.eye(4)[None]
-        >>> check(Trial("onednn", 1), x + 0.1, x, "float32").note
+        >>> check(Trial("onednn", 1, 1), x + 0.1, x, "float32").note
         'out: differs by 1.0e-01, 1.0e-04 is allowed'
     """
     found, wanted = output.float(), reference.float()
@@ -85,6 +87,9 @@ def time_all(
 ) -> list[Trial]:
     """Time runners in turns on rising batch sizes; the slow ones do not go on to the next.
 
+    The winner of one batch size takes part in the next in the chunks that it won with, in the same turns: between two
+    sizes the machine may have become faster or slower, and the cutting itself costs something.
+
     Args:
         runners: by engine.
         checks: their checks, whose figures go into the trials.
@@ -94,52 +99,62 @@ def time_all(
     """
     trials: list[Trial] = []
     left = dict(runners)
-    rate = 0.0
+    best: Trial | None = None
     for batch in batch_sizes:
-        if rate and batch / rate > _LONGEST:
+        if best is not None and batch / _rate(best) > _LONGEST:
             break
         advance(f"timing batches of {batch}")
-        speeds = _rates(left, tuple(each[:batch] for each in inputs))
-        trials += [replace(checks[name], batch=batch, images_per_second=speed) for name, speed in speeds.items()]
-        rate = max(speeds.values())
-        left = {name: run for name, run in left.items() if speeds[name] * _TOO_SLOW >= rate}
+        contestants = {(name, batch): run for name, run in left.items()}
+        if best is not None:
+            contestants[best.engine, best.chunk] = in_chunks(runners[best.engine], best.chunk)
+        speeds = _rates(contestants, tuple(each[:batch] for each in inputs))
+        timed = [
+            replace(checks[name], batch=batch, chunk=chunk, images_per_second=speed)
+            for (name, chunk), speed in speeds.items()
+        ]
+        trials += timed
+        best = max(timed, key=_rate)
+        left = {name: run for name, run in left.items() if speeds[name, batch] * _TOO_SLOW >= _rate(best)}
     return trials
 
 
-def choose_routes(trials: Sequence[Trial], batch_sizes: Sequence[int]) -> tuple[Route, ...]:
-    """Choose the fastest engine for each range of batch sizes.
+def choose_routes(trials: Sequence[Trial]) -> tuple[Route, ...]:
+    """Choose the fastest engine and chunk for each range of batch sizes.
 
-    A range reaches up to the geometric mean of its batch size and the next. Engine and chunk of a range are the best
-    of its own and all smaller batch sizes, so that a large batch is never slower for each image than a small one.
+    A range reaches up to the geometric mean of its batch size and the next. A large batch is never slower for each
+    image than a small one, since `time_all` has the winner of the smaller size among those of the larger.
 
     Example:
-        >>> choose_routes([Trial("onednn", 1, 5.0), Trial("eager", 1, 4.0), Trial("eager", 8, 6.0)], [1, 8])
+        >>> choose_routes([Trial("onednn", 1, 1, 5.0), Trial("eager", 1, 1, 4.0), Trial("eager", 8, 8, 6.0)])
         (Route(up_to=2, engine='onednn', chunk=1), Route(up_to=None, engine='eager', chunk=8))
     """
-    timed = sorted({trial.batch for trial in trials if trial.images_per_second} & set(batch_sizes))
+    timed = sorted({trial.batch for trial in trials if trial.images_per_second})
     routes: list[Route] = []
-    for index, batch in enumerate(timed):
-        within = [trial for trial in trials if trial.images_per_second and trial.batch <= batch]
-        best = max(within, key=lambda trial: trial.images_per_second or 0.0)
-        last = index + 1 == len(timed)
-        up_to = None if last else int((batch * timed[index + 1]) ** 0.5)
-        routes.append(Route(up_to, best.engine, best.batch))
+    for batch, following in zip(timed, [*timed[1:], None], strict=True):
+        best = max((trial for trial in trials if trial.batch == batch), key=_rate)
+        up_to = None if following is None else int((batch * following) ** 0.5)
+        routes.append(Route(up_to, best.engine, best.chunk))
     return tuple(routes)
 
 
-def finish(trials: list[Trial], checks: Mapping[str, Trial], batch_sizes: Sequence[int]) -> TaskPlan:
+def finish(trials: list[Trial], checks: Mapping[str, Trial]) -> TaskPlan:
     """Put timed trials and those that did not come so far into a plan."""
     out = [trial for trial in checks.values() if trial.note]
-    return TaskPlan(choose_routes(trials, batch_sizes), tuple(trials + out))
+    return TaskPlan(choose_routes(trials), tuple(trials + out))
 
 
-def _rates(runners: Mapping[str, Runner], inputs: tuple[Tensor, ...]) -> dict[str, float]:
+def _rate(trial: Trial) -> float:
+    """Return images per second, 0 where it did not come to that."""
+    return trial.images_per_second or 0.0
+
+
+def _rates(runners: Mapping[_Key, Runner], inputs: tuple[Tensor, ...]) -> dict[_Key, float]:
     """Return images per second of each runner, by the median of its calls."""
     first = {name: _time(run, inputs) for name, run in runners.items()}  # this call also sets things up
     slowest = max(1e-4, *first.values())
     calls = max(1, min(10, int(_TURN / slowest)))
     rounds = max(_ROUNDS, min(10, int(_SECONDS / slowest / calls)))
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    seconds: dict[_Key, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, run in runners.items():
             time.sleep(_PAUSE)

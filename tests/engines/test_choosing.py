@@ -1,6 +1,7 @@
 """How an engine is chosen: wrong ones are out, a crash costs only itself, large batches are never slower than small."""
 
 import dataclasses
+import time
 
 import pytest
 import torch
@@ -39,28 +40,54 @@ def test_wrong_and_failing_engines_are_out_and_say_why() -> None:
     assert checks["wrong"].note.startswith("out: differs by")
     assert "not finite" in checks["nan"].note
     assert "shape (2, 4, 8)" in checks["shape"].note
-    plan = finish(time_all(runners, checks, (torch.zeros(4, 1),), (1, 4), lambda step: None), checks, (1, 4))
+    plan = finish(time_all(runners, checks, (torch.zeros(4, 1),), (1, 4), lambda step: None), checks)
     assert {route.engine for route in plan.routes} == {"right"}
     assert {trial.engine for trial in plan.trials} == {"fails", "wrong", "nan", "shape", "right"}
 
 
 @pytest.mark.parametrize(("scale", "fine"), [(1.0, True), (-1.0, False)])
 def test_quantised_outputs_are_held_to_their_direction(scale: float, fine: bool) -> None:
-    trial = check(Trial("onnxruntime", 2), REFERENCE * scale * 1.5, REFERENCE, "int8")
+    trial = check(Trial("onnxruntime", 2, 2), REFERENCE * scale * 1.5, REFERENCE, "int8")
     assert (trial.note == "") == fine
 
 
-def test_an_engine_that_is_far_behind_is_not_tried_on_larger_batches() -> None:
-    import time
+def timed(runners: dict[str, Runner], batch_sizes: tuple[int, ...]) -> list[Trial]:
+    """Time runners on tensors of one number an image."""
+    checks = {name: Trial(name, 2, 2) for name in runners}
+    return time_all(runners, checks, (torch.zeros(batch_sizes[-1], 1),), batch_sizes, lambda step: None)
 
+
+def test_an_engine_that_is_far_behind_is_not_tried_on_larger_batches() -> None:
     def slow(x: Tensor) -> Tensor:
         time.sleep(0.02)
         return x
 
-    runners: dict[str, Runner] = {"slow": slow, "fast": lambda x: x}
-    checks = {name: Trial(name, 2) for name in runners}
-    trials = time_all(runners, checks, (torch.zeros(4, 1),), (1, 4), lambda step: None)
-    assert [(trial.engine, trial.batch) for trial in trials] == [("slow", 1), ("fast", 1), ("fast", 4)]
+    trials = timed({"slow": slow, "fast": lambda x: x}, (1, 4))
+    assert [(trial.engine, trial.batch, trial.chunk) for trial in trials] == [
+        ("slow", 1, 1),
+        ("fast", 1, 1),
+        ("fast", 4, 4),
+        ("fast", 4, 1),
+    ]
+
+
+def test_the_winner_of_a_small_batch_is_timed_again_in_its_chunks() -> None:
+    def worse_together(x: Tensor) -> Tensor:
+        time.sleep(0.002 * len(x) ** 2)
+        return x
+
+    assert [route.chunk for route in choose_routes(timed({"it": worse_together}, (1, 4, 8)))] == [1, 1, 1]
+
+
+def test_a_machine_that_was_faster_for_a_while_does_not_decide_how_large_batches_are_cut() -> None:
+    seen: set[int] = set()
+
+    def throttled(x: Tensor) -> Tensor:  # from the second batch size on, every call takes ten times as long
+        seen.add(len(x))
+        time.sleep(0.01 if len(seen) > 1 else 0.001)
+        return x
+
+    assert [route.chunk for route in choose_routes(timed({"it": throttled}, (1, 4)))] == [1, 4]
 
 
 @settings(deadline=None)
@@ -69,13 +96,13 @@ def test_an_engine_that_is_far_behind_is_not_tried_on_larger_batches() -> None:
         st.tuples(st.sampled_from("abc"), st.sampled_from([1, 8, 32])), st.floats(0.1, 1e4), min_size=1, max_size=9
     )
 )
-def test_a_large_batch_is_never_slower_than_a_small_one(speeds: dict[tuple[str, int], float]) -> None:
-    trials = [Trial(name, batch, speed) for (name, batch), speed in speeds.items()]
-    routes = choose_routes(trials, (1, 8, 32))
-    rates = [speeds[route.engine, route.chunk] for route in routes]
-    assert rates == sorted(rates)
+def test_the_fastest_of_each_batch_size_is_chosen(speeds: dict[tuple[str, int], float]) -> None:
+    trials = [Trial(name, batch, batch, speed) for (name, batch), speed in speeds.items()]
+    routes = choose_routes(trials)
+    batches = sorted({batch for _, batch in speeds})
+    fastest = [max(speed for (_, each), speed in speeds.items() if each == batch) for batch in batches]
+    assert [speeds[route.engine, route.chunk] for route in routes] == fastest
     assert routes[-1].up_to is None
-    assert rates[-1] == max(speeds.values())
     plan = TaskPlan(routes, tuple(trials))
     assert TaskPlan.from_dict(plan.to_dict()) == plan
     assert all(plan.route_for(batch) in routes for batch in (1, 2, 3, 9, 10**6))
@@ -96,13 +123,13 @@ def test_chunks_keep_the_rows(rows: int, size: int) -> None:
 
 
 def test_a_plan_reads_like_a_table() -> None:
-    trials = (Trial("onednn", 1, 250.0, 4e-7, 1.0), Trial("openvino", 2, note="failed: no"))
-    plan = Plan("float32", "some CPU", {"features": TaskPlan(choose_routes(trials, (1,)), trials)}, remembered=True)
+    trials = (Trial("onednn", 1, 1, 250.0, 4e-7, 1.0), Trial("openvino", 2, 2, note="failed: no"))
+    plan = Plan("float32", "some CPU", {"features": TaskPlan(choose_routes(trials), trials)}, remembered=True)
     assert str(plan).splitlines() == [
         "float32 on some CPU, remembered",
         "",
-        "features                 batch  images/s  difference    cosine",
-        "  onednn                     1    250.00     4.0e-07   1.00000",
-        "  openvino                   2         -                        failed: no",
+        "features                 batch chunk  images/s  difference    cosine",
+        "  onednn                     1     1    250.00     4.0e-07   1.00000",
+        "  openvino                   2     2         -                        failed: no",
         "  -> larger batches: onednn, 1 at a time",
     ]
