@@ -48,7 +48,7 @@ def pretrain(
 ) -> None:
     """Pretrain a masked autoencoder; writes model.safetensors, and check-points from which the same command goes on."""
     from maezoo.hardware import choose_device
-    from maezoo.training import Recipe, open_source
+    from maezoo.training import FolderImages, Recipe, open_source
     from maezoo.training import pretrain as run
     from maezoo.training.result import write_result
     from maezoo.weights.hashing import sha256_of
@@ -81,6 +81,8 @@ def pretrain(
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here", style="yellow")
         raise typer.Exit(130) from None
+    if isinstance(source, FolderImages) and source.unreadable:
+        errors.print(f"{len(source.unreadable):,} files could not be read and were left out", style="yellow")
     path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
     results.print(f"{path}\nTry it: maezoo reconstruct photo.jpg --model local-dir:{output}", highlight=False)
 

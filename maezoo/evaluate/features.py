@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import DataError, MissingExtraError
+from maezoo.listing import files_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,13 +50,17 @@ class LabelledFeatures:
             )
         if not np.isfinite(self.vectors).all():
             raise DataError("the features hold NaN or infinity; extract them again with dtype='float32'.")
+        if self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
+            raise DataError("some labels are NaN or infinite; leave those rows out.")
+        if self.labels.dtype == object and len({isinstance(label, str) for label in self.labels}) > 1:
+            raise DataError("labels are text in some rows and numbers in others; make them one or the other.")
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.vectors)
 
     def check_fits(self, test: "LabelledFeatures") -> None:
-        """Refuse test features of another width or from another model.
+        """Refuse test features of another width, from another model, or with labels of which training has none.
 
         Raises:
             DataError: the message names the difference.
@@ -65,6 +70,11 @@ class LabelledFeatures:
                 f"training features are {self.vectors.shape[1]} wide, test features {test.vectors.shape[1]}; extract "
                 "both with one model and pool."
             )
+        if set(self.labels.tolist()).isdisjoint(test.labels.tolist()):
+            raise DataError(
+                f"no label of the test features is one of training: {_examples(test.labels)}, where training has "
+                f"{_examples(self.labels)}. Text and numbers are never equal; take both from one kind of source."
+            )
         for key in _SAME:
             ours, theirs = self.about.get(key), test.about.get(key)
             if self.about and test.about and ours != theirs:
@@ -72,6 +82,11 @@ class LabelledFeatures:
                     f"training and test features were made with different {key}: {ours!r} and {theirs!r}. Extract both "
                     "with the same settings."
                 )
+
+
+def _examples(labels: NDArray[Any]) -> str:
+    """Show some labels, text in quotes."""
+    return ", ".join(map(repr, list(dict.fromkeys(labels.tolist()))[:3]))
 
 
 def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "column") -> LabelledFeatures:
@@ -97,7 +112,7 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
         >>> read_features(path).labels.tolist()
         ['cat', 'dog']
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
         raise DataError(f"{path} does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
     if labels not in ("column", "folder"):
@@ -140,7 +155,7 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError.for_extra("eval", "reading Parquet") from error
-    files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    files = [file for file in files_in(path, ".parquet") if file.match("part-*")] if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path} holds no part-*.parquet; pass a folder that `maezoo extract` wrote.")
     wanted = {"embedding": "vectors", "label": "labels", "id": "ids"}

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maezoo.errors import DataError
 from maezoo.extract.arrow import bytes_to_table, require_pyarrow, table_to_bytes
 from maezoo.extract.store import is_uri, open_filesystem
+from maezoo.extract.web import download, is_web
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,20 +130,42 @@ def fetch(item: Item) -> Path | io.BytesIO:
         OSError: the file is gone, unreadable or shorter than it was.
     """
     location = os.fsdecode(item.location)
+    if is_web(location):
+        return io.BytesIO(download(location))
     if is_uri(location):
         system, path = open_filesystem(location)
         with system.open_input_file(path) as file:
-            return io.BytesIO(_part(file, item) if item.offset != _WHOLE else file.read())
+            return io.BytesIO(_part(file, item) if item.offset != _WHOLE else _read(file, None))
     if item.offset == _WHOLE:
-        return Path(location)
+        return _regular(Path(location))
     with Path(location).open("rb") as file:
         return io.BytesIO(_part(file, item))
+
+
+def _regular(path: Path) -> Path:
+    """Refuse what would never end: a pipe, a socket or a device that a list names."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path} is a pipe, a socket or a device; an image is a regular file.")
+    return path
 
 
 def _part(file: io.BufferedReader, item: Item) -> bytes:
     """Read an item's bytes out of the file that holds it."""
     file.seek(item.offset)
-    data = file.read(item.size)
+    data = _read(file, item.size)
     if len(data) != item.size:
         raise DataError(f"{os.fsdecode(item.location)} ends inside {item.id}: it is shorter than when it was listed.")
     return data
+
+
+def _read(file: io.BufferedReader, size: int | None) -> bytes:
+    """Read so many bytes, or all that follow; one read of a file far away may give fewer than it was asked for."""
+    parts, wanted = list[bytes](), size
+    while wanted is None or wanted > 0:
+        part = file.read() if wanted is None else file.read(wanted)
+        if not part:
+            break
+        parts.append(part)
+        wanted = None if wanted is None else wanted - len(part)
+    return b"".join(parts)

@@ -1,20 +1,20 @@
 """A folder, a list or tar shards become the numbered list of images that an extraction reads."""
 
-import csv
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
 from maezoo.extract.items import Item
+from maezoo.extract.lists import LIST_SUFFIXES, listed_items, printable
 from maezoo.extract.store import child_uri, is_uri, open_filesystem
-from maezoo.extract.tars import is_image, tar_items
+from maezoo.extract.tars import tar_items
+from maezoo.extract.web import is_web
+from maezoo.listing import files_in, image_files, is_hidden, is_image
 
 __all__ = ["find_items"]
-
-_LISTS = (".txt", ".lst", ".csv", ".tsv")
-_PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "filepath", "image_path")
 
 
 def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
@@ -23,12 +23,13 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
     Args:
         source: a folder (searched recursively; hidden files left out), a folder of tar shards, one tar shard, a text
             file with one path a line, or a CSV file with a column `path`; a folder may be a URI such as
-            `s3://bucket/photos`, and a list may hold URIs.
+            `s3://bucket/photos`, and a list may hold URIs and URLs.
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
 
     Raises:
-        DataError: nothing there, or nothing that can be read as one of these.
-        OSError: a folder below cannot be listed.
+        DataError: nothing there, nothing that can be read as one of these, an id that stands twice, or labels that no
+            image has.
+        OSError: a folder cannot be listed.
 
     Example:
         >>> import tempfile
@@ -38,107 +39,75 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
         >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
         [('cats/tom.jpg', 'cats')]
     """
-    if is_uri(str(source)):
-        return _remote_folder(str(source), labels)
-    path = Path(source).expanduser()
+    items = _items(str(source), labels)
+    return _labelled(str(source), items) if labels else items
+
+
+def _items(source: str, labels: bool) -> Iterator[Item]:
+    """Yield the images of any source."""
+    if is_uri(source) and not source.lower().startswith("file:"):
+        return _remote_folder(source, labels)
+    path = Path(open_filesystem(source)[1]) if is_uri(source) else Path(source).expanduser()
     if path.is_dir():
-        tars = sorted(path.glob("*.tar"))
+        tars = files_in(path, ".tar")
         return _shards(path, tars, labels) if tars else _folder(path, labels)
     if not path.exists():
         raise DataError(f"{path} does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
-    if path.suffix.lower() == ".tar":
+    if path.suffix.lower() == ".tar" and path.is_file():
         return tar_items(path, labels=labels)
-    if path.suffix.lower() in _LISTS:
-        return _listed(path, labels)
+    if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
+        return listed_items(path, labels=labels)
     raise DataError(
-        f"{path} is no source: pass a folder of images, a list ({', '.join(_LISTS)}), a .tar shard or a folder of them."
+        f"{path} is no source: pass a folder of images, a list ({', '.join(LIST_SUFFIXES)}), a .tar shard or a folder "
+        "of them."
         + (" Compressed tars cannot be read from the middle; unpack them." if ".tar" in path.suffixes else "")
     )
 
 
+def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items; refuse a source in which none has a label: the user believes that they have."""
+    images = labelled = 0
+    for item in items:
+        images += 1
+        labelled += item.label is not None
+        yield item
+    if images and not labelled:
+        raise DataError(
+            f"labels were asked for, and none of the {images:,} images of {source} has one: in a folder they are the "
+            "names of the folders in it, in a tar shard the .cls files."
+        )
+
+
 def _shards(folder: Path, tars: list[Path], labels: bool) -> Iterator[Item]:
     """Yield the images of a folder's tar shards, in the order of their names."""
-    image = next(_walk(folder, ()), None)
+    image = next(image_files(folder), None)
     if image is not None:
         raise DataError(f"{folder} holds tar shards and images ({image}); name a folder that holds one or the other.")
-    for tar in tars:
-        yield from tar_items(tar, labels=labels)
+    yield from chain.from_iterable(tar_items(tar, labels=labels) for tar in tars)
 
 
 def _folder(root: Path, labels: bool) -> Iterator[Item]:
     """Yield the images below a folder, sorted by their path."""
-    for path in _walk(root, ()):
-        relative = path.relative_to(root).as_posix()
-        name = os.fsencode(relative).decode("utf-8", "backslashreplace")  # names need not be valid text
+    for path in image_files(root):
+        name = printable(path.relative_to(root).as_posix())
         yield Item(name, os.fsencode(path.absolute()), _folder_of(name) if labels else None)
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    """Yield image files below a folder in sorted order; links are followed, circles are not."""
-    stat = folder.stat()
-    here = (stat.st_dev, stat.st_ino)
-    if here in above and stat.st_ino:
-        return
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), (*above, here))
-        # A broken link is an image that is missed, not one that is not there; pipes and devices would never end.
-        elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
-            yield Path(entry.path)
-
-
 def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
-    """Yield the images below a folder of cloud storage, sorted by their path."""
+    """Yield the images below a folder of cloud storage, sorted by their path; hidden ones are left out there, too."""
+    if is_web(uri):
+        raise DataError(f"{uri}: a web server does not list its folders; write the images' URLs into a .txt or .csv.")
     system, root = open_filesystem(uri)
-    found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
+    try:
+        found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
+    except NotADirectoryError as error:
+        raise DataError(f"{uri} is a file; a source on cloud storage is a folder of images.") from error
     for path in sorted(info.path for info in found if info.is_file and is_image(info.base_name)):
         name = path[len(root) :].lstrip("/")
-        yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None)
+        if not is_hidden(name):
+            yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None)
 
 
 def _folder_of(name: str) -> str | None:
     """Return the name of the folder that an image is in; `None` at the top."""
     return PurePosixPath(name).parent.name or None
-
-
-def _listed(path: Path, labels: bool) -> Iterator[Item]:
-    """Yield the images that a list names; relative paths start at the list's folder."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    if path.suffix.lower() in (".csv", ".tsv"):
-        yield from _table(path, text, labels)
-        return
-    for line in text.splitlines():
-        if line.strip():
-            yield Item(_text(line.strip()), _located(path.parent, line.strip()))
-
-
-def _table(path: Path, text: str, labels: bool) -> Iterator[Item]:
-    """Yield the images of a CSV or TSV with a header: a path, and an id and a label where there are such columns."""
-    reader = csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    columns = reader.fieldnames or []
-    where = next((name for name in _PATH_COLUMNS if name in columns), None)
-    if where is None:
-        raise DataError(f"{path} needs a header with a column {_PATH_COLUMNS[0]!r}; it has {', '.join(columns)}.")
-    for number, row in enumerate(reader, start=2):
-        if not row[where]:
-            raise DataError(f"{path}, line {number}: the column {where!r} is empty.")
-        label = row.get("label") if labels else None
-        name = row.get("id") or row[where]
-        yield Item(_text(name), _located(path.parent, row[where]), None if label is None else _text(label))
-
-
-def _text(name: str) -> str:
-    """Return a name as valid text."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _located(folder: Path, name: str) -> bytes:
-    """Return the location of a listed file."""
-    return name.encode() if is_uri(name) else os.fsencode((folder / name).absolute())

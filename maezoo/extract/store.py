@@ -8,9 +8,12 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
+from maezoo.extract.web import is_web
 from maezoo.files import written_whole
 
-__all__ = ["Store", "child_uri", "is_uri", "open_filesystem", "open_store"]
+__all__ = ["Store", "check_scheme", "child_uri", "is_uri", "open_filesystem", "open_store"]
+
+_PYARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"})
 
 
 class Store(Protocol):
@@ -119,6 +122,30 @@ def is_uri(location: str) -> bool:
         (True, False)
     """
     return "://" in location
+
+
+def check_scheme(uri: str, where: str) -> None:
+    """Refuse a URI of a scheme that nothing here can read; nothing is opened.
+
+    Args:
+        uri: the URI.
+        where: what names it, for the error.
+
+    Raises:
+        DataError: the message says what to install, where that is known.
+    """
+    scheme = uri.partition("://")[0].lower()
+    if is_web(uri) or scheme in _PYARROW:
+        return
+    try:
+        from fsspec import get_filesystem_class
+
+        get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        raise DataError(
+            f"{where}: {uri} cannot be read: {error}. Lists hold paths, http:// and https:// URLs, and URIs that "
+            "pyarrow or fsspec know."
+        ) from error
 
 
 def child_uri(uri: str, name: str) -> str:

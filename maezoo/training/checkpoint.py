@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from maezoo.weights import load_file_into
 from maezoo.weights.hashing import sha256_of
 from maezoo.weights.reader import open_weights
 
-__all__ = ["load_checkpoint", "load_start", "save_checkpoint"]
+__all__ = ["load_checkpoint", "load_start", "not_finite", "save_checkpoint"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,17 +29,24 @@ _MACHINE_FIELDS = frozenset({"precision"})  # a run may go on on another class o
 
 
 def save_checkpoint(
-    path: Path, *, step: int, recipe: Recipe, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, step: int, recipe: Recipe
 ) -> None:
-    """Write the whole state of a run behind `step` steps; the file appears whole or not at all."""
+    """Write the whole state of a run behind `step` steps; the file appears whole or not at all.
+
+    Raises:
+        FloatingPointError: a number in it is NaN or infinite; the file that is there stays.
+    """
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in ema.items()}
     tensors |= {f"optimizer/{name}": value for name, value in optimizers.tensors()}
+    wrong = not_finite(tensors)
+    if wrong:
+        raise FloatingPointError(f"{wrong} became NaN or infinite by step {step}")
     write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(recipe.to_dict())})
 
 
 def load_checkpoint(
-    path: Path, *, recipe: Recipe, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, recipe: Recipe
 ) -> int:
     """Take a run up from a check-point, in place.
 
@@ -58,12 +66,25 @@ def load_checkpoint(
             f"{path} is not a check-point of maezoo pretrain: {error}. Remove it to start anew."
         ) from error
     _check_recipe(path, saved, recipe.to_dict())
+    wrong = not_finite(tensors)
+    if wrong:
+        raise CheckpointError(f"{path} holds a run that diverged: {wrong} is NaN or infinite. Remove it to start anew.")
     model.load_state_dict(_below("model/", tensors))
     with torch.no_grad():
         for name, value in _below("ema/", tensors).items():
             ema[name].copy_(value)
     optimizers.restore(_below("optimizer/", tensors))
     return step
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity.
+
+    Example:
+        >>> not_finite({"a": torch.zeros(2), "b": torch.tensor([1.0, float("nan")])})
+        'b'
+    """
+    return next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
 
 
 def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder) -> None:

@@ -1,6 +1,8 @@
 """Images for pretraining: a packed file decoded once into memory, or a folder read as it is needed."""
 
+import errno
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -12,14 +14,16 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from maezoo.errors import DataError
+from maezoo.errors import DataError, ImageError
 from maezoo.files import written_whole
 from maezoo.images import READ_ERRORS, open_image
+from maezoo.listing import IMAGE_SUFFIXES, image_files
 from maezoo.training.views import Crops, crop_batch
 
 __all__ = ["FolderImages", "ImageSource", "PackedImages", "open_source", "write_pack"]
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+_log = logging.getLogger(__name__)
+_LASTING = frozenset({None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
 
 
 class ImageSource(Protocol):
@@ -74,10 +78,14 @@ class PackedImages:
 
 
 class FolderImages:
-    """The images below a folder, decoded when they are needed; an unreadable one is replaced by the next.
+    """The images below a folder, decoded when they are needed.
+
+    In the place of a file that can never be read, as it is damaged or may not be opened, always stands the next one
+    that can, so that a step shows the same images however often it is run; the file is named in a warning, once, and
+    in `unreadable`.
 
     Args:
-        folder: searched recursively, in sorted order.
+        folder: searched as extraction searches: recursively, in sorted order, links followed, hidden files left out.
         workers: threads that decode.
 
     Raises:
@@ -88,9 +96,9 @@ class FolderImages:
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder.")
         self.folder = folder
-        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        self.paths = list(image_files(folder))
         if not self.paths:
-            raise DataError(f"no image below {folder} (looked for {', '.join(sorted(_SUFFIXES))}).")
+            raise DataError(f"no image below {folder} (looked for {', '.join(sorted(IMAGE_SUFFIXES))}).")
         self.unreadable: dict[Path, str] = {}
         self._pool = ThreadPoolExecutor(workers)
 
@@ -113,14 +121,26 @@ class FolderImages:
             if path in self.unreadable:
                 continue
             try:
-                with Image.open(path) as image:
-                    image.draft("RGB", (2 * size, 2 * size))
-                    pixels = np.asarray(image.convert("RGB"))
-            except READ_ERRORS as error:
-                self.unreadable[path] = str(error)
+                pixels = np.array(open_image(path, least=size))  # (H, W, 3)
+            except ImageError as error:
+                self._leave_out(path, error)
                 continue
-            return crop_batch(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None], crop, size)[0]
+            return crop_batch(torch.from_numpy(pixels).permute(2, 0, 1)[None], crop, size)[0]
         raise DataError(f"none of the {len(self)} files below {self.folder} can be read as an image.")
+
+    def _leave_out(self, path: Path, error: ImageError) -> None:
+        """Remember and name a file that can never be read.
+
+        Raises:
+            OSError: it may be read another time; without it this step would be another one.
+        """
+        cause, why = error.__cause__, str(error)
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno not in _LASTING):
+            raise OSError(
+                getattr(cause, "errno", errno.ENOMEM), f"{why} Run the same command again", str(path)
+            ) from error
+        if self.unreadable.setdefault(path, why) is why:  # the threads that meet it at once tell it once
+            _log.warning("left out, and the next image taken in its place: %s", why)
 
 
 def open_source(path: str | Path, *more: str | Path, device: torch.device | str = "cpu") -> ImageSource:
@@ -134,10 +154,12 @@ def open_source(path: str | Path, *more: str | Path, device: torch.device | str 
     Raises:
         DataError: the path does not exist, or is neither.
     """
-    paths = [Path(path), *map(Path, more)]
+    paths = [Path(each).expanduser() for each in (path, *more)]
     for each in paths:
         if not each.exists():
             raise DataError(f"{each} does not exist; pass a folder of images or a packed .npz file.")
+        if not each.is_dir() and not each.is_file():
+            raise DataError(f"{each} is a pipe or a device; pass a folder of images or a packed .npz file.")
     if len(paths) == 1 and paths[0].is_dir():
         return FolderImages(paths[0])
     return PackedImages(paths, device)
@@ -181,6 +203,6 @@ def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     """Decode one image to (H, W, 3) uint8."""
     try:
         with Image.open(BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except READ_ERRORS as error:
+            return np.asarray(open_image(image, name="it"))
+    except (ImageError, *READ_ERRORS) as error:
         raise DataError(f"an image in the pack cannot be read: {error}.") from error

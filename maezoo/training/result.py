@@ -7,6 +7,7 @@ import torch
 
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.preprocessing import Preprocessing
+from maezoo.training.checkpoint import not_finite
 from maezoo.training.data import ImageSource
 from maezoo.training.recipe import Recipe
 from maezoo.weights import WeightsMetadata, save_model
@@ -17,7 +18,7 @@ __all__ = ["write_result"]
 def write_result(
     model: MaskedAutoencoder, recipe: Recipe, source: ImageSource, path: Path, *, license: str = "unknown"
 ) -> Path:
-    """Write a trained model as a maezoo file.
+    """Write a trained model as a maezoo file: in half precision, or in float32 where a weight is too large for that.
 
     Args:
         model: as `pretrain` returned it.
@@ -28,7 +29,15 @@ def write_result(
 
     Returns:
         The path.
+
+    Raises:
+        FloatingPointError: a weight is NaN or infinite; a file that is there stays.
     """
+    wrong = not_finite(model.state_dict())
+    if wrong:
+        raise FloatingPointError(f"{wrong} is NaN or infinite; {path} is not written, and what was there stays.")
+    half = {name: value.half() for name, value in model.state_dict().items()}
+    dtype = torch.float16 if not_finite(half) is None else torch.float32
     variant = find_variant(recipe.model)
     metadata = WeightsMetadata(
         variant=variant,
@@ -38,5 +47,5 @@ def write_result(
         license=license,
         origin=f"maezoo pretrain on {source.describe()}: {json.dumps(recipe.to_dict(), sort_keys=True)}",
     )
-    save_model(model, path, metadata=metadata, dtype=torch.float16)
+    save_model(model, path, metadata=metadata, dtype=dtype)
     return path

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,7 +88,8 @@ def pretrain(
     Raises:
         CheckpointError: the check-point in `out` is damaged or belongs to another recipe, or `start_from` is not the
             file that the recipe names.
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: the loss or a weight is no longer finite. `out` keeps its last finite check-point, which
+            the message names.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a check-point written; at a second, at once.
 
     Example:
@@ -99,7 +101,7 @@ def pretrain(
         False
     """
     target = choose_device(device)
-    run = _Run(recipe, source, out, target, variant or find_variant(recipe.model), compile)
+    run = _Run(recipe, source, Path(out).expanduser(), target, variant or find_variant(recipe.model), compile)
     start = done = run.resume(start_from)
     with interrupts_held_back() as interrupted:
         for step, loss in run.steps(done):
@@ -139,6 +141,7 @@ class _Run:
         self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
         self.out.mkdir(parents=True, exist_ok=True)
         self.saved_at = self.logged_at = time.monotonic()
+        self.saved_step: int | None = None
         self.losses: list[Tensor] = []
 
     @property
@@ -155,9 +158,8 @@ class _Run:
             load_start(start_from, recipe=self.recipe, model=self.model)
             self.ema = {name: p.detach().clone() for name, p in self._trainable()}
             return 0
-        done = load_checkpoint(
-            self.checkpoint, recipe=self.recipe, model=self.objective, ema=self.ema, optimizers=self.optimizers
-        )
+        done = load_checkpoint(self.checkpoint, self.objective, self.ema, self.optimizers, recipe=self.recipe)
+        self.saved_step = done
         _log.info("going on from step %d of %d", done, self.recipe.steps)
         return done
 
@@ -181,16 +183,20 @@ class _Run:
                 yield step, batch
 
     def save(self, step: int) -> None:
-        """Write a check-point."""
-        save_checkpoint(
-            self.checkpoint,
-            step=step,
-            recipe=self.recipe,
-            model=self.objective,
-            ema=self.ema,
-            optimizers=self.optimizers,
-        )
-        self.saved_at = time.monotonic()
+        """Write a check-point, unless the run has diverged."""
+        parts = self.objective, self.ema, self.optimizers
+        try:
+            save_checkpoint(self.checkpoint, *parts, step=step, recipe=self.recipe)
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from error
+        self.saved_at, self.saved_step = time.monotonic(), step
+
+    def _diverged(self, what: str) -> FloatingPointError:
+        """Word the end of a run whose numbers are no longer finite."""
+        kept = "no check-point was written yet"
+        if self.saved_step is not None:
+            kept = f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
+        return FloatingPointError(f"{what}; {kept}. Try a lower rate or float32, in another output folder.")
 
     def seconds_since_save(self) -> float:
         return time.monotonic() - self.saved_at
@@ -201,6 +207,8 @@ class _Run:
         if done % every and done != self.recipe.steps:
             return
         mean, seconds = torch.stack(self.losses).mean().item(), time.monotonic() - self.logged_at
+        if not math.isfinite(mean):
+            raise self._diverged(f"the loss became {mean} by step {done}")
         batch = self.recipe.batch_size
         lr = self.recipe.adamw_lr * self.recipe.lr_factor(done - 1)
         progress = Progress(done, self.recipe.steps, done * batch, mean, lr, len(self.losses) * batch / seconds)
@@ -209,8 +217,6 @@ class _Run:
             file.write(json.dumps(asdict(progress)) + "\n")
         if report:
             report(progress)
-        if mean != mean or mean == float("inf"):
-            raise FloatingPointError(f"the loss became {mean} at step {done}; try a lower rate or float32.")
 
     def finished_model(self) -> MaskedAutoencoder:
         """Return the model in eval mode, with the averaged weights if the recipe asks for them."""

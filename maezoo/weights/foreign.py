@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
+from maezoo.listing import files_in
 from maezoo.vocabulary import Layout
 from maezoo.weights.configs import describe_folder
 from maezoo.weights.description import Description
@@ -78,7 +79,7 @@ def _file_in(path: Path) -> Path:
         return path
     if not path.exists():
         raise WeightsNotFoundError(f"there is no file or folder {path}.")
-    safe = [path / "model.safetensors", *sorted(path.glob("*.safetensors"))]
+    safe = [path / "model.safetensors", *files_in(path, ".safetensors")]
     for candidate in (*safe, *(path / name for name in _PICKLES)):
         if candidate.is_file():
             return candidate

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maezoo.errors import LayoutError, WeightsNotFoundError
+from maezoo.listing import files_in
 from maezoo.model import Variant, find_variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Target
@@ -90,7 +91,7 @@ def weights_in(folder: Path) -> Path:
         return folder
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
-    found = sorted(folder.glob("*.safetensors"))
+    found = files_in(folder, ".safetensors") if folder.is_dir() else []
     if len(found) == 1:
         return found[0]
     what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"

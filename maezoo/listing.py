@@ -1,0 +1,137 @@
+"""One rule for every folder that is listed: which entries count as files, and in which order they come.
+
+Hidden entries (`.name`) are left out, and so are pipes, sockets and devices, which would never end. Links are followed.
+A link that leads nowhere is a file that cannot be read, not one that is not there.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["IMAGE_SUFFIXES", "files_in", "image_files", "is_hidden", "is_image"]
+
+_log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pnm"),
+        *("avif", "heic", "heif", "jp2", "tga", "ico"),
+    )
+)
+"""Endings of the files that count as images; whether one can be read is found out later."""
+
+_DEAD_LINK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG})
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as an image's.
+
+    Example:
+        >>> is_image("tom.JPG"), is_image("notes.txt")
+        (True, False)
+    """
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - also of names inside tar files
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name, or a folder that it is in, begins with a dot.
+
+    Example:
+        >>> is_hidden("a/.b/c.jpg"), is_hidden("./a/../c.jpg")
+        (True, False)
+    """
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
+def files_in(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of a folder with an ending, sorted by name; folders below are not searched.
+
+    Args:
+        folder: the folder.
+        suffix: the ending, such as `".tar"`, in capitals or not.
+
+    Raises:
+        OSError: the folder cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.tar", "a.TAR", "._a.tar", "c.txt"):
+        ...     (folder / name).touch()
+        >>> [path.name for path in files_in(folder, ".tar")]
+        ['a.TAR', 'b.tar']
+    """
+    return [
+        Path(entry.path)
+        for entry in _entries(folder)
+        if Path(entry.name).suffix.lower() == suffix and not _is_folder(entry) and _is_file(entry)
+    ]
+
+
+def image_files(folder: Path) -> Iterator[Path]:
+    """Yield the image files below a folder, each folder in sorted order; linked folders too, circles not.
+
+    A folder below that may not be read is told as a warning and left out.
+
+    Raises:
+        OSError: the folder itself cannot be read, or one below for a reason that may pass.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "cats").mkdir()
+        >>> (folder / "cats" / "tom.jpg").touch()
+        >>> [path.name for path in image_files(folder)]
+        ['tom.jpg']
+    """
+    open_folders = [(_identity(folder), iter(_entries(folder)))]
+    while open_folders:
+        entry = next(open_folders[-1][1], None)
+        if entry is None:
+            open_folders.pop()
+        elif not _is_folder(entry):
+            if is_image(entry.name) and _is_file(entry):
+                yield Path(entry.path)
+        else:
+            try:
+                here, entries = _identity(Path(entry.path)), _entries(Path(entry.path))
+            except PermissionError as error:
+                _log.warning("%s is left out: %s.", entry.path, error.strerror)
+                continue
+            if here not in (above for above, _ in open_folders):
+                open_folders.append((here, iter(entries)))
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Return the entries of a folder that are not hidden, sorted by name."""
+    with os.scandir(folder) as found:
+        return sorted((entry for entry in found if not is_hidden(entry.name)), key=lambda entry: entry.name)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder or leads to one."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno in _DEAD_LINK:
+            return False
+        raise
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry, no folder, is a regular file, leads to one, or leads nowhere."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))  # noqa: PTH110 - a million times
+    except OSError as error:
+        if error.errno in _DEAD_LINK:
+            return True
+        raise
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    """Return what two names of one folder share."""
+    stat = folder.stat()
+    return (stat.st_dev, stat.st_ino) if stat.st_ino else str(folder.resolve())
