@@ -24,6 +24,7 @@ def test_a_folder_of_shards_is_read_in_order(tmp_path):
     _parquet(tmp_path / "part-00001.parquet", ["c/3.jpg"], ["c"])
     _parquet(tmp_path / "part-00000.parquet", ["a/1.jpg", "b/2.jpg"], ["a", "b"])
     _parquet(tmp_path / "errors.parquet", ["d/4.jpg"], ["d"])
+    (tmp_path / "part-00002.parquet").mkdir()
     features = read_features(tmp_path)
     assert features.labels.tolist() == ["a", "b", "c"]
     assert features.vectors.dtype == np.float32

@@ -52,6 +52,35 @@ def test_string_labels_and_classes_that_the_training_set_lacks():
     assert score.class_accuracy == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ([0, 1, 2], ["0", "1", "2"]),
+        (["0", "1", "2"], [0, 1, 2]),
+        (["cat", "dog", "eel"], [b"cat", b"dog", b"eel"]),
+        (["cat", "dog", "eel"], ["Cat", "Dog", "Eel"]),
+        ([1, 2, 3], [10, 20, 30]),
+    ],
+)
+def test_labels_of_which_none_could_ever_be_right_are_refused(train, test):
+    train, test = (LabelledFeatures(np.eye(3, dtype=np.float32), np.array(labels)) for labels in (train, test))
+    for method in (knn, linear):
+        with pytest.raises(DataError, match=f"{test.labels.tolist()[0]!r}.*where training has.*"):
+            method(train, test)
+
+
+def test_numbers_are_equal_however_they_are_stored():
+    train, test = _clusters(0, spread=0.05), _clusters(1, spread=0.05)
+    floats = LabelledFeatures(test.vectors, test.labels.astype(np.float64))
+    assert knn(train, floats).accuracy == linear(train, floats).accuracy == 1.0
+
+
+@pytest.mark.parametrize("labels", [[0.0, 1.0, np.nan], np.array(["cat", 1, 2], dtype=object)])
+def test_labels_that_stand_for_nothing_are_refused(labels):
+    with pytest.raises(DataError, match="labels are "):
+        LabelledFeatures(np.eye(3, dtype=np.float32), np.asarray(labels))
+
+
 def test_the_interval_is_that_of_a_plain_bootstrap():
     right = np.arange(200) < 140
     draws = np.random.default_rng(1).choice(right, (4000, 200)).mean(axis=1)

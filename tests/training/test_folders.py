@@ -1,0 +1,129 @@
+"""Training on a folder: extraction's listing and decoder, and the same images at each step whatever cannot be read."""
+
+import errno
+import gc
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maezoo.errors import DataError
+from maezoo.extract.sources import find_items
+from maezoo.images import open_image
+from maezoo.training import FolderImages, PackedImages, open_source
+from maezoo.training.views import Crops, draw_crops, step_generator
+
+WHOLE = Crops(*(torch.tensor([value]) for value in (1.0, 1.0, 0.5, 0.5)), flip=torch.tensor([False]))
+
+
+def gradient(mode: str = "RGB") -> Image.Image:
+    """A square picture, dark above and bright below, redder to the right."""
+    y, x = np.mgrid[0:64, 0:64] * 4
+    return Image.fromarray(np.stack([x, y, y // 2], axis=2).astype(np.uint8)).convert(mode)
+
+
+def view_of(source: FolderImages, index: int = 0) -> torch.Tensor:
+    return source.views(torch.tensor([index]), WHOLE, 64)[0]
+
+
+def save_turned(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    gradient().save(path, exif=exif)
+
+
+def save_clear(path: Path) -> None:
+    picture = gradient("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize((64, 64)))
+    picture.save(path)
+
+
+def save_deep(path: Path) -> None:
+    Image.fromarray(np.asarray(gradient("L")).astype(np.uint16) * 257).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("turned.png", save_turned),
+        ("clear.png", save_clear),
+        ("deep.png", save_deep),
+        ("deep.tif", save_deep),
+        ("palette.gif", lambda path: gradient().quantize(64).save(path)),
+        ("cmyk.jpg", lambda path: gradient("CMYK").save(path)),
+        ("plain.ppm", lambda path: gradient().save(path)),
+    ],
+)
+def test_a_picture_is_what_it_is_to_the_model(tmp_path: Path, name: str, save) -> None:
+    save(tmp_path / name)
+    expected = torch.tensor(np.array(open_image(tmp_path / name))).permute(2, 0, 1) / 255
+    torch.testing.assert_close(view_of(FolderImages(tmp_path)), expected, atol=1e-5, rtol=0)
+    data = (tmp_path / name).read_bytes()
+    np.savez(tmp_path / "pack.npz", blob=np.frombuffer(data, np.uint8), offset=[0, len(data)])
+    torch.testing.assert_close(PackedImages([tmp_path / "pack.npz"]).images[0] / 255, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_training_sees_the_images_that_extraction_sees(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (tmp_path / "far").mkdir()
+    (root / ".trash").mkdir(parents=True)
+    for name in ("a.jpg", "b.JFIF", "c.tga", "._a.jpg", ".trash/d.jpg", "notes.txt", "../far/e.png"):
+        (root / name).touch()
+    (root / "far").symlink_to(tmp_path / "far")
+    (root / "circle").symlink_to(root)
+    os.mkfifo(root / "pipe.jpg")
+    seen = [path.relative_to(root).as_posix() for path in FolderImages(root).paths]
+    assert seen == [item.id for item in find_items(root)] == ["a.jpg", "b.JFIF", "c.tga", "far/e.png"]
+
+
+def test_unreadable_files_are_named_once_and_a_step_stays_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(12):
+        if number % 3:
+            Image.new("RGB", (40, 40), (20 * number, 0, 0)).save(tmp_path / f"{number:02}.png")
+        else:
+            (tmp_path / f"{number:02}.png").write_bytes(b"no picture" if number else b"")
+
+    def step(source: FolderImages, number: int) -> torch.Tensor:
+        generator = step_generator(0, number)
+        order = torch.randperm(12, generator=generator)
+        return source.views(order, draw_crops(12, (0.5, 1.0), (0.75, 1.33), generator), 16)
+
+    with caplog.at_level(logging.WARNING):
+        source = FolderImages(tmp_path)
+        one, two, again = step(source, 1), step(source, 2), step(source, 1)
+    names = caplog.text
+    assert torch.equal(one, again)
+    assert torch.equal(two, step(FolderImages(tmp_path, workers=1), 2))  # the first thing that a resumed run sees
+    for number in (0, 3, 6, 9):
+        assert names.count(f"{number:02}.png") == 1
+    assert torch.equal(view_of(source, 3), view_of(source, 4))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Pillow leaves the file to Python
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc gives errors to order there")
+def test_an_error_that_may_pass_does_not_change_a_step(tmp_path: Path) -> None:
+    """Reading one's own memory from its start is an I/O error, of a file that opens well."""
+    Image.new("RGB", (40, 40)).save(tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to("/proc/self/mem")
+    source = FolderImages(tmp_path)
+    with pytest.raises(OSError, match="same command") as caught:
+        view_of(source)
+    assert caught.value.errno == errno.EIO
+    assert not source.unreadable
+    del caught
+    gc.collect()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes there")
+def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match="pipe or a device"):
+        open_source(tmp_path / "pipe.npz")
