@@ -1,6 +1,8 @@
 """Features with labels, from the files that `maezoo extract` and `maezoo features` write."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -142,9 +144,9 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Read the arrays of an `.npz` under our names."""
     names = {"features": "vectors", "embedding": "vectors", "label": "labels", "labels": "labels", "images": "ids"}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {ours: arrays[theirs] for theirs, ours in names.items() if theirs in arrays}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}.") from error
 
 

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import logging
+import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -191,9 +192,13 @@ def write_pack(path: Path, images: Iterable[Path], *, size: int, quality: int = 
 def _blobs(path: Path) -> Iterator[bytes]:
     """Yield the encoded images of a pack."""
     try:
-        with np.load(path, allow_pickle=False) as pack:
-            blob, offset = pack["blob"], pack["offset"]
-    except (OSError, ValueError, KeyError) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
+            blob, offset = pack["blob"], pack["offset"].astype(np.int64, casting="same_kind")
+        if blob.dtype != np.uint8 or blob.ndim != 1 or offset.ndim != 1:
+            raise ValueError("'blob' is (bytes,) uint8 and 'offset' (n + 1,) integers")
+        if len(offset) and (offset[0] < 0 or offset[-1] > len(blob) or (np.diff(offset) < 0).any()):
+            raise ValueError("'offset' leads out of 'blob'")
+    except (*READ_ERRORS, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a pack of images (an .npz with 'blob' and 'offset'): {error}.") from error
     for start, end in itertools.pairwise(offset):
         yield blob[start:end].tobytes()

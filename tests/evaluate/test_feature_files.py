@@ -44,6 +44,18 @@ def test_npz_with_either_spelling(tmp_path):
     assert read_features(tmp_path / "a.npz").labels.tolist() == read_features(tmp_path / "b.npz").labels.tolist()
 
 
+@pytest.mark.parametrize("keep", [0, 40, 300, -30])
+def test_a_damaged_npz_is_named(tmp_path, keep):
+    np.savez_compressed(tmp_path / "a.npz", features=np.random.default_rng(0).random((20, 3)), labels=np.arange(20))
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data[:keep])
+    with pytest.raises(DataError, match=r"a\.npz"):
+        read_features(tmp_path / "a.npz")
+    (tmp_path / "a.npz").write_bytes(data[:100] + bytes(60) + data[160:])
+    with pytest.raises(DataError, match=r"a\.npz"):
+        read_features(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("name", ["missing", "empty", "text.npz", "text.parquet"])
 def test_what_cannot_be_read_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()

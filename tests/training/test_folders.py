@@ -127,3 +127,18 @@ def test_a_pipe_is_no_source(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(DataError, match="pipe or a device"):
         open_source(tmp_path / "pipe.npz")
+
+
+@pytest.mark.parametrize("offset", [[0, 10**9], [-5, 10], [10, 0], [[0, 10]], [0.5, 10.0], ["a", "b"]])
+def test_a_pack_that_leads_out_of_itself_is_refused(tmp_path: Path, offset: list[object]) -> None:
+    np.savez(tmp_path / "pack.npz", blob=np.zeros(100, np.uint8), offset=np.array(offset))
+    with pytest.raises(DataError, match="not a pack"):
+        open_source(tmp_path / "pack.npz")
+
+
+@pytest.mark.parametrize("keep", [0, 60, -30])
+def test_a_pack_that_is_cut_short_is_refused(tmp_path: Path, keep: int) -> None:
+    np.savez(tmp_path / "pack.npz", blob=np.zeros(100, np.uint8), offset=[0, 100])
+    (tmp_path / "pack.npz").write_bytes((tmp_path / "pack.npz").read_bytes()[:keep])
+    with pytest.raises(DataError, match="not a pack"):
+        open_source(tmp_path / "pack.npz")
