@@ -37,7 +37,7 @@ def download(url: str) -> bytes:
         PermissionError: it is not given; a signed URL may be too old.
         DataError: no URL, or an answer that is no image's.
     """
-    asked = quote(url, safe="%/:=&?~#+!$,;'@()*[]")  # blanks and other letters than ASCII's
+    asked = quote(url, safe="%/:=&?~#+!$,;'@()*[]", errors="surrogateescape")  # blanks and other letters than ASCII's
     try:
         host = urlsplit(asked).hostname
     except ValueError as error:
