@@ -46,7 +46,7 @@ def pretrain(
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first, for a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Of the weights, written into the file.")] = "unknown",
 ) -> None:
-    """Pretrain a masked autoencoder; writes model.safetensors, and check-points from which the same command goes on."""
+    """Pretrain a masked autoencoder; writes model.safetensors, and checkpoints from which the same command goes on."""
     from maezoo.hardware import choose_device
     from maezoo.training import FolderImages, Recipe, open_source
     from maezoo.training import pretrain as run

@@ -1,4 +1,4 @@
-"""Check-points: one safetensors file that holds a run's weights, averages, optimizer state and recipe."""
+"""Checkpoints: one safetensors file that holds a run's weights, averages, optimizer state and recipe."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, recipe: Recipe
 ) -> int:
-    """Take a run up from a check-point, in place.
+    """Take a run up from a checkpoint, in place.
 
     Returns:
         The number of steps that are done.
@@ -63,7 +63,7 @@ def load_checkpoint(
         step, saved = int(metadata["step"]), json.loads(metadata["recipe"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a check-point of maezoo pretrain: {error}. Remove it to start anew."
+            f"{path} is not a checkpoint of maezoo pretrain: {error}. Remove it to start anew."
         ) from error
     _check_recipe(path, saved, recipe.to_dict())
     wrong = not_finite(tensors)
@@ -119,7 +119,7 @@ def _has_decoder_of(path: Path, model: MaskedAutoencoder) -> bool:
 
 
 def _check_recipe(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse a check-point of another recipe, naming what differs."""
+    """Refuse a checkpoint of another recipe, naming what differs."""
     differences = [
         f"{key} was {saved.get(key)!r}, now {value!r}"
         for key, value in wanted.items()

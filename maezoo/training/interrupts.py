@@ -1,4 +1,4 @@
-"""Ctrl-C between steps: a step that is cut in the middle would leave weights that no check-point may hold."""
+"""Ctrl-C between steps: a step that is cut in the middle would leave weights that no checkpoint may hold."""
 
 import signal
 import threading

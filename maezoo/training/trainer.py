@@ -64,7 +64,7 @@ def pretrain(
     report_every: int = 50,
     checkpoint_seconds: float = 300,
 ) -> MaskedAutoencoder:
-    """Pretrain a masked autoencoder, going on from `out`'s check-point when there is one.
+    """Pretrain a masked autoencoder, going on from `out`'s checkpoint when there is one.
 
     Args:
         recipe: the numbers of the run.
@@ -73,24 +73,24 @@ def pretrain(
         variant: another shape than the published one of `recipe.model`, for experiments.
         device: where to train.
         start_from: weights to start from instead of random ones, a maezoo file; its sha256 is the recipe's
-            `start_from`. The decoder's are taken where they have the model's shape. A check-point in `out` comes
+            `start_from`. The decoder's are taken where they have the model's shape. A checkpoint in `out` comes
             before it.
         compile: compile the model with `torch.compile`, for a minute at the start; on the CPU that needs a C++
             compiler. The losses differ from eager ones in the last digits.
         report: called with the run's progress every `report_every` steps.
         report_every: steps between reports.
-        checkpoint_seconds: seconds between check-points.
+        checkpoint_seconds: seconds between checkpoints.
 
     Returns:
         The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average. A run
         resumed on the CPU gives the same bits as one that was never stopped, on the same machine and thread count.
 
     Raises:
-        CheckpointError: the check-point in `out` is damaged or belongs to another recipe, or `start_from` is not the
+        CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or `start_from` is not the
             file that the recipe names.
-        FloatingPointError: the loss or a weight is no longer finite. `out` keeps its last finite check-point, which
+        FloatingPointError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
             the message names.
-        KeyboardInterrupt: at Ctrl-C, once the running step is done and a check-point written; at a second, at once.
+        KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
 
     Example:
         >>> import tempfile
@@ -153,7 +153,7 @@ class _Run:
         return self.out / "checkpoint.safetensors"
 
     def resume(self, start_from: Path | None) -> int:
-        """Take the run up from its check-point, or begin it; return the steps done."""
+        """Take the run up from its checkpoint, or begin it; return the steps done."""
         if not self.checkpoint.exists():
             load_start(start_from, recipe=self.recipe, model=self.model)
             self.ema = {name: p.detach().clone() for name, p in self._trainable()}
@@ -183,7 +183,7 @@ class _Run:
                 yield step, batch
 
     def save(self, step: int) -> None:
-        """Write a check-point, unless the run has diverged."""
+        """Write a checkpoint, unless the run has diverged."""
         parts = self.objective, self.ema, self.optimizers
         try:
             save_checkpoint(self.checkpoint, *parts, step=step, recipe=self.recipe)
@@ -193,7 +193,7 @@ class _Run:
 
     def _diverged(self, what: str) -> FloatingPointError:
         """Word the end of a run whose numbers are no longer finite."""
-        kept = "no check-point was written yet"
+        kept = "no checkpoint was written yet"
         if self.saved_step is not None:
             kept = f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
         return FloatingPointError(f"{what}; {kept}. Try a lower rate or float32, in another output folder.")

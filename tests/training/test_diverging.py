@@ -53,15 +53,15 @@ def saved(folder: Path) -> dict[str, Tensor]:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("ema", [0.0, 0.999])
 @pytest.mark.parametrize("seconds", [0.0, 300.0])
-def test_the_last_finite_check_point_stays_and_is_named(
+def test_the_last_finite_checkpoint_stays_and_is_named(
     optimizer: str, ema: float, seconds: float, tmp_path: Path
 ) -> None:
-    """Whether the check-point comes due after each step or the run ends: no NaN is written over it."""
+    """Whether the checkpoint comes due after each step or the run ends: no NaN is written over it."""
     recipe = replace(RECIPE, optimizer=optimizer, ema=ema)
-    with pytest.raises(FloatingPointError, match=r"no check-point|keeps step 3, the last finite one") as caught:
+    with pytest.raises(FloatingPointError, match=r"no checkpoint|keeps step 3, the last finite one") as caught:
         train(recipe, Poisoned(3), tmp_path, checkpoint_seconds=seconds)
     if seconds:
-        assert "no check-point was written yet" in str(caught.value)
+        assert "no checkpoint was written yet" in str(caught.value)
         assert not (tmp_path / "checkpoint.safetensors").exists()
         return
     assert str(tmp_path / "checkpoint.safetensors") in str(caught.value)
@@ -93,7 +93,7 @@ def test_the_last_step_may_be_the_one_that_diverges(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
-def test_a_check_point_of_a_diverged_run_is_not_resumed(tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_diverged_run_is_not_resumed(tmp_path: Path) -> None:
     train(RECIPE, Poisoned(9), tmp_path)
     from safetensors import safe_open
 

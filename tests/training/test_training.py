@@ -126,7 +126,7 @@ def test_a_run_starts_from_the_weights_that_its_recipe_names(pack: Path, tmp_pat
     second = pretrain(still, source, tmp_path / "second", device="cpu", start_from=file)
     for name, value in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], value, atol=2e-3, rtol=2e-3)  # half precision on disk
-    assert same(pretrain(still, source, tmp_path / "second", device="cpu"), second)  # its check-point needs no file
+    assert same(pretrain(still, source, tmp_path / "second", device="cpu"), second)  # its checkpoint needs no file
     for recipe, start in ((still, None), (SHORT, file), (replace(still, start_from="0" * 64), file)):
         with pytest.raises(CheckpointError, match="starts from weights with the sha256"):
             pretrain(recipe, source, tmp_path / "third", device="cpu", start_from=start)
@@ -157,7 +157,7 @@ def test_the_second_loss_trains_the_encoder_and_leaves_no_trace(pack: Path, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         pretrain(both, source, tmp_path / "parts", device="cpu", report=stop, report_every=1)
-    assert same(model, pretrain(both, source, tmp_path / "parts", device="cpu"))  # its head is in the check-point
+    assert same(model, pretrain(both, source, tmp_path / "parts", device="cpu"))  # its head is in the checkpoint
 
 
 def test_another_shape(pack: Path, tmp_path: Path) -> None:
