@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from maezoo.errors import ImageError
-from maezoo.images import batches, count_images, denormalise, normalise, open_image, prepare
+from maezoo.images import batches, denormalise, look_at, normalise, open_image, prepare
 from maezoo.preprocessing import Preprocessing
 
 SQUARE = Preprocessing(size=(32, 32))
@@ -154,7 +154,7 @@ def test_batches_keep_the_order() -> None:
     chunks = list(batches(images, SQUARE, 3, 3))
     assert [len(chunk) for chunk in chunks] == [3, 3, 1]
     assert torch.cat(chunks)[:, 0, 0, 0].tolist() == list(range(7))
-    assert count_images(images) == 7
+    assert look_at(images).total == 7
     assert next(batches([], SQUARE, 3, 4)).shape == (0, 3, 32, 32)
 
 

@@ -71,5 +71,5 @@ def example_inputs(task: Task, model: MaskedAutoencoder, images: Tensor) -> tupl
     """
     if task == "features":
         return (images,)
-    mask = random_mask(images.shape[0], model.grid_for(images), _RATIO, generator=torch.Generator().manual_seed(0))
+    mask = random_mask(images.shape[0], model.grid_for(images), _RATIO, seed=0)
     return images, visible_indices(mask).to(images.device)
