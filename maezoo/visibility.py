@@ -1,13 +1,15 @@
 """What a mask leaves visible: checked masks, visible patches, rows of one count."""
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError
 
-__all__ = ["MaskRows", "RowGroup", "check_mask", "group_rows", "visible_indices"]
+__all__ = ["MaskRows", "RowGroup", "check_mask", "group_rows", "traced_indices", "visible_indices"]
 
 
 def check_mask(mask: Tensor, batch: int | None, patches: int) -> Tensor:
@@ -99,6 +101,44 @@ def visible_indices(mask: Tensor) -> Tensor:
         )
     K = int(counts[0]) if len(counts) else 0
     return mask.byte().argsort(dim=1, stable=True)[:, :K]
+
+
+def traced_indices(mask: Tensor) -> Tensor | None:
+    """List the visible patches where a mask's values cannot be looked at: under `torch.export`, `vmap` and the like.
+
+    Its rows are then taken to leave one number of patches visible; an exported program checks it when it runs.
+
+    Args:
+        mask: (B, N) bool, True = hidden.
+
+    Returns:
+        (B, K) int64, as `visible_indices` gives them; `None` where the mask can be looked at.
+    """
+    if not torch.compiler.is_exporting():
+        looked_at = torch.compiler.is_compiling() or not torch._C._functorch.is_functorch_wrapped_tensor(mask)
+        return None if looked_at else _transform_rule()(mask)
+    counts = (~mask).sum(dim=1)
+    torch._assert_async((counts == counts[:1]).all(), "each row of the mask must leave the same number visible")
+    K: Any = counts[0].item()  # a symbol
+    torch._check(K >= 0)
+    torch._check(K <= mask.shape[1])
+    return mask.byte().argsort(dim=1, stable=True)[:, :K]
+
+
+@functools.lru_cache(maxsize=1)
+def _transform_rule() -> Callable[[Tensor], Tensor]:
+    """Return `visible_indices` as an operator that `torch.func`'s transforms see through."""
+
+    @torch.library.custom_op("maezoo::visible_indices", mutates_args=())
+    def operator(mask: Tensor) -> Tensor:
+        return visible_indices(mask)
+
+    @operator.register_vmap
+    def _(info: Any, in_dims: tuple[int, ...], mask: Tensor) -> tuple[Tensor, int]:
+        rows = mask.movedim(in_dims[0], 0)  # (V, B, N)
+        return operator(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]), 0  # (V, B, K)
+
+    return operator
 
 
 class RowGroup(NamedTuple):

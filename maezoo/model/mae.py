@@ -15,7 +15,7 @@ from maezoo.model.decoder import Decoder
 from maezoo.model.embedding import attribute_of, embed_patches, embed_visible, select
 from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
 from maezoo.model.positions import resize_positions
-from maezoo.visibility import check_mask, group_rows
+from maezoo.visibility import check_mask, group_rows, traced_indices
 from maezoo.vocabulary import TARGETS, Target
 
 __all__ = ["MAEOutput", "MaskedAutoencoder"]
@@ -34,6 +34,9 @@ class MAEOutput:
     loss: Tensor
     prediction: Tensor
     mask: Tensor
+
+
+torch.export.register_dataclass(MAEOutput, serialized_type_name="maezoo.MAEOutput")  # for export and torch.func
 
 
 class MaskedAutoencoder(nn.Module):
@@ -174,7 +177,11 @@ class MaskedAutoencoder(nn.Module):
         """
         self.require_decoder()
         h, w = self.grid_for(images)
-        groups = group_rows(check_mask(mask, images.shape[0], h * w))
+        mask = check_mask(mask, images.shape[0], h * w)
+        visible = traced_indices(mask)
+        if visible is not None:
+            return self.predict_from(images, visible)
+        groups = group_rows(mask)
         if len(groups) == 1:
             return self.predict_from(images, groups[0].visible)
         parts = [self.predict_from(images[group.rows.to(images.device)], group.visible) for group in groups]
