@@ -384,9 +384,7 @@ class MAE(MaskedAutoencoder):
         """Return what a file of this model says of itself."""
         return describe_model(self, self.preprocess, license=license or self.license, origin=f"Saved from {self.name}.")
 
-    def _map(
-        self, images: ImageLikes, batch_size: int, progress: bool, run: Callable[[Tensor], _T]
-    ) -> Iterator[_T]:
+    def _map(self, images: ImageLikes, batch_size: int, progress: bool, run: Callable[[Tensor], _T]) -> Iterator[_T]:
         """Yield what `run` makes of each batch of normalised input."""
         given = look_at(images)
         with torch.no_grad(), track(given.total, "images", show=progress) as advance:

@@ -113,7 +113,9 @@ def _look_at_iterable(images: Any) -> Images:
     """Take an iterator, generator or other collection, whose items come in an order."""
     table = hasattr(images, "keys") and getattr(images, "ndim", 2) != 1  # a Series of pandas has keys and one axis
     if isinstance(images, set | frozenset | Mapping) or table:
-        raise ImageError(f"{kind_of(images)} is no list of images: pass a list, a column or the values, in their order.")
+        raise ImageError(
+            f"{kind_of(images)} is no list of images: pass a list, a column or the values, in their order."
+        )
     try:
         items = iter(images)
     except TypeError:

@@ -125,14 +125,15 @@ def to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         ImageError: it is not uint8, uint16 or bool.
     """
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
+        return np.where(array, 255, 0).astype(np.uint8)
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         return (array // 257).astype(np.uint8)
     if array.dtype != np.uint8:
         raise ImageError(
             f"{name}: arrays must be uint8 (0 to 255) or uint16, not {array.dtype}; scale and convert it first."
         )
-    return array
+    values: NDArray[np.uint8] = array
+    return values
 
 
 def _from_array(array: NDArray[Any], name: str) -> Image.Image:
@@ -236,7 +237,8 @@ def _white_of(image: Image.Image) -> int | None:
     """Return the value of white in a picture of more than 8 bits; `None` where the file does not tell it."""
     if image.mode.startswith("I;16"):
         tags: Any = getattr(image, "tag_v2", {})
-        return min(65535, 2 ** int(tags.get(_BITS_PER_SAMPLE, (16,))[0]) - 1)
+        bits = int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
+        return (1 << min(bits, 16)) - 1
     return 65535 if image.mode == "I" and image.format in ("PNG", "PPM") else None
 
 

@@ -119,10 +119,10 @@ def traced_indices(mask: Tensor) -> Tensor | None:
         return None if looked_at else _transform_rule()(mask)
     counts = (~mask).sum(dim=1)
     torch._assert_async((counts == counts[:1]).all(), "each row of the mask must leave the same number visible")
-    K: Any = counts[0].item()  # a symbol
-    torch._check(K >= 0)
-    torch._check(K <= mask.shape[1])
-    return mask.byte().argsort(dim=1, stable=True)[:, :K]
+    visible: Any = counts[0].item()  # a symbol
+    torch._check(visible >= 0)
+    torch._check(visible <= mask.shape[1])
+    return mask.byte().argsort(dim=1, stable=True)[:, :visible]
 
 
 @functools.lru_cache(maxsize=1)

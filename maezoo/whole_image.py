@@ -90,7 +90,9 @@ def complementary_masks(grid_size: tuple[int, int], ratio: float = 0.75, *, seed
     made_as: Any = {"dtype": torch.int64, "device": "cpu"}
     order = torch.randperm(patches, generator=generator_for(seed), **made_as)
     slots = torch.empty(patches, **made_as)
-    slots[order] = torch.arange(patches, **made_as) % masks  # G slots of equal size; mask g hides the slots g to g + k - 1
+    slots[order] = (
+        torch.arange(patches, **made_as) % masks
+    )  # G slots of equal size; mask g hides the slots g to g + k - 1
     distance = (slots[None] - torch.arange(masks, **made_as)[:, None]) % masks  # (G, N)
     return distance < share.numerator
 

@@ -109,7 +109,7 @@ def test_columns_of_paths_are_lists(photos: list[Path]) -> None:
         np.array([name.encode() for name in names]),
         tuple(names),
         dict.fromkeys(names).keys(),
-        {index: name for index, name in enumerate(names)}.values(),
+        dict(enumerate(names)).values(),
     ]
     for column in columns:
         assert torch.equal(torch.cat(list(batches(column, SQUARE, 3, 64))), expected)  # type: ignore[arg-type]
@@ -135,9 +135,9 @@ def test_bytes_and_open_files_are_images(photos: list[Path]) -> None:
         next(batches(file, SQUARE, 3, 4))
     with pytest.raises(ImageError, match="'rb'"):
         next(batches(io.StringIO("text"), SQUARE, 3, 4))  # type: ignore[arg-type]
-    with pytest.raises(ImageError, match="image 1 .*no image format"):
+    with pytest.raises(ImageError, match=r"image 1 .*no image format"):
         list(batches([data, b"this is no picture"], SQUARE, 3, 4))
-    with pytest.raises(ImageError, match="image 0 .*empty"):
+    with pytest.raises(ImageError, match=r"image 0 .*empty"):
         list(batches(b"", SQUARE, 3, 4))
 
 

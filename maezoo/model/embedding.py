@@ -1,6 +1,6 @@
 """The patch embedding: of all patches, or of the visible ones alone, which costs only what they cost."""
 
-from typing import Any
+from typing import Any, cast
 
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from maezoo.model.patches import patchify
 
-__all__ = ["attribute_of", "embed_patches", "embed_visible", "select"]
+__all__ = ["attribute_of", "channels_of", "embed_patches", "embed_visible", "select"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -31,6 +31,17 @@ def attribute_of(module: nn.Module, name: str) -> Any:
     raise AttributeError(f"neither {type(module).__name__} nor a module within it has {name!r}.")
 
 
+def channels_of(embedding: nn.Module) -> int:
+    """Return how many channels a patch embedding takes; of several convolutions, the widest sees the images."""
+    projection = getattr(embedding, "proj", None)
+    if not hasattr(projection, "in_channels"):
+        convolutions = [part for part in embedding.modules() if hasattr(part, "in_channels")]
+        if not convolutions:
+            raise AttributeError("the patch embedding holds no convolution that says how many channels it takes.")
+        projection = max(convolutions, key=lambda part: cast(tuple[int, int], part.kernel_size))
+    return int(cast(nn.Conv2d, projection).in_channels)
+
+
 def embed_patches(embedding: nn.Module, images: Tensor) -> Tensor:
     """Embed all patches: (B, C, H, W) -> (B, N, D).
 
@@ -41,8 +52,10 @@ def embed_patches(embedding: nn.Module, images: Tensor) -> Tensor:
         x = embedding.proj(images).flatten(2).transpose(1, 2)  # (B, N, D)
         normed: Tensor = embedding.norm(x)
         return normed
-    x = embedding(images)
-    return x.flatten(1, 2) if x.ndim == 4 else x  # timm gives (B, h, w, D) where the image size is dynamic
+    tokens: Tensor = embedding(images)
+    return (
+        tokens.flatten(1, 2) if tokens.ndim == 4 else tokens
+    )  # timm gives (B, h, w, D) where the image size is dynamic
 
 
 def embed_visible(embedding: nn.Module, images: Tensor, visible: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maezoo.errors import DecoderMissingError, SizeError
 from maezoo.masks import random_mask
 from maezoo.model.decoder import Decoder
-from maezoo.model.embedding import attribute_of, embed_patches, embed_visible, select
+from maezoo.model.embedding import attribute_of, channels_of, embed_patches, embed_visible, select
 from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
 from maezoo.model.positions import resize_positions
 from maezoo.visibility import check_mask, group_rows, traced_indices
@@ -85,7 +85,7 @@ class MaskedAutoencoder(nn.Module):
     @property
     def in_chans(self) -> int:
         """Channels C of the input."""
-        return int(attribute_of(self.encoder.patch_embed, "in_channels"))
+        return channels_of(self.encoder.patch_embed)
 
     @property
     def embed_dim(self) -> int:
