@@ -53,9 +53,7 @@ def embed_patches(embedding: nn.Module, images: Tensor) -> Tensor:
         normed: Tensor = embedding.norm(x)
         return normed
     tokens: Tensor = embedding(images)
-    return (
-        tokens.flatten(1, 2) if tokens.ndim == 4 else tokens
-    )  # timm gives (B, h, w, D) where the image size is dynamic
+    return tokens.flatten(1, 2) if tokens.ndim == 4 else tokens  # (B, h, w, D) where the size is dynamic
 
 
 def embed_visible(embedding: nn.Module, images: Tensor, visible: Tensor) -> Tensor:
