@@ -9,13 +9,13 @@ from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.errors import DecoderMissingError
-from maezoo.images import ImageLikes, batches, count_images, normalise
-from maezoo.masks import draw_mask
+from maezoo.images import ImageLikes, batches, look_at, normalise
+from maezoo.masks import draw_mask, generator_for
 from maezoo.model import Decoder, MaskedAutoencoder
 from maezoo.preprocessing import Preprocessing
 from maezoo.progress import track
 from maezoo.reconstruction import Reconstruction, reconstruct_batch
-from maezoo.visibility import check_mask, visible_indices
+from maezoo.visibility import MaskRows, check_mask, visible_indices
 from maezoo.vocabulary import POOLS, Pool, Strategy, Target
 from maezoo.weights.load import LoadReport
 from maezoo.weights.manifest import WeightsEntry, load_manifest
@@ -88,8 +88,9 @@ class MAE(MaskedAutoencoder):
         """Encode images to tokens. Without a mask nothing is hidden, and two calls give the same bits.
 
         Args:
-            images: a path, a PIL image, a uint8 array (H, W[, C]), a list of them, a uint8 tensor (B, C, H, W), or a
-                float tensor (B, C, H, W), which is taken as already normalised.
+            images: a path, bytes, an open file, a PIL image, or a uint8 or uint16 array (H, W[, C]); a list, iterator
+                or generator of them; a uint8 tensor (B, C, H, W); or a float tensor (B, C, H, W), which is taken as
+                already normalised.
             mask: (B, N) bool, True = hidden, the same number hidden in each row; hidden patches are not computed.
             batch_size: images at a time.
             progress: show a bar.
@@ -104,17 +105,20 @@ class MAE(MaskedAutoencoder):
             SizeError: a tensor whose sides are no multiples of the patch side.
         """
         if mask is None:
-            return self._join(self._map(images, batch_size, progress, lambda chunk, _: self.encode_tokens(chunk)))
-        total = count_images(images)
-        visible: list[Tensor] = []
+            return self._join(self._map(images, batch_size, progress, self.encode_tokens))
+        given = look_at(images)
+        visible: list[MaskRows] = []
 
-        def run(chunk: Tensor, start: int) -> Tensor:
+        def run(chunk: Tensor) -> Tensor:
             if not visible:
                 h, w = self.grid_for(chunk)
-                visible.append(visible_indices(check_mask(mask, total, h * w)).to(self.device))
-            return self.encode_tokens(chunk, visible[0][start : start + len(chunk)])
+                rows = visible_indices(check_mask(mask, given.total, h * w)).to(self.device)
+                visible.append(MaskRows(rows, given.total))
+            return self.encode_tokens(chunk, visible[0].take(len(chunk)))
 
-        return self._join(self._map(images, batch_size, progress, run))
+        tokens = self._join(self._map(given, batch_size, progress, run))
+        visible[0].check_end()
+        return tokens
 
     def features(
         self, images: ImageLikes, *, pool: Pool = "cls", batch_size: int = 32, progress: bool = False
@@ -137,7 +141,7 @@ class MAE(MaskedAutoencoder):
         if pool not in POOLS:
             raise ValueError(f"pool is one of {', '.join(map(repr, POOLS))}; got {pool!r}.")
         return self._join(
-            self._map(images, batch_size, progress, lambda chunk, _: pool_tokens(self.encode_tokens(chunk), pool))
+            self._map(images, batch_size, progress, lambda chunk: pool_tokens(self.encode_tokens(chunk), pool))
         )
 
     def feature_maps(
@@ -166,7 +170,7 @@ class MAE(MaskedAutoencoder):
             ImageError, SizeError: as in `encode`.
         """
 
-        def run(chunk: Tensor, _: int) -> list[Tensor]:
+        def run(chunk: Tensor) -> list[Tensor]:
             h, w = self.grid_for(chunk)
             tokens = self.block_tokens(chunk, layers, norm=norm)
             return [x[:, 1:].transpose(1, 2).reshape(len(x), -1, h, w) for x in tokens]  # (B, D, h, w)
@@ -204,17 +208,25 @@ class MAE(MaskedAutoencoder):
             ImageError, MaskError, SizeError: as in `encode`.
         """
         self.require_decoder()
-        total = count_images(images)
-        masks: list[Tensor] = []
+        given = look_at(images)
+        generator = generator_for(seed)
+        given_rows: list[MaskRows] = []
 
-        def run(chunk: Tensor, start: int) -> Reconstruction:
-            if not masks:
-                h, w = self.grid_for(chunk)
-                drawn = draw_mask(strategy, total, (h, w), mask_ratio, seed=seed) if mask is None else mask
-                masks.append(check_mask(drawn, total, h * w))
-            return reconstruct_batch(self, chunk, masks[0][start : start + len(chunk)], self.preprocess)
+        def rows_of(chunk: Tensor) -> Tensor:
+            h, w = self.grid_for(chunk)
+            if mask is None:  # drawn in parts, the rows are those of one draw
+                return draw_mask(strategy, len(chunk), (h, w), mask_ratio, generator=generator)
+            if not given_rows:
+                given_rows.append(MaskRows(check_mask(mask, given.total, h * w), given.total))
+            return given_rows[0].take(len(chunk))
 
-        return Reconstruction.join(list(self._map(images, batch_size, progress, run)))
+        def run(chunk: Tensor) -> Reconstruction:
+            return reconstruct_batch(self, chunk, rows_of(chunk), self.preprocess)
+
+        parts = list(self._map(given, batch_size, progress, run))
+        for rows in given_rows:
+            rows.check_end()
+        return Reconstruction.join(parts)
 
     def prepare(self, images: ImageLikes) -> Tensor:
         """Return images as the model's input: one batch, (B, C, H, W) normalised, on the model's device.
@@ -372,16 +384,12 @@ class MAE(MaskedAutoencoder):
         """Return what a file of this model says of itself."""
         return describe_model(self, self.preprocess, license=license or self.license, origin=f"Saved from {self.name}.")
 
-    def _map(
-        self, images: ImageLikes, batch_size: int, progress: bool, run: Callable[[Tensor, int], _T]
-    ) -> Iterator[_T]:
-        """Yield what `run` makes of each batch of normalised input and the number of its first image."""
-        total = count_images(images) if progress else 0
-        start = 0
-        with torch.no_grad(), track(total, "images", show=progress) as advance:
-            for chunk in self.input_batches(images, batch_size):
-                yield run(chunk, start)
-                start += len(chunk)
+    def _map(self, images: ImageLikes, batch_size: int, progress: bool, run: Callable[[Tensor], _T]) -> Iterator[_T]:
+        """Yield what `run` makes of each batch of normalised input."""
+        given = look_at(images)
+        with torch.no_grad(), track(given.total, "images", show=progress) as advance:
+            for chunk in self.input_batches(given, batch_size):
+                yield run(chunk)
                 advance(len(chunk))
 
     @staticmethod

@@ -1,9 +1,9 @@
 """A name becomes a ready model."""
 
 import fnmatch
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import SupportsIndex
 
 import torch
 
@@ -169,10 +169,10 @@ def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> V
 
 def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int, decoder: bool) -> MAE:
     """Build the empty model: on the meta device when a file will fill it."""
-    size = (img_size, img_size) if isinstance(img_size, int) else img_size or source.preprocess.size
+    size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
     if in_chans < 1:
         raise ValueError(f"in_chans must be at least 1, not {in_chans}.")
-    with empty_weights() if source.path else nullcontext():
+    with empty_weights() if source.path else torch.device("cpu"):
         plain = build_mae(
             source.variant,
             decoder=decoder and source.has_decoder,

@@ -1,9 +1,10 @@
 """Image-likes to model input: resized as the weights want it, uint8 up to the model's device, normalised there."""
 
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from maezoo.decoding import READ_ERRORS, ImageLike, open_image
+from maezoo.arguments import ImageLikes, check_pixels, look_at
+from maezoo.decoding import READ_ERRORS, ImageLike, open_image, to_uint8
 from maezoo.errors import ImageError
 from maezoo.preprocessing import Preprocessing
 
@@ -20,14 +22,12 @@ __all__ = [
     "ImageLike",
     "ImageLikes",
     "batches",
-    "count_images",
     "denormalise",
+    "look_at",
     "normalise",
     "open_image",
     "prepare",
 ]
-
-ImageLikes: TypeAlias = ImageLike | Tensor | Sequence[ImageLike]
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
@@ -58,9 +58,9 @@ def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: in
     """
     H, W = preprocess.size
     if not len(images):
-        return torch.empty(0, in_chans, H, W, dtype=torch.uint8)
+        return torch.empty(0, in_chans, H, W, dtype=torch.uint8, device="cpu")
     arrays = [_prepare_one(image, preprocess, in_chans, f"image {first + i}") for i, image in enumerate(images)]
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, C, H, W)
+    return _as_batch(arrays)
 
 
 def normalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
@@ -94,90 +94,109 @@ def denormalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
     return (images.float() * std + mean).clamp(0, 1)
 
 
-def count_images(images: ImageLikes) -> int:
-    """Return how many images an argument holds.
-
-    Example:
-        >>> count_images("cat.jpg"), count_images(torch.zeros(5, 3, 8, 8))
-        (1, 5)
-    """
-    return len(_as_list_or_batch(images))
-
-
 def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_size: int) -> Iterator[Tensor]:
     """Yield the images as model input, some at a time; the next batch is decoded meanwhile.
 
     Args:
-        images: one image-like, a list of them, a uint8 tensor, or a normalised float tensor (B, C, H, W).
+        images: one image-like; a list, iterator or generator of them; a uint8 tensor, or a normalised float tensor
+            (B, C, H, W). No more than two batches are taken from an iterator at once.
         preprocess: of the model's weights.
         in_chans: channels of the model's input.
         batch_size: images at a time.
 
     Yields:
-        (b, C, H, W): uint8, to be normalised, or the float tensor's own rows. One empty batch when there is no image.
+        (b, C, H, W): uint8, to be normalised, or normalised floats where a float tensor is among the images. One empty
+        batch when there is no image.
 
     Raises:
         ImageError: an image cannot be read, or a tensor has a wrong shape, dtype or NaN.
         ValueError: batch_size is not positive.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    items = _as_list_or_batch(images)
-    starts = range(0, max(1, len(items)), batch_size)
-    if isinstance(items, Tensor):
-        yield from (items[start : start + batch_size] for start in starts)
+    size = _check_batch_size(batch_size)
+    given = look_at(images)
+    if given.tensor is not None:
+        yield from (given.tensor[start : start + size] for start in range(0, max(1, len(given.tensor)), size))
         return
+    done, shape = 0, None
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-
-        def decode(start: int) -> list[Future[Tensor]]:
-            chunk = items[start : start + batch_size]
-            return [pool.submit(prepare, [x], preprocess, in_chans, first=start + i) for i, x in enumerate(chunk)]
-
-        upcoming = decode(0)
-        for start in starts:
-            current, upcoming = upcoming, decode(start + batch_size)
-            parts = [future.result() for future in current]
-            yield torch.cat(parts) if parts else prepare([], preprocess, in_chans)
+        for futures in _ahead(pool, given.chunks(size), preprocess, in_chans):
+            parts = [future.result() for future in futures]
+            if not parts:
+                yield prepare([], preprocess, in_chans)
+                return
+            shape = _check_shapes(parts, shape, done)
+            done += len(parts)
+            yield _join(parts, preprocess)
 
 
-def _as_list_or_batch(images: ImageLikes) -> Sequence[ImageLike] | Tensor:
-    """Return image-likes as a list, or a float tensor as a checked batch."""
-    if isinstance(images, Tensor):
-        return _check_tensor(images)
-    if isinstance(images, np.ndarray) and images.ndim == 4:
-        return list(images)
-    if isinstance(images, str | os.PathLike | Image.Image | np.ndarray):
-        return [images]
-    if isinstance(images, Sequence):
-        return images
-    if hasattr(images, "__iter__"):
-        return list(images)
-    raise ImageError(
-        f"cannot take images from a {type(images).__name__}; pass a path, a PIL image, an array, a tensor or a list."
-    )
+def _ahead(
+    pool: ThreadPoolExecutor, chunks: Iterator[list[Any]], preprocess: Preprocessing, in_chans: int
+) -> Iterator[list[Future[Tensor]]]:
+    """Yield the images of each chunk, being decoded, when those of the next one are being decoded too."""
+    upcoming: list[Future[Tensor]] | None = None
+    first = 0
+    for chunk in chunks:
+        current = upcoming
+        upcoming = [pool.submit(_input_of, x, preprocess, in_chans, f"image {first + i}") for i, x in enumerate(chunk)]
+        first += len(chunk)
+        if current is not None:
+            yield current
+    if upcoming is not None:
+        yield upcoming
 
 
-def _check_tensor(images: Tensor) -> Sequence[ImageLike] | Tensor:
-    """Check a tensor of images; a uint8 one becomes a list of arrays."""
-    if images.ndim == 3:
-        images = images[None]
-    if images.ndim != 4:
-        raise ImageError(f"a tensor of images has the shape (B, C, H, W); got {tuple(images.shape)}.")
-    if images.dtype == torch.uint8:
-        return list(images.permute(0, 2, 3, 1).cpu().numpy())  # (H, W, C) each
-    if not images.is_floating_point():
-        raise ImageError(f"a tensor of images is uint8 (0 to 255) or float (already normalised); got {images.dtype}.")
-    if not bool(torch.isfinite(images).all()):
-        raise ImageError("the tensor of images holds NaN or infinity.")
-    return images
+def _check_batch_size(batch_size: SupportsIndex) -> int:
+    """Return a number of images at a time as a Python int."""
+    size = operator.index(batch_size) if isinstance(batch_size, SupportsIndex) else 0
+    if size < 1:
+        raise ValueError(f"batch_size is a whole number and must be at least 1, not {batch_size}.")
+    return size
+
+
+def _input_of(image: Any, preprocess: Preprocessing, in_chans: int, name: str) -> Tensor:
+    """Return one image of a list as (1, C, H, W), uint8 or normalised float."""
+    if not isinstance(image, Tensor):
+        return _as_batch([_prepare_one(image, preprocess, in_chans, name)])
+    if image.ndim != 3:
+        raise ImageError(f"{name}: a tensor in a list is one image (C, H, W); got {tuple(image.shape)}.")
+    if check_pixels(image, f"{name}, a tensor,").dtype != torch.uint8:
+        return image[None]
+    return _as_batch([_prepare_one(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name)])
+
+
+def _check_shapes(parts: list[Tensor], shape: torch.Size | None, first: int) -> torch.Size:
+    """Return the one shape (C, H, W) of all images of a call."""
+    for index, part in enumerate(parts):
+        if shape is not None and part.shape[1:] != shape:
+            raise ImageError(
+                f"image {first + index} is (C, H, W) = {tuple(part.shape[1:])}, those before it {tuple(shape)}: float "
+                "tensors are not resized; give all of them, and image-likes beside them, one size."
+            )
+        shape = part.shape[1:]
+    return parts[0].shape[1:]
+
+
+def _join(parts: list[Tensor], preprocess: Preprocessing) -> Tensor:
+    """Join images to a batch, normalising those of uint8 if others are normalised already."""
+    if len({part.dtype for part in parts}) > 1 and any(part.dtype == torch.uint8 for part in parts):
+        parts = [normalise(part, preprocess) if part.dtype == torch.uint8 else part for part in parts]
+    if len({part.device for part in parts}) > 1:
+        parts = [part.cpu() for part in parts]
+    return torch.cat(parts)
+
+
+def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
+    """Join arrays (H, W, C) to a batch (B, C, H, W)."""
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, C, H, W)
 
 
 def _prepare_one(image: ImageLike, preprocess: Preprocessing, in_chans: int, name: str) -> NDArray[np.uint8]:
     """Decode and resize one image to (H, W, C) uint8."""
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == in_chans and in_chans not in (1, 3):
-        if image.dtype != np.uint8:
-            raise ImageError(f"{name}: arrays of {in_chans} channels must be uint8, not {image.dtype}.")
-        planes = [Image.fromarray(np.ascontiguousarray(image[:, :, c])) for c in range(in_chans)]
+        if 0 in image.shape:
+            raise ImageError(f"{name}: an array of the shape {image.shape} holds no pixels.")
+        values = to_uint8(image, name)
+        planes = [Image.fromarray(np.ascontiguousarray(values[:, :, c])) for c in range(in_chans)]
         return np.stack([np.asarray(_resize(plane, preprocess)) for plane in planes], axis=2)
     if in_chans not in (1, 3):
         raise ImageError(f"{name}: this model takes {in_chans} channels; pass arrays (H, W, {in_chans}) or tensors.")
@@ -217,6 +236,6 @@ def _statistics(preprocess: Preprocessing, channels: int, device: torch.device) 
         if channels == 1:
             values = (sum(values) / len(values),)
         row = [values[channel % len(values)] for channel in range(channels)]
-        return torch.tensor(row, device=device).view(-1, 1, 1)
+        return torch.tensor(row, dtype=torch.float32, device=device).view(-1, 1, 1)
 
     return spread(preprocess.mean), spread(preprocess.std)

@@ -1,7 +1,11 @@
 """Masks: bool tensors (B, N), True = hidden, drawn on the CPU so that one seed is one mask on every device."""
 
 import math
+import operator
+from numbers import Real
+from typing import SupportsIndex
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,8 +14,11 @@ from maezoo.errors import MaskError, SizeError
 from maezoo.vocabulary import STRATEGIES
 
 __all__ = [
+    "as_ratio",
+    "as_seed",
     "block_mask",
     "draw_mask",
+    "generator_for",
     "grid_mask",
     "hidden_count",
     "mask_from_noise",
@@ -30,9 +37,37 @@ def hidden_count(patches: int, ratio: float) -> int:
         >>> hidden_count(196, 0.75)
         147
     """
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
-        raise MaskError(f"mask_ratio is the hidden share and lies between 0 and 1, for example 0.75; got {ratio!r}.")
-    return round(ratio * patches)
+    return round(as_ratio(ratio, "mask_ratio is the hidden share and lies between 0 and 1, for example 0.75") * patches)
+
+
+def as_ratio(ratio: float, rule: str, low: float = 0.0, high: float = 1.0) -> float:
+    """Return a share as a Python float; NumPy's short floats count as the decimal number that they show.
+
+    Raises:
+        MaskError: no number, or one outside [low, high]; `rule` says what is allowed.
+
+    Example:
+        >>> as_ratio(np.float32(0.7), "a ratio lies between 0 and 1")
+        0.7
+    """
+    if isinstance(ratio, bool) or not isinstance(ratio, Real) or not low <= ratio <= high:
+        raise MaskError(f"{rule}; got {ratio!r}.")
+    return float(str(ratio)) if isinstance(ratio, np.floating) else float(ratio)
+
+
+def as_seed(seed: SupportsIndex) -> int:
+    """Return a seed as a Python int.
+
+    Raises:
+        MaskError: it is no whole number, or none that 64 bits hold.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise MaskError(f"seed is a whole number, for example 0; got {seed!r}.") from None
+    if not -(2**63) <= number < 2**64:
+        raise MaskError(f"seed must fit in 64 bits; got {number}.")
+    return number
 
 
 def random_mask(
@@ -63,7 +98,8 @@ def random_mask(
         tensor([147, 147])
     """
     h, w = grid_size
-    noise = torch.rand(batch, h * w, generator=_generator(seed, generator))
+    source = generator_for(seed, generator)
+    noise = torch.rand(batch, h * w, generator=source, dtype=torch.float32, device="cpu")
     return mask_from_noise(noise, ratio)
 
 
@@ -91,7 +127,7 @@ def mask_from_noise(noise: Tensor, ratio: float = 0.75) -> Tensor:
         raise MaskError("noise holds NaN, which has no order; draw it with torch.rand.")
     hidden = hidden_count(noise.shape[1], ratio)
     order = noise.argsort(dim=1, stable=True)
-    mask = torch.zeros(noise.shape, dtype=torch.bool)
+    mask = torch.zeros(noise.shape, dtype=torch.bool, device="cpu")
     return mask.scatter(1, order[:, noise.shape[1] - hidden :], True)
 
 
@@ -115,20 +151,20 @@ def block_mask(
         tensor(98)
     """
     h, w = grid_size
-    source = _generator(seed, generator)
+    source = generator_for(seed, generator)
     wanted = hidden_count(h * w, ratio)
     return (
         torch.stack([_hide_blocks(h, w, wanted, source) for _ in range(batch)])
         if batch
-        else torch.zeros(0, h * w, dtype=torch.bool)
+        else torch.zeros(0, h * w, dtype=torch.bool, device="cpu")
     )
 
 
 def _hide_blocks(h: int, w: int, wanted: int, generator: torch.Generator) -> Tensor:
     """Cover a grid with random rectangles until `wanted` patches are hidden: (N,) bool."""
-    mask = torch.zeros(h, w, dtype=torch.bool)
+    mask = torch.zeros(h, w, dtype=torch.bool, device="cpu")
     while (missing := wanted - int(mask.sum())) > 0:
-        area, aspect, top, left = torch.rand(4, generator=generator).tolist()
+        area, aspect, top, left = torch.rand(4, generator=generator, dtype=torch.float32, device="cpu").tolist()
         patches = 16 + area * max(0, missing - 16)
         ratio = math.exp(math.log(0.3) + aspect * (math.log(1 / 0.3) - math.log(0.3)))
         height = min(h, max(1, round(math.sqrt(patches * ratio))))
@@ -163,9 +199,9 @@ def grid_mask(batch: int, grid_size: tuple[int, int], ratio: float = 0.75) -> Te
                 [ True,  True,  True,  True]])
     """
     h, w = grid_size
-    rows = torch.arange(h)[:, None].expand(h, w)
-    columns = torch.arange(w)[None].expand(h, w)
-    rank = torch.zeros(h, w, dtype=torch.int64)
+    rows = torch.arange(h, dtype=torch.int64, device="cpu")[:, None].expand(h, w)
+    columns = torch.arange(w, dtype=torch.int64, device="cpu")[None].expand(h, w)
+    rank = torch.zeros(h, w, dtype=torch.int64, device="cpu")
     for bit in range(max(h, w).bit_length()):  # bit-reversed interleaving: the classic Bayer order
         y, x = (rows >> bit) & 1, (columns >> bit) & 1
         rank = rank * 4 + (2 * (x ^ y) + y)
@@ -205,8 +241,18 @@ def mask_from_pixels(pixels: Tensor, patch_size: int, *, threshold: float = 0.0)
     return share.flatten(1) > threshold
 
 
-def draw_mask(strategy: str, batch: int, grid_size: tuple[int, int], ratio: float, *, seed: int) -> Tensor:
+def draw_mask(
+    strategy: str,
+    batch: int,
+    grid_size: tuple[int, int],
+    ratio: float,
+    *,
+    seed: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Draw a mask by the name of its strategy: `"random"`, `"block"` or `"grid"` (which needs no seed).
+
+    Drawn in parts, one after the other from one generator, the masks are those of one draw.
 
     Raises:
         MaskError: an unknown strategy or a ratio outside [0, 1].
@@ -220,20 +266,21 @@ def draw_mask(strategy: str, batch: int, grid_size: tuple[int, int], ratio: floa
     if strategy not in STRATEGIES:
         raise MaskError(f"unknown mask strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}.")
     draw = random_mask if strategy == "random" else block_mask
-    return draw(batch, grid_size, ratio, seed=seed)
+    return draw(batch, grid_size, ratio, seed=seed, generator=generator)
 
 
-def _generator(seed: int | None, generator: torch.Generator | None) -> torch.Generator:
-    """Return the CPU generator that a seed or a generator stands for; a fresh random one when both are absent."""
+def generator_for(seed: int | None, generator: torch.Generator | None = None) -> torch.Generator:
+    """Return the CPU generator that a seed or a generator stands for; a fresh random one when both are absent.
+
+    Raises:
+        MaskError: both are given, the generator is not on the CPU, or the seed is no whole number.
+    """
     if generator is not None:
         if seed is not None:
             raise MaskError("pass seed or generator, not both.")
         if generator.device.type != "cpu":
             raise MaskError("masks are drawn on the CPU: pass torch.Generator() without a device.")
         return generator
-    source = torch.Generator()
     if seed is None:
-        source.manual_seed(int(torch.randint(2**62, ()).item()))
-    else:
-        source.manual_seed(seed)
-    return source
+        seed = int(torch.randint(2**62, (), dtype=torch.int64, device="cpu").item())
+    return torch.Generator(device="cpu").manual_seed(as_seed(seed))

@@ -1,8 +1,9 @@
 """How pixels become model input: the numbers that travel with each weight. No imaging code, no torch."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing"]
 
@@ -35,6 +36,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Refuse values that no image could be prepared with."""
+        if all(isinstance(side, SupportsIndex) for side in self.size):  # NumPy's integers too, which JSON does not know
+            object.__setattr__(self, "size", tuple(operator.index(side) for side in self.size))
         checks = {
             "size": len(self.size) == 2 and all(isinstance(side, int) and side > 0 for side in self.size),
             "resize": self.resize in RESIZE_RULES,

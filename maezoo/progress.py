@@ -7,11 +7,11 @@ __all__ = ["track"]
 
 
 @contextmanager
-def track(total: int, unit: str, *, show: bool) -> Iterator[Callable[[int], None]]:
+def track(total: int | None, unit: str, *, show: bool) -> Iterator[Callable[[int], None]]:
     """Give a function that moves a bar on by some units.
 
     Args:
-        total: units in all.
+        total: units in all; `None` when nobody knows.
         unit: what they are called.
         show: draw the bar on standard error; otherwise the function does nothing.
 

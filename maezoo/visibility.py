@@ -1,31 +1,78 @@
 """What a mask leaves visible: checked masks, visible patches, rows of one count."""
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError
 
-__all__ = ["RowGroup", "check_mask", "group_rows", "visible_indices"]
+__all__ = ["MaskRows", "RowGroup", "check_mask", "group_rows", "traced_indices", "visible_indices"]
 
 
-def check_mask(mask: Tensor, batch: int, patches: int) -> Tensor:
+def check_mask(mask: Tensor, batch: int | None, patches: int) -> Tensor:
     """Return `mask` as (B, N) bool, a single row repeated for the whole batch.
+
+    Where the number of images is not known yet (`batch` is `None`), the rows come back as they are.
 
     Raises:
         MaskError: not a bool tensor of shape (B, N), (1, N) or (N,).
     """
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        kind = str(mask.dtype) if isinstance(mask, Tensor) else type(mask).__name__
-        raise MaskError(f"a mask is a torch.bool tensor, True = hidden; got {kind}. Convert it with mask.bool().")
-    rows = mask[None] if mask.ndim == 1 else mask
-    if rows.ndim != 2 or rows.shape[1] != patches or rows.shape[0] not in (1, batch):
+    if not isinstance(mask, Tensor):
         raise MaskError(
-            f"this input needs a mask of shape ({batch}, {patches}), one row per image and one entry per patch; "
-            f"got {tuple(mask.shape)}. From pixels: maezoo.mask_from_pixels(pixels, patch_size)."
+            f"a mask is a torch.bool tensor, True = hidden; got {type(mask).__name__}. "
+            "Convert it with torch.as_tensor(mask, dtype=torch.bool)."
         )
-    return rows.expand(batch, -1)
+    if mask.dtype != torch.bool:
+        raise MaskError(f"a mask is a torch.bool tensor, True = hidden; got {mask.dtype}. Convert it with mask.bool().")
+    rows = mask[None] if mask.ndim == 1 else mask
+    if rows.ndim != 2 or rows.shape[1] != patches or (batch is not None and rows.shape[0] not in (1, batch)):
+        raise MaskError(
+            f"this input needs a mask of shape ({'B' if batch is None else batch}, {patches}), one row per image and "
+            f"one entry per patch; got {tuple(mask.shape)}. From pixels: maezoo.mask_from_pixels(pixels, patch_size)."
+        )
+    return rows if batch is None else rows.expand(batch, -1)
+
+
+class MaskRows:
+    """The rows of a mask, or what was made of each, handed out in order to images whose number may not be known yet.
+
+    Args:
+        rows: (B, ...), or (1, ...) for all images alike.
+        images: how many there are; `None` when only their end will tell.
+    """
+
+    def __init__(self, rows: Tensor, images: int | None) -> None:
+        self._rows = rows
+        self._one_for_all = images is None and len(rows) == 1
+        self._handed_out = 0
+
+    def take(self, count: int) -> Tensor:
+        """Return the rows of the next images, (count, ...).
+
+        Raises:
+            MaskError: there are more images than rows.
+        """
+        if self._one_for_all:
+            return self._rows.expand(count, *self._rows.shape[1:])
+        start, self._handed_out = self._handed_out, self._handed_out + count
+        if self._handed_out > len(self._rows):
+            raise MaskError(f"the mask has {len(self._rows)} rows, but there are more images; give one row per image.")
+        return self._rows[start : self._handed_out]
+
+    def check_end(self) -> None:
+        """Make sure that the last image had the last row.
+
+        Raises:
+            MaskError: rows are left.
+        """
+        if not self._one_for_all and self._handed_out != len(self._rows):
+            raise MaskError(
+                f"the mask has {len(self._rows)} rows, but there were only {self._handed_out} images; "
+                "give one row per image."
+            )
 
 
 def visible_indices(mask: Tensor) -> Tensor:
@@ -54,6 +101,44 @@ def visible_indices(mask: Tensor) -> Tensor:
         )
     K = int(counts[0]) if len(counts) else 0
     return mask.byte().argsort(dim=1, stable=True)[:, :K]
+
+
+def traced_indices(mask: Tensor) -> Tensor | None:
+    """List the visible patches where a mask's values cannot be looked at: under `torch.export`, `vmap` and the like.
+
+    Its rows are then taken to leave one number of patches visible; an exported program checks it when it runs.
+
+    Args:
+        mask: (B, N) bool, True = hidden.
+
+    Returns:
+        (B, K) int64, as `visible_indices` gives them; `None` where the mask can be looked at.
+    """
+    if not torch.compiler.is_exporting():
+        looked_at = torch.compiler.is_compiling() or not torch._C._functorch.is_functorch_wrapped_tensor(mask)
+        return None if looked_at else _transform_rule()(mask)
+    counts = (~mask).sum(dim=1)
+    torch._assert_async((counts == counts[:1]).all(), "each row of the mask must leave the same number visible")
+    visible: Any = counts[0].item()  # a symbol
+    torch._check(visible >= 0)
+    torch._check(visible <= mask.shape[1])
+    return mask.byte().argsort(dim=1, stable=True)[:, :visible]
+
+
+@functools.lru_cache(maxsize=1)
+def _transform_rule() -> Callable[[Tensor], Tensor]:
+    """Return `visible_indices` as an operator that `torch.func`'s transforms see through."""
+
+    @torch.library.custom_op("maezoo::visible_indices", mutates_args=())
+    def operator(mask: Tensor) -> Tensor:
+        return visible_indices(mask)
+
+    @operator.register_vmap
+    def _(info: Any, in_dims: tuple[int, ...], mask: Tensor) -> tuple[Tensor, int]:
+        rows = mask.movedim(in_dims[0], 0)  # (V, B, N)
+        return operator(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]), 0  # (V, B, K)
+
+    return operator
 
 
 class RowGroup(NamedTuple):

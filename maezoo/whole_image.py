@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError
-from maezoo.images import ImageLikes, count_images, denormalise
+from maezoo.images import ImageLikes, denormalise, look_at
+from maezoo.masks import as_ratio, as_seed, generator_for
 from maezoo.model import denormalise_patches, patch_statistics, patchify, unpatchify
 from maezoo.progress import track
 
@@ -86,10 +87,13 @@ def complementary_masks(grid_size: tuple[int, int], ratio: float = 0.75, *, seed
             f"a ratio of {ratio} needs a group of {masks} masks, but a grid of {grid_size[0]}x{grid_size[1]} has only "
             f"{patches} patches; choose a simpler share, such as 0.5 or 0.75, or larger images."
         )
-    order = torch.randperm(patches, generator=torch.Generator().manual_seed(seed))
-    slots = torch.empty(patches, dtype=torch.int64)
-    slots[order] = torch.arange(patches) % masks  # G slots of equal size; mask g hides the slots g to g + k - 1
-    distance = (slots[None] - torch.arange(masks)[:, None]) % masks  # (G, N)
+    made_as: Any = {"dtype": torch.int64, "device": "cpu"}
+    order = torch.randperm(patches, generator=generator_for(seed), **made_as)
+    slots = torch.empty(patches, **made_as)
+    slots[order] = (
+        torch.arange(patches, **made_as) % masks
+    )  # G slots of equal size; mask g hides the slots g to g + k - 1
+    distance = (slots[None] - torch.arange(masks, **made_as)[:, None]) % masks  # (G, N)
     return distance < share.numerator
 
 
@@ -135,11 +139,11 @@ def reconstruct_all(
         raise ValueError(f"rounds is the number of groups of masks, at least 1; got {rounds}.")
     share = _as_fraction(ratio)
     parts = []
-    total = count_images(images) if progress else 0
-    with torch.no_grad(), track(total, "images", show=progress) as advance:
-        for chunk in model.input_batches(images, batch_size):
+    given = look_at(images)
+    with torch.no_grad(), track(given.total, "images", show=progress) as advance:
+        for chunk in model.input_batches(given, batch_size):
             grid = model.grid_for(chunk)
-            masks = torch.cat([complementary_masks(grid, ratio, seed=seed + extra) for extra in range(rounds)])
+            masks = torch.cat([complementary_masks(grid, ratio, seed=as_seed(seed) + extra) for extra in range(rounds)])
             parts.append(_reconstruct_batch(model, chunk, masks, float(share)))
             advance(len(chunk))
     joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
@@ -159,7 +163,7 @@ def _reconstruct_batch(model: "MAE", images: Tensor, masks: Tensor, ratio: float
     """Reconstruct (B, C, H, W) normalised images under every one of (M, N) masks."""
     P, grid = model.patch_size, model.grid_for(images)
     truth = patchify(images, P).float()  # (B, N, P*P*C)
-    error = torch.zeros(truth.shape[:2], device=images.device)
+    error = torch.zeros(truth.shape[:2], dtype=torch.float32, device=images.device)
     total, squares = torch.zeros_like(truth), torch.zeros_like(error)
     times = int(masks[:, 0].sum())
     for mask in masks:
@@ -184,6 +188,5 @@ def _reconstruct_batch(model: "MAE", images: Tensor, masks: Tensor, ratio: float
 
 def _as_fraction(ratio: float) -> Fraction:
     """Return a ratio as hidden masks over masks in the group."""
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0.05 <= ratio <= 0.95:
-        raise MaskError(f"ratio is the share that each mask hides, between 0.05 and 0.95; got {ratio!r}.")
-    return Fraction(ratio).limit_denominator(_LARGEST_GROUP)
+    share = as_ratio(ratio, "ratio is the share that each mask hides, between 0.05 and 0.95", 0.05, 0.95)
+    return Fraction(share).limit_denominator(_LARGEST_GROUP)

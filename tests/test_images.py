@@ -2,6 +2,8 @@
 
 import io
 import struct
+import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -10,10 +12,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from maezoo.errors import ImageError
-from maezoo.images import batches, count_images, denormalise, normalise, open_image, prepare
+from maezoo.images import batches, denormalise, look_at, normalise, open_image, prepare
 from maezoo.preprocessing import Preprocessing
 
 SQUARE = Preprocessing(size=(32, 32))
@@ -37,6 +39,141 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert image.mode == "RGB"
     if mode in ("I;16", "I"):
         assert image.getpixel((0, 0)) == (155, 155, 155)  # 40,000 / 257
+
+
+GREYS = np.linspace(0, 255, 60).astype(np.uint8)[None].repeat(40, 0)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def tiff_of_12_bits(values: np.ndarray) -> bytes:
+    """A TIFF that packs two pixels into three bytes, as cameras and microscopes do."""
+    left, right = values[:, ::2].astype(np.int64), values[:, 1::2].astype(np.int64)
+    packed = np.stack([left >> 4, (left & 15) << 4 | right >> 8, right & 255], axis=-1).astype(np.uint8).tobytes()
+    height, width = values.shape
+    fields = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 122, 277: 1, 278: height, 279: len(packed)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + struct.pack("<I", 0) + packed
+
+
+@pytest.mark.parametrize(
+    ("image", "exactly"),
+    [
+        (Image.fromarray(GREYS.astype(np.int32)), True),
+        (encoded(Image.fromarray(GREYS.astype(np.int32)), "TIFF"), True),
+        (Image.fromarray(GREYS.astype(np.int32) * 257), True),
+        (encoded(Image.fromarray(GREYS.astype(np.uint16) * 257), "TIFF"), True),
+        (encoded(Image.fromarray(GREYS.astype(np.uint16) * 257), "PNG"), True),
+        (Image.frombytes("I;16B", (60, 40), (GREYS.astype(np.uint16) * 257).astype(">u2").tobytes()), True),
+        (b"P5 60 40 65535\n" + (GREYS.astype(np.uint16) * 257).astype(">u2").tobytes(), True),
+        (b"P5 60 40 4095\n" + (GREYS.astype(np.int64) * 4095 // 255).astype(">u2").tobytes(), False),
+        (tiff_of_12_bits(GREYS.astype(np.int64) * 4095 // 255), False),
+        ((GREYS.astype(np.uint16) * 257).astype(">u2"), True),
+        ((GREYS.astype(np.uint16) * 257).astype("<u2"), True),
+        (np.asfortranarray(GREYS), True),
+        (np.repeat(np.repeat(GREYS, 2, axis=0), 2, axis=1)[::2, ::2], True),
+    ],
+)
+def test_grey_is_as_bright_as_its_file_says(image: object, exactly: bool) -> None:
+    found = np.asarray(open_image(image))[:, :, 0].astype(int)  # type: ignore[arg-type]
+    assert np.abs(found - GREYS).max() <= (0 if exactly else 1)
+
+
+def test_a_dark_picture_of_16_bits_stays_dark() -> None:
+    dark = GREYS.astype(np.uint16)
+    pgm = b"P5 60 40 65535\n" + dark.astype(">u2").tobytes()
+    for image in (dark, encoded(Image.fromarray(dark), "PNG"), encoded(Image.fromarray(dark), "TIFF"), pgm):
+        assert np.asarray(open_image(image)).max() == 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1024, 3071), (0, 70_000)])
+def test_a_range_that_no_bits_explain_is_refused(low: int, high: int) -> None:
+    with pytest.raises(ImageError, match=rf"image 3 holds pixels from {low} to {high}"):
+        open_image(Image.fromarray(np.array([[low, high]], np.int32)), name="image 3")
+
+
+def test_bool_read_only_and_five_channel_arrays() -> None:
+    assert np.array_equal(np.asarray(open_image(GREYS > 99))[:, :, 1], np.where(GREYS > 99, 255, 0))
+    frozen = GREYS.copy()
+    frozen.flags.writeable = False
+    assert np.array_equal(np.asarray(open_image(frozen))[:, :, 1], GREYS)
+    five = np.random.default_rng(0).integers(0, 256, (32, 32, 5)).astype(">u2") * 257
+    assert torch.equal(prepare([five], SQUARE, 5), prepare([(five // 257).astype(np.uint8)], SQUARE, 5))
+
+
+def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF that turns the picture by a quarter, and holds some entries (tag, type, count, value) besides."""
+    turned = [(0x0112, 3, 1, struct.pack("<H", 6)), *entries]
+    fields, values, start = b"", b"", 8 + 2 + 12 * len(turned) + 4
+    for tag, kind, count, value in turned:
+        place = struct.pack("<I", start + len(values)) if len(value) > 4 else value.ljust(4, b"\0")
+        values += value if len(value) > 4 else b""
+        fields += struct.pack("<HHI", tag, kind, count) + place
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(turned)) + fields + struct.pack("<I", 0) + values
+
+
+BIGTIFF = b"Exif\0\0II+\0\x08\0\0\0" + struct.pack("<QQHHQQQ", 16, 1, 0x0112, 3, 1, 6, 0)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of the damage
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("metadata", "size"),
+    [
+        (exif((0x829A, 10, 1, struct.pack("<ii", -1, 0))), (40, 60)),  # what can be read is used
+        (exif((0x011A, 10, 1, struct.pack("<ii", -1, 0))), (40, 60)),
+        (exif((0x8769, 2, 4, b"abc\0")), (40, 60)),
+        (b"Exif\0\0there is no header", (60, 40)),
+        (b"Exif\0\0II*\0", (60, 40)),
+        (BIGTIFF, (60, 40)),
+        (b"Exif\0\0II*\0\xff\xff\xff\xff", (60, 40)),
+    ],
+)
+def test_metadata_that_cannot_be_parsed_costs_no_picture(kind: str, metadata: bytes, size: tuple[int, int]) -> None:
+    data = encoded(ramp(), kind, exif=metadata)
+    assert open_image(data).size == size
+    assert open_image(Image.open(io.BytesIO(data))).size == size
+
+
+def test_tiffs_with_metadata_out_of_place(tmp_path: Path) -> None:
+    for big in (False, True):
+        directory = TiffImagePlugin.ImageFileDirectory_v2()
+        directory[0x8769], directory[0x0112] = 10**6, 6
+        ramp().save(tmp_path / "far.tif", tiffinfo=directory, big_tiff=big)
+        assert open_image(tmp_path / "far.tif").size == (40, 60)
+
+
+def test_warnings_that_are_errors_cost_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ramp().save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 60 - 1)
+    filters = list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_image(tmp_path / "large.png").size == (60, 40)
+        assert open_image((tmp_path / "large.png").read_bytes()).size == (60, 40)
+        assert torch.cat(list(batches([tmp_path / "large.png"] * 8, SQUARE, 3, 4))).shape[0] == 8
+    assert warnings.filters == filters
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 60 // 3)
+    with pytest.raises(ImageError, match=r"image 0 .*decompression bomb.*MAX_IMAGE_PIXELS"):
+        list(batches([(tmp_path / "large.png").read_bytes()], SQUARE, 3, 4))
+
+
+def test_heic_names_what_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(ImageError, match=r"phone\.heic .*pip install pillow-heif"):
+        open_image(tmp_path / "phone.heic")
+
+
+def test_heic_is_read_where_its_plug_in_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    heif.from_pillow(ramp(64, 96)).save(buffer, quality=95)
+    assert np.abs(np.asarray(open_image(buffer)).astype(int) - np.asarray(ramp(64, 96))).mean() < 4
 
 
 def test_transparency_is_laid_over_white() -> None:
@@ -154,7 +291,7 @@ def test_batches_keep_the_order() -> None:
     chunks = list(batches(images, SQUARE, 3, 3))
     assert [len(chunk) for chunk in chunks] == [3, 3, 1]
     assert torch.cat(chunks)[:, 0, 0, 0].tolist() == list(range(7))
-    assert count_images(images) == 7
+    assert look_at(images).total == 7
     assert next(batches([], SQUARE, 3, 4)).shape == (0, 3, 32, 32)
 
 
@@ -236,7 +373,7 @@ def test_two_hundred_damaged_images_give_an_image_or_an_image_error(tmp_path: Pa
         (np.zeros((0, 8, 3), np.uint8), r"\(0, 8, 3\)"),
         (3.5, "float"),
         ([None], "image 0 is a NoneType"),
-        (Image.new("F", (4, 4)), "floating-point"),
+        ([Image.new("F", (4, 4))], "image 0 holds floating-point"),
     ],
 )
 def test_wrong_kinds(images: object, message: str) -> None:

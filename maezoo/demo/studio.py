@@ -230,6 +230,6 @@ def _mask_of(request: Request, grid: tuple[int, int]) -> Tensor:
     patches = grid[0] * grid[1]
     if request.painted is None:
         return draw_mask(request.strategy, 1, grid, request.ratio, seed=request.seed)
-    mask = torch.zeros(1, patches, dtype=torch.bool)
+    mask = torch.zeros(1, patches, dtype=torch.bool, device="cpu")
     mask[0, [index for index in request.painted if index < patches]] = True
     return mask

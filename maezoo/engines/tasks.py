@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from maezoo.masks import random_mask
@@ -54,6 +53,7 @@ def task_module(task: Task, model: MaskedAutoencoder) -> nn.Module:
     """Return one way through a model as a module of its own, in eval mode; the weights are shared.
 
     Example:
+        >>> import torch
         >>> from maezoo.model import VARIANTS, build_mae
         >>> task_module("features", build_mae(VARIANTS["mae_vit_tiny"]))(torch.zeros(1, 3, 96, 96)).shape
         torch.Size([1, 145, 192])
@@ -71,5 +71,5 @@ def example_inputs(task: Task, model: MaskedAutoencoder, images: Tensor) -> tupl
     """
     if task == "features":
         return (images,)
-    mask = random_mask(images.shape[0], model.grid_for(images), _RATIO, generator=torch.Generator().manual_seed(0))
+    mask = random_mask(images.shape[0], model.grid_for(images), _RATIO, seed=0)
     return images, visible_indices(mask).to(images.device)

@@ -70,7 +70,8 @@ def nearest_fill(images: Tensor, mask: Tensor, patch_size: int) -> Tensor:
     P = patch_size
     h, w = grid_of((images.shape[2], images.shape[3]), P)
     mask = _checked(images, mask, (h, w))
-    where = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), dim=-1).view(-1, 2).float()
+    rows, columns = (torch.arange(side, dtype=torch.float32, device=mask.device) for side in (h, w))
+    where = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).view(-1, 2)
     distance = torch.cdist(where, where)  # (N, N)
     patches = patchify(images, P)
     colour = patches.reshape(len(patches), h * w, P * P, -1).mean(dim=2)  # (B, N, C)

@@ -53,7 +53,7 @@ def knn(train: LabelledFeatures, test: LabelledFeatures, *, k: int = 20, tempera
     for start in range(0, len(test), _CHUNK):
         queries = torch.from_numpy(test.vectors[start : start + _CHUNK])
         similarity, index = (F.normalize(queries, dim=1) @ bank.T).topk(neighbours, dim=1)  # (b, k) each
-        votes = torch.zeros(len(queries), len(classes))
+        votes = torch.zeros(len(queries), len(classes), dtype=similarity.dtype, device="cpu")
         votes.scatter_add_(1, torch.from_numpy(votes_for)[index], ((similarity - 1) / temperature).exp())
         predicted.append(votes.argmax(dim=1))
     settings = {"k": neighbours, "temperature": temperature, "similarity": "cosine"}

@@ -53,7 +53,7 @@ class Embedder:
         """Begin to embed a chunk."""
         model = self._model
         if not len(chunk.pixels):
-            return Started(torch.empty(0, embedding_width(model, self._pool)))
+            return Started(torch.empty(0, embedding_width(model, self._pool), dtype=torch.float32, device="cpu"))
         vectors = pool_tokens(model.encode_tokens(self._input(chunk.pixels)), self._pool).float()
         if self._copies is None:
             return Started(vectors)

@@ -51,7 +51,7 @@ def patch_components(model: "MAE", images: ImageLikes, *, layer: int = -1) -> Te
     directions = _at_least_three(directions)
     largest = directions.gather(1, directions.abs().argmax(dim=1, keepdim=True))
     values: Tensor = tokens @ (directions * largest.sign()).T  # (B*N, 3)
-    low, high = values.quantile(torch.tensor([_TAIL, 1 - _TAIL], device=values.device), dim=0)
+    low, high = values.quantile(values.new_tensor([_TAIL, 1 - _TAIL]), dim=0)
     scaled: Tensor = ((values - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
     return scaled.reshape(B, h, w, 3).permute(0, 3, 1, 2)  # (B, 3, h, w)
 

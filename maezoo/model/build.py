@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import torch
 from timm.layers import LayerNorm
 from timm.models import VisionTransformer
 from torch import nn
@@ -82,7 +83,7 @@ def build_mae(
     """
     size = img_size or (variant.img_size, variant.img_size)
     grid = grid_of(size, variant.patch_size)
-    encoder = build_encoder(variant, init=init, in_chans=in_chans, img_size=size)
+    encoder = build_encoder(variant, init=init, in_chans=in_chans, img_size=size, dtype=torch.float32)
     head = build_decoder(variant, grid, init=init, in_chans=in_chans) if decoder else None
     return MaskedAutoencoder(encoder, head, target=target)
 
@@ -97,6 +98,7 @@ def build_decoder(variant: Variant, grid_size: tuple[int, int], *, in_chans: int
         patch_size=variant.patch_size,
         grid_size=grid_size,
         in_chans=in_chans,
+        dtype=torch.float32,
     )
     if init:
         initialise(decoder)

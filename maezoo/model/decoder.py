@@ -25,6 +25,7 @@ class Decoder(nn.Module):
         patch_size: patch side P.
         grid_size: (h, w), the native patch grid; others work too, their positions resized.
         in_chans: channels C of the predicted pixels.
+        dtype: number format of the parameters; torch's default when `None`.
 
     Example:
         >>> decoder = Decoder(embed_dim=32, dim=16, depth=1, num_heads=2, patch_size=8, grid_size=(4, 4))
@@ -43,23 +44,26 @@ class Decoder(nn.Module):
         patch_size: int,
         grid_size: tuple[int, int],
         in_chans: int = 3,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.embed_dim = embed_dim
         self.dim = dim
         self.patch_size = patch_size
         self.grid_size = grid_size
         self.in_chans = in_chans
         self.grad_checkpointing = False
         norm_layer: Any = partial(LayerNorm, eps=1e-6)
+        made_as: Any = {"dtype": dtype}
         h, w = grid_size
-        self.embed = nn.Linear(embed_dim, dim)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + h * w, dim), requires_grad=False)
+        self.embed = nn.Linear(embed_dim, dim, **made_as)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim, **made_as))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + h * w, dim, **made_as), requires_grad=False)
         self.blocks = nn.Sequential(
-            *(Block(dim, num_heads, qkv_bias=True, norm_layer=norm_layer) for _ in range(depth))
+            *(Block(dim, num_heads, qkv_bias=True, norm_layer=norm_layer, **made_as) for _ in range(depth))
         )
-        self.norm = norm_layer(dim)
-        self.pred = nn.Linear(dim, patch_size**2 * in_chans)
+        self.norm = norm_layer(dim, **made_as)
+        self.pred = nn.Linear(dim, patch_size**2 * in_chans, **made_as)
 
     def forward(self, tokens: Tensor, visible: Tensor, grid_size: tuple[int, int] | None = None) -> Tensor:
         """Predict the pixels of every patch, the visible ones included.

@@ -8,14 +8,14 @@ import torch
 from timm.models import VisionTransformer
 from timm.models._manipulate import checkpoint_seq
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from maezoo.errors import DecoderMissingError, SizeError
 from maezoo.masks import random_mask
 from maezoo.model.decoder import Decoder
+from maezoo.model.embedding import attribute_of, channels_of, embed_patches, embed_visible, select
 from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
 from maezoo.model.positions import resize_positions
-from maezoo.visibility import check_mask, group_rows
+from maezoo.visibility import check_mask, group_rows, traced_indices
 from maezoo.vocabulary import TARGETS, Target
 
 __all__ = ["MAEOutput", "MaskedAutoencoder"]
@@ -34,6 +34,9 @@ class MAEOutput:
     loss: Tensor
     prediction: Tensor
     mask: Tensor
+
+
+torch.export.register_dataclass(MAEOutput, serialized_type_name="maezoo.MAEOutput")  # for export and torch.func
 
 
 class MaskedAutoencoder(nn.Module):
@@ -77,12 +80,12 @@ class MaskedAutoencoder(nn.Module):
     @property
     def patch_size(self) -> int:
         """Patch side P in pixels."""
-        return int(self.encoder.patch_embed.patch_size[0])
+        return int(attribute_of(self.encoder.patch_embed, "patch_size")[0])
 
     @property
     def in_chans(self) -> int:
         """Channels C of the input."""
-        return int(self.encoder.patch_embed.proj.in_channels)
+        return channels_of(self.encoder.patch_embed)
 
     @property
     def embed_dim(self) -> int:
@@ -92,7 +95,7 @@ class MaskedAutoencoder(nn.Module):
     @property
     def grid_size(self) -> tuple[int, int]:
         """Native patch grid (h, w)."""
-        h, w = self.encoder.patch_embed.grid_size
+        h, w = attribute_of(self.encoder.patch_embed, "grid_size")
         return int(h), int(w)
 
     @property
@@ -174,7 +177,11 @@ class MaskedAutoencoder(nn.Module):
         """
         self.require_decoder()
         h, w = self.grid_for(images)
-        groups = group_rows(check_mask(mask, images.shape[0], h * w))
+        mask = check_mask(mask, images.shape[0], h * w)
+        visible = traced_indices(mask)
+        if visible is not None:
+            return self.predict_from(images, visible)
+        groups = group_rows(mask)
         if len(groups) == 1:
             return self.predict_from(images, groups[0].visible)
         parts = [self.predict_from(images[group.rows.to(images.device)], group.visible) for group in groups]
@@ -260,26 +267,15 @@ class MaskedAutoencoder(nn.Module):
         encoder, grid = self.encoder, self.grid_for(images)
         positions = resize_positions(self.pos_embed, self.grid_size, grid)
         if visible is None:
-            x = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2)  # (B, N, D), bit for bit as timm has it
+            x = embed_patches(encoder.patch_embed, images)  # (B, N, D), bit for bit as timm has it
             places = positions[:, 1:]
         else:
-            x = self._project(_select(patchify(images, self.patch_size), visible))  # (B, K, D)
-            places = _select(positions[:, 1:].expand(images.shape[0], -1, -1), visible)
+            x = embed_visible(encoder.patch_embed, images, visible)  # (B, K, D)
+            places = select(positions[:, 1:].expand(images.shape[0], -1, -1), visible)
         class_token = (self.cls_token + positions[:, :1]).expand(images.shape[0], -1, -1)
         x = torch.cat([class_token.to(x.dtype), x + places], dim=1)  # (B, 1 + K, D)
         embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
         return embedded
-
-    def _project(self, patches: Tensor) -> Tensor:
-        """Apply the patch embedding as a linear layer: (B, K, P*P*C) -> (B, K, D)."""
-        projection = self.encoder.patch_embed.proj
-        weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P*P*C), channels last as in patchify
-        return F.linear(patches, weight, projection.bias)
-
-
-def _select(x: Tensor, indices: Tensor) -> Tensor:
-    """Pick rows along the second axis: (B, N, L), (B, K) -> (B, K, L)."""
-    return x.gather(1, indices[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: str) -> None:
@@ -290,7 +286,8 @@ def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: st
         raise ValueError("the encoder needs a class token, no other prefix tokens, and positions.")
     if decoder is None:
         return
-    ours = (encoder.embed_dim, tuple(encoder.patch_embed.grid_size), encoder.patch_embed.patch_size[0])
-    theirs = (decoder.embed.in_features, tuple(decoder.grid_size), decoder.patch_size)
+    grid, patch = (attribute_of(encoder.patch_embed, name) for name in ("grid_size", "patch_size"))
+    ours = (encoder.embed_dim, tuple(grid), patch[0])
+    theirs = (decoder.embed_dim, tuple(decoder.grid_size), decoder.patch_size)
     if ours != theirs:
         raise ValueError(f"encoder (width, grid, patch) {ours} and decoder {theirs} do not fit together.")

@@ -31,9 +31,12 @@ def sincos_positions(grid_size: tuple[int, int], dim: int) -> Tensor:
         raise ValueError(f"2-D sin-cos positions need a width that is a multiple of 4, not {dim}.")
     h, w = grid_size
     rows, columns = torch.meshgrid(
-        torch.arange(h, dtype=torch.float64), torch.arange(w, dtype=torch.float64), indexing="ij"
+        torch.arange(h, dtype=torch.float64, device="cpu"),
+        torch.arange(w, dtype=torch.float64, device="cpu"),
+        indexing="ij",
     )
-    frequencies = 10000.0 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
+    exponents = torch.arange(dim // 4, dtype=torch.float64, device="cpu") / (dim // 4)
+    frequencies = 10000.0**-exponents
     halves = [
         wave(axis.reshape(-1, 1) * frequencies)  # (N, dim/4)
         for axis in (columns, rows)

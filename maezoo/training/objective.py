@@ -35,7 +35,11 @@ class Objective(nn.Module):
         self.model = model
         self.normpix_weight = normpix_weight
         pred = model.require_decoder().pred
-        self.normpix = nn.Linear(pred.in_features, pred.out_features) if normpix_weight else None
+        self.normpix = (
+            nn.Linear(pred.in_features, pred.out_features, device=pred.weight.device, dtype=pred.weight.dtype)
+            if normpix_weight
+            else None
+        )
 
     def forward(self, images: Tensor, mask: Tensor) -> Tensor:
         """Return the loss, a scalar.

@@ -124,7 +124,7 @@ class _Run:
         self, recipe: Recipe, source: ImageSource, out: Path, device: torch.device, variant: Variant, compile: bool
     ) -> None:
         self.recipe, self.source, self.out, self.device = recipe, source, out, device
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(recipe.seed)
             objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
         self.size = variant.img_size
@@ -137,8 +137,8 @@ class _Run:
         if device.type == "cpu" and self.dtype == torch.bfloat16:
             _use_plain_attention(self.objective)
         self.forward: Callable[..., Any] = torch.compile(self.objective, dynamic=False) if compile else self.objective
-        self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=device).view(1, 3, 1, 1)
         self.out.mkdir(parents=True, exist_ok=True)
         self.saved_at = self.logged_at = time.monotonic()
         self.saved_step: int | None = None

@@ -39,7 +39,7 @@ class Crops:
 
 def step_generator(seed: int, step: int) -> torch.Generator:
     """Return the generator of one step, the same whenever and wherever it is asked for."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+    return torch.Generator(device="cpu").manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
 def draw_indices(images: int, batch_size: int, step: int, seed: int) -> Tensor:
@@ -56,12 +56,13 @@ def draw_indices(images: int, batch_size: int, step: int, seed: int) -> Tensor:
 @functools.lru_cache(maxsize=2)
 def _epoch_order(images: int, epoch: int, seed: int) -> Tensor:
     """Return the permutation of one epoch."""
-    return torch.randperm(images, generator=torch.Generator().manual_seed((seed + 7919 * (epoch + 1)) % 2**63))
+    generator = torch.Generator(device="cpu").manual_seed((seed + 7919 * (epoch + 1)) % 2**63)
+    return torch.randperm(images, generator=generator, dtype=torch.int64, device="cpu")
 
 
 def draw_crops(batch: int, area: tuple[float, float], aspect: tuple[float, float], generator: torch.Generator) -> Crops:
     """Draw random resized crops (paper, appendix A.1): area uniform, aspect log-uniform, half of them mirrored."""
-    draws = torch.rand(5, batch, generator=generator)
+    draws = torch.rand(5, batch, generator=generator, dtype=torch.float32, device="cpu")
     low, high = math.log(aspect[0]), math.log(aspect[1])
     return Crops(
         area=area[0] + draws[0] * (area[1] - area[0]),
