@@ -1,7 +1,9 @@
 """How pixels become model input: the numbers that travel with each weight. No imaging code, no torch."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing"]
@@ -10,6 +12,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 RESIZE_RULES = ("squash", "crop")
+_LARGEST_SIDE = 16_384  # pixels
+_LARGEST = 1e6  # of a mean or a standard deviation; the least deviation is its inverse
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,18 @@ class Preprocessing:
     def __post_init__(self) -> None:
         """Refuse values that no image could be prepared with."""
         checks = {
-            "size": len(self.size) == 2 and all(isinstance(side, int) and side > 0 for side in self.size),
+            "size": len(self.size) == 2
+            and all(_is_number(side, int) and 0 < side <= _LARGEST_SIDE for side in self.size),
             "resize": self.resize in RESIZE_RULES,
-            "crop_pct": 0 < self.crop_pct <= 1,
+            "crop_pct": _is_number(self.crop_pct) and 0 < self.crop_pct <= 1,
             "interpolation": self.interpolation in INTERPOLATIONS,
-            "mean": len(self.mean) > 0,
-            "std": len(self.std) == len(self.mean) and all(value > 0 for value in self.std),
+            "mean": len(self.mean) > 0 and all(_is_number(value) and abs(value) <= _LARGEST for value in self.mean),
+            "std": len(self.std) == len(self.mean)
+            and all(_is_number(value) and 1 / _LARGEST <= value <= _LARGEST for value in self.std),
         }
         for field, fine in checks.items():
             if not fine:
-                raise ValueError(f"preprocess.{field} cannot be {getattr(self, field)!r}")
+                raise ValueError(f"preprocess.{field} cannot be {reprlib.repr(getattr(self, field))}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -74,3 +80,8 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, lists for tuples, fit for JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def _is_number(value: object, kind: type = Real) -> bool:
+    """Tell a number from what compares with numbers too, or fails to: bool, NaN."""
+    return isinstance(value, kind) and not isinstance(value, bool) and value == value
