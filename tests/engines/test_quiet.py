@@ -55,7 +55,6 @@ print("done")
     ("engine", "precision", "package"),
     [
         ("openvino", "float32", "openvino"),
-        ("onnxruntime", "float32", "onnxruntime"),
         ("onnxruntime", "int8", "onnxruntime"),
         ("pytorch", "float32", "torch"),
     ],
