@@ -13,7 +13,8 @@ from maezoo.api import MAE
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
-from maezoo.weights.records import state_folder
+from maezoo.errors import WeightsNotFoundError
+from maezoo.weights.records import expanded, state_folder
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
 
@@ -227,9 +228,12 @@ def _sample_images(model: MAE, count: int) -> Tensor:
     return photographs.repeat(times, 1, 1, 1)[:count]
 
 
-def _folder(cache_dir: str | Path | None) -> Path:
-    """Return the folder of remembered choices."""
-    return (state_folder() if cache_dir is None else Path(cache_dir)) / "engines"
+def _folder(cache_dir: str | Path | None) -> Path | None:
+    """Return the folder of remembered choices; `None` where there is no place for one."""
+    try:
+        return (state_folder() if cache_dir is None else expanded(cache_dir)) / "engines"
+    except WeightsNotFoundError:
+        return None
 
 
 @contextmanager

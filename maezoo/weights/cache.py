@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from maezoo.files import written_whole
 from maezoo.weights.client import HubFile, RemoteFile, hub_utils
+from maezoo.weights.records import expanded
 
 __all__ = ["SPARE", "HubCache"]
 
@@ -31,10 +32,14 @@ class HubCache:
 
     @classmethod
     def at(cls, cache_dir: str | Path | None = None) -> "HubCache":
-        """Open a cache; `HF_HUB_CACHE`, else `HF_HOME/hub`, when no folder is named."""
+        """Open a cache; `HF_HUB_CACHE`, else `HF_HOME/hub`, when no folder is named.
+
+        Raises:
+            WeightsNotFoundError: that would be in the home folder, and there is none.
+        """
         from huggingface_hub import constants
 
-        return cls(Path(cache_dir or constants.HF_HUB_CACHE).expanduser().resolve())
+        return cls(expanded(cache_dir or constants.HF_HUB_CACHE).resolve())
 
     def repository(self, file: HubFile) -> Path:
         """Return the folder of a file's repository."""

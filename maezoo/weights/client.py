@@ -11,7 +11,7 @@ from typing import Any
 
 from maezoo.errors import IntegrityError, UnknownModelError, WeightsNotFoundError
 from maezoo.version import __version__
-from maezoo.weights.checks import path_problem, repo_problem, short
+from maezoo.weights.manifest_checks import path_problem, repo_problem, short
 
 __all__ = [
     "ATTEMPTS",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from maezoo.errors import DiskFullError, IntegrityError, OfflineError, UnknownModelError, WeightsNotFoundError
 from maezoo.weights.cache import SPARE, HubCache
-from maezoo.weights.checks import path_problem
 from maezoo.weights.client import HubFile, HubUnreachableError, RemoteFile
 from maezoo.weights.hashing import digest_of
 from maezoo.weights.licensing import acknowledge_license
 from maezoo.weights.manifest import WeightsEntry
+from maezoo.weights.manifest_checks import path_problem
 from maezoo.weights.records import FileState
 from maezoo.weights.transfer import ask, download
 from maezoo.weights.verification import Check, check_file, remember_check
@@ -56,7 +56,10 @@ def hub_file(entry: WeightsEntry) -> HubFile:
 def locate(entry: WeightsEntry, *, cache_dir: str | Path | None = None) -> Path | None:
     """Return the path of an entry's file if it is on this machine, unverified; asks nobody."""
     if entry.package_file is None:
-        return HubCache.at(cache_dir).find(hub_file(entry))
+        try:
+            return HubCache.at(cache_dir).find(hub_file(entry))
+        except WeightsNotFoundError:  # no home folder, no cache
+            return None
     if problem := path_problem(entry.package_file):
         raise UnknownModelError(f"{entry.name}: package_file {problem}.")
     path = Path(str(resources.files("maezoo"))) / "weights" / entry.package_file

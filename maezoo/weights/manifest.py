@@ -12,7 +12,7 @@ from typing import Any, cast
 from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Part, Target
-from maezoo.weights.checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
+from maezoo.weights.manifest_checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
 
 __all__ = ["Manifest", "WeightsEntry", "load_manifest", "read_manifest"]
 
@@ -200,6 +200,6 @@ def _parse_entry(path: Path, name: str, fields: object) -> WeightsEntry:
     try:
         preprocess = Preprocessing.from_dict(fields["preprocess"])
     except ValueError as error:
-        raise ManifestError(f"{path}: weights[{name!r}].preprocess is wrong: {error}.") from error
+        raise ManifestError(f"{path}: weights[{name!r}].preprocess is wrong: {str(error)[:200]}.") from error
     plain = {key: value for key, value in fields.items() if key not in ("parts", "preprocess")}
     return WeightsEntry(name=name, parts=cast(tuple[Part, ...], tuple(fields["parts"])), preprocess=preprocess, **plain)

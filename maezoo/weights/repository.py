@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maezoo.errors import UnknownModelError
-from maezoo.weights.checks import path_problem, repo_problem, short
 from maezoo.weights.client import HubFile
 from maezoo.weights.configs import CONFIG, PREPROCESSOR, read_json
 from maezoo.weights.hub import fetch, fetch_file
 from maezoo.weights.licensing import acknowledge_license
 from maezoo.weights.manifest import WeightsEntry, load_manifest
+from maezoo.weights.manifest_checks import path_problem, repo_problem, short
 
 __all__ = ["HUB", "WEIGHTS", "Repository"]
 

@@ -25,6 +25,7 @@ __all__ = [
 _LONGEST_NAME, _LONGEST_TEXT = 200, 20_000  # characters
 _DEEPEST = 16  # objects and lists within each other
 _LARGEST = 10**14  # bytes of a file, parameters of a model
+_LARGEST_SIDE = 16_384  # pixels
 _DIGITS = 18
 
 _HUB = ("repo_id", "revision", "filename")
@@ -187,6 +188,8 @@ def _name_problem(fields: Mapping[str, Any]) -> tuple[str, str] | None:
     ):
         if fields.get(key) is not None and (problem := check(fields[key])):
             return key, problem
+    if any(isinstance(side, int) and side > _LARGEST_SIDE for side in _children(fields["preprocess"].get("size"))):
+        return "preprocess", f"has a size of more than {_LARGEST_SIDE:,} pixels"
     for metric, value in fields.get("metrics", {}).items():
         if isinstance(value, dict) and "value" in value and "source" not in value:
             return "metrics", f"has {short(metric)} without a source"
