@@ -216,12 +216,9 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
 def _sample_images(model: MAE, count: int) -> Tensor:
     """Return input to try engines on: the photographs of the demo, again and again; noise for other channel counts."""
     if model.in_chans != 3:
-        noise = torch.randn(
-            (count, model.in_chans, *model.img_size),
-            generator=torch.Generator().manual_seed(0),
-            dtype=torch.float32,
-            device="cpu",
-        )
+        generator = torch.Generator(device="cpu").manual_seed(0)
+        shape = (count, model.in_chans, *model.img_size)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         return noise.to(model.device, model.dtype)
     photographs = model.prepare(sorted((Path(__file__).parent / "demo" / "samples").glob("*.jpg")))
     times = -(-count // len(photographs))

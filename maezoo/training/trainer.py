@@ -123,7 +123,7 @@ class _Run:
     ) -> None:
         self.recipe, self.source, self.out, self.device = recipe, source, out, device
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(recipe.seed)  # the CPU's alone: the others would not be put back
+            torch.manual_seed(recipe.seed)
             objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
         self.size = variant.img_size
         self.objective = objective.to(device).train()
