@@ -5,7 +5,8 @@
     features = model.features(["cat.jpg", "dog.jpg"])              # (2, 192)
     model.reconstruct("cat.jpg", mask_ratio=0.75).save("out.png")
 
-Importing it puts the encoders into timm's registry. The names below are loaded when they are first used.
+Importing it puts the encoders into timm's registry. The names below are loaded when they are
+first used, and so are `maezoo.errors`, `maezoo.figures` and the other packages.
 
 One vocabulary holds everywhere: `B` batch, `C` channels, `H W` pixels, `h w` patch grid, `N = h*w` patches, `K` visible
 patches, `D` width, `P` patch side; height before width. A mask is a bool tensor (B, N), True = hidden. Visible tokens
@@ -19,6 +20,20 @@ from maezoo._timm_hook import register_when_timm_is_imported
 from maezoo.version import __version__
 
 if TYPE_CHECKING:
+    from maezoo import demo as demo
+    from maezoo import engines as engines
+    from maezoo import errors as errors
+    from maezoo import evaluate as evaluate
+    from maezoo import figures as figures
+    from maezoo import hardware as hardware
+    from maezoo import images as images
+    from maezoo import masks as masks
+    from maezoo import model as model
+    from maezoo import preprocessing as preprocessing
+    from maezoo import reconstruction as reconstruction
+    from maezoo import training as training
+    from maezoo import vocabulary as vocabulary
+    from maezoo import weights as weights
     from maezoo.api import MAE
     from maezoo.extract.run import extract
     from maezoo.factory import create, fetch, info, list_models, list_pretrained, verify
@@ -71,7 +86,23 @@ _HOMES = {
     "verify": "maezoo.factory",
 }
 
+_MODULES = (
+    "demo",
+    "engines",
+    "errors",
+    "evaluate",
+    "figures",
+    "hardware",
+    "images",
+    "masks",
+    "model",
+    "preprocessing",
+    "reconstruction",
+    "training",
+    "vocabulary",
+    "weights",
+)
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, _MODULES)
 
 register_when_timm_is_imported()

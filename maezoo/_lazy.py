@@ -2,26 +2,31 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["lazy_names"]
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(
+    package: str, homes: Mapping[str, str], modules: Sequence[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a package whose public names live in its modules (PEP 562).
 
     Args:
         package: the package's `__name__`.
         homes: the module of each public name.
+        modules: modules and packages below it that are names themselves.
 
     Example:
-        >>> getattr_, dir_ = lazy_names("maezoo", {"MaskError": "maezoo.errors"})
-        >>> getattr_("MaskError").__name__
-        'MaskError'
+        >>> getattr_, dir_ = lazy_names("maezoo", {"MaskError": "maezoo.errors"}, ["masks"])
+        >>> getattr_("MaskError").__name__, getattr_("masks").__name__
+        ('MaskError', 'maezoo.masks')
     """
 
     def load(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(homes[name]), name)
@@ -29,6 +34,6 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted({*vars(sys.modules[package]), *homes, *modules})
 
     return load, names

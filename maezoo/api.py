@@ -282,7 +282,7 @@ class MAE(MaskedAutoencoder):
     ) -> "OptimizedMAE":
         """Return a frozen model with the same methods, prepared for this machine.
 
-        This one keeps its weights, which the two share, and is put in eval mode.
+        This one stays as it is; the other has a copy of its weights as they are now, and may be pickled and copied.
 
         The engines that are installed are checked against eager PyTorch on real photographs and timed in turns, for
         some seconds to a minute; the fastest for each range of batch sizes is taken. The choice is remembered by

@@ -1,17 +1,20 @@
 """OptimizedMAE, what MAE.optimize() returns: the same methods on the engines that this machine runs fastest."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
 
 from maezoo.api import MAE
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
+from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
-from maezoo.weights.records import state_folder
+from maezoo.errors import WeightsNotFoundError
+from maezoo.weights.records import expanded, state_folder
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
 
@@ -27,14 +30,18 @@ _FEW = 500  # images that are done before an engine is chosen
 class OptimizedMAE(MAE):
     """A frozen masked autoencoder: same methods, same results, prepared for one machine. `MAE.optimize` makes it.
 
-    Inputs of another size than the one it was prepared for, and tasks that it was not prepared for, run in eager
-    PyTorch on the weights of the model that it was made from, which it shares.
+    It has the weights that the model had then: what becomes of that model later changes nothing here. Inputs of another
+    size than the one it was prepared for, and tasks that it was not prepared for, run in eager PyTorch.
+
+    A copy, and one that was pickled, is prepared anew where it is made: by the choices remembered there, or measured.
 
     Attributes:
         plan: what was tried, measured and chosen; `print` it.
     """
 
-    def __init__(self, model: MAE, tasks: Mapping[Task, PreparedTask], plan: Plan) -> None:
+    def __init__(
+        self, model: MAE, tasks: Mapping[Task, PreparedTask], plan: Plan, arguments: Mapping[str, Any]
+    ) -> None:
         super().__init__(
             model.encoder, model.decoder, preprocess=model.preprocess, target=model.target, name=model.name
         )
@@ -42,6 +49,12 @@ class OptimizedMAE(MAE):
         self.load_report, self.dtype_reason = model.load_report, model.dtype_reason
         self.plan = plan
         self._tasks = dict(tasks)
+        self._made_from = (model,), dict(arguments)  # in a tuple: its weights are counted once
+
+    def __reduce__(self) -> tuple[Callable[..., "OptimizedMAE"], tuple[MAE, dict[str, Any]]]:
+        """Pickle the weights and what was asked for: programs for a machine cannot be moved to another."""
+        (model,), arguments = self._made_from
+        return _prepare_again, (model, arguments)
 
     def encode_tokens(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
         """Encode all patches, or the visible ones alone; see `MaskedAutoencoder.encode_tokens`. No gradients."""
@@ -75,6 +88,14 @@ class OptimizedMAE(MAE):
             "move or convert the model it was made from, then optimise that."
         )
 
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse other weights: the engines hold their own.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("an optimised model is frozen; load into the model it was made from, then optimise that.")
+
     def _fits(self, images: Tensor, visible: Tensor | None) -> bool:
         """Tell whether the engines were prepared for an input: its size, images at all, patches seen and hidden.
 
@@ -95,33 +116,47 @@ def optimize(
     cache_dir: str | Path | None,
     progress: bool,
 ) -> OptimizedMAE:
-    """Prepare a model for this machine; the arguments are those of `MAE.optimize`."""
+    """Prepare a copy of a model for this machine; the arguments are those of `MAE.optimize`."""
     if isinstance(model, OptimizedMAE):
         raise ValueError("this model is optimised already; call optimize() on the model that it was made from.")
-    wanted = _check_tasks(tasks, model)
-    asked = _check_precision(precision, model)
+    wanted, asked = _check_tasks(tasks, model), _check_precision(precision, model)
     sizes = _check_batch_sizes(batch_sizes, model.device)
+    return _prepare(
+        copy.deepcopy(model).eval(),
+        {"engine": engine, "precision": asked, "tasks": wanted, "batch_sizes": sizes, "cache_dir": cache_dir},
+        progress,
+    )
+
+
+def _prepare(model: MAE, arguments: dict[str, Any], progress: bool) -> OptimizedMAE:
+    """Prepare a model that nobody else changes; the arguments are checked."""
+    sizes, precision = arguments["batch_sizes"], arguments["precision"]
     images = _sample_images(model, max(2, sizes[-1]))  # graphs are traced on two
     prepared: dict[Task, PreparedTask] = {}
     with _announced(progress) as advance:
-        for task in wanted:
+        for task in arguments["tasks"]:
             prepared[task] = prepare_task(
                 task,
                 model,
                 images,
-                engine=engine,
-                precision=asked,
+                engine=arguments["engine"],
+                precision=precision,
                 batch_sizes=sizes,
-                folder=_folder(cache_dir),
+                folder=_folder(arguments["cache_dir"]),
                 advance=advance,
             )
     plan = Plan(
-        precision=asked,
+        precision=precision,
         machine=machine_name(model.device),
         tasks={task: each.plan for task, each in prepared.items()},
         remembered=all(each.remembered for each in prepared.values()),
     )
-    return OptimizedMAE(model, prepared, plan).eval()
+    return OptimizedMAE(model, prepared, plan, arguments).eval()
+
+
+def _prepare_again(model: MAE, arguments: dict[str, Any]) -> OptimizedMAE:
+    """Prepare a model that was copied or pickled."""
+    return _prepare(model, arguments, progress=False)
 
 
 def optimize_for(model: MAE, task: Task, images: int, *, batch_size: int, progress: bool = False) -> MAE:
@@ -140,10 +175,12 @@ def optimize_for(model: MAE, task: Task, images: int, *, batch_size: int, progre
     Returns:
         The model itself for a few hundred images; else the model on the faster of PyTorch's engines.
     """
-    if images < _FEW:
+    if images < _FEW or isinstance(model, OptimizedMAE):
         return model
     sizes = sorted({min(batch_size, 8), batch_size})
-    return model.optimize(engine="pytorch", tasks=(task,), batch_sizes=sizes, progress=progress)
+    own = cast(MAE, shared_copy(model)).eval()  # the work is over before anybody trains on: no copy of the weights
+    arguments = {"engine": "pytorch", "precision": _DTYPES[model.dtype], "tasks": _check_tasks((task,), model)}
+    return _prepare(own, {**arguments, "batch_sizes": sizes, "cache_dir": None}, progress)
 
 
 def _check_tasks(tasks: Sequence[str], model: MAE) -> list[Task]:
@@ -188,9 +225,12 @@ def _sample_images(model: MAE, count: int) -> Tensor:
     return photographs.repeat(times, 1, 1, 1)[:count]
 
 
-def _folder(cache_dir: str | Path | None) -> Path:
-    """Return the folder of remembered choices."""
-    return (state_folder() if cache_dir is None else Path(cache_dir)) / "engines"
+def _folder(cache_dir: str | Path | None) -> Path | None:
+    """Return the folder of remembered choices; `None` where there is no place for one."""
+    try:
+        return (state_folder() if cache_dir is None else expanded(cache_dir)) / "engines"
+    except WeightsNotFoundError:
+        return None
 
 
 @contextmanager

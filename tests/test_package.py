@@ -1,11 +1,14 @@
 """What is built is whole."""
 
+import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import maezoo
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,3 +54,31 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == "mae_vit_tiny.photos_pixel"
+
+
+_USED = """
+import sys, maezoo
+before = set(sys.modules)
+heavy = {"torch", "timm", "numpy", "PIL", "huggingface_hub", "safetensors", "matplotlib", "pyarrow", "gradio"}
+assert not heavy & before, heavy & before
+assert sys.argv[1] in dir(maezoo)
+module = getattr(maezoo, sys.argv[1])
+assert module.__name__ == f"maezoo.{sys.argv[1]}", module
+assert {*module.__all__} <= {*dir(module)}
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["demo", "engines", "errors", "evaluate", "figures", "hardware", "images", "masks", "model", "training", "weights"],
+)
+def test_a_package_is_an_attribute_of_maezoo_and_imported_when_it_is_used(tmp_path: Path, name: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _USED, name]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_no_name_of_maezoo_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'maezoo' has no attribute 'nothing'"):
+        _ = maezoo.nothing  # type: ignore[attr-defined]

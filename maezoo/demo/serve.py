@@ -9,11 +9,14 @@ from typing import Any
 
 from maezoo.demo.studio import DEFAULT_MODEL, Studio
 from maezoo.errors import MissingExtraError
+from maezoo.weights.hub import fetch
+from maezoo.weights.manifest import load_manifest
 
 __all__ = ["served"]
 
 _LARGEST_UPLOAD = "20mb"
 _VISITORS = 50  # whose photos are kept in memory
+_WAITING = 50  # requests; what comes on top is told that too many wait
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'"
@@ -32,7 +35,8 @@ def served(
     Args:
         host: address to listen on. Others than 127.0.0.1 let the network in.
         port: the first free one from 7860 on when `None`.
-        model: name of the weights that are chosen at first; they are loaded here.
+        model: name of the weights that are chosen at first; they alone are downloaded, here and before the page is
+            served. Visitors choose among them and what is on this machine.
         device: as in `maezoo.create`.
 
     Yields:
@@ -53,8 +57,9 @@ def served(
         from maezoo.demo.page import CSS, build_page
 
         studio = Studio(device)
+        fetch(load_manifest().find(model))
         studio.model(model)
-        page = build_page(studio, model)
+        page = build_page(studio, model).queue(max_size=_WAITING)
         try:
             _, address, _ = page.launch(
                 server_name=host,

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from maezoo.api import MAE
-from maezoo.errors import ImageError, MissingExtraError
+from maezoo.demo.colours import colour_map
+from maezoo.errors import ImageError, WeightsNotFoundError
 from maezoo.factory import create
 from maezoo.figures.attention import class_attention
 from maezoo.figures.similarity import patch_similarity
@@ -19,6 +20,7 @@ from maezoo.images import ImageLike, open_image
 from maezoo.masks import draw_mask
 from maezoo.reconstruction import Reconstruction
 from maezoo.vocabulary import Strategy
+from maezoo.weights.hub import locate
 from maezoo.weights.manifest import load_manifest
 
 __all__ = ["DEFAULT_MODEL", "Request", "Studio", "View", "colour_map", "read_photo", "sample_photos"]
@@ -26,7 +28,7 @@ __all__ = ["DEFAULT_MODEL", "Request", "Studio", "View", "colour_map", "read_pho
 DEFAULT_MODEL = "mae_vit_tiny.photos_pixel"
 _LARGEST_SIDE = 1024  # pixels of a photo that are kept in memory
 _KEPT_MODELS = 2
-_SEEN_GREY = 217  # patches that the model saw, in the error map
+_LONGEST_WAIT = 30.0  # seconds for other models that are being loaded
 
 
 @dataclass(frozen=True)
@@ -100,20 +102,44 @@ class Studio:
         self._device = device
         self._models: OrderedDict[str, MAE] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
 
     def model(self, name: str) -> MAE:
-        """Return a model, created when it is first asked for; the last few are kept.
+        """Return a model, loaded when it is first asked for; the last few are kept. Nothing is ever downloaded.
 
         Raises:
+            WeightsNotFoundError: its weights are not on this machine.
+            TimeoutError: other models are being loaded, and that takes long.
             MaezooError: as `maezoo.create` says.
         """
+        ready = self._kept(name)
+        if ready is not None:
+            return ready
+        if not self._loading.acquire(timeout=_LONGEST_WAIT):
+            raise TimeoutError(f"another model is being loaded; ask for {name} again in a minute.")
+        try:
+            ready = self._kept(name)
+            if ready is None:
+                require_here(name)
+                ready = create(name, pretrained=True, device=self._device, offline=True)
+                self._keep(name, ready)
+            return ready
+        finally:
+            self._loading.release()
+
+    def _kept(self, name: str) -> MAE | None:
+        """Return a model that is ready."""
         with self._lock:
-            if name not in self._models:
-                self._models[name] = create(name, pretrained=True, device=self._device)
-                while len(self._models) > _KEPT_MODELS:
-                    self._models.popitem(last=False)
-            self._models.move_to_end(name)
-            return self._models[name]
+            if name in self._models:
+                self._models.move_to_end(name)
+            return self._models.get(name)
+
+    def _keep(self, name: str, model: MAE) -> None:
+        """Keep a model, and give up the one that was asked for longest ago."""
+        with self._lock:
+            self._models[name] = model
+            while len(self._models) > _KEPT_MODELS:
+                self._models.popitem(last=False)
 
     def look(self, request: Request) -> View:
         """Hide, reconstruct and inspect.
@@ -147,14 +173,29 @@ class Studio:
 
 
 def model_choices() -> list[str]:
-    """List the weights that can reconstruct, the bundled ones first.
+    """List the weights on this machine that can reconstruct, the bundled ones first.
 
     Example:
         >>> model_choices()[0]
         'mae_vit_tiny.photos_pixel'
     """
-    entries = [entry for entry in load_manifest().entries.values() if entry.has_decoder]
+    entries = [entry for entry in load_manifest().entries.values() if entry.has_decoder and locate(entry) is not None]
     return [entry.name for entry in sorted(entries, key=lambda entry: entry.package_file is None)]
+
+
+def require_here(name: str) -> None:
+    """Refuse weights that are not on this machine: a visitor of the page chooses among what its owner has fetched.
+
+    Raises:
+        UnknownModelError: the manifest has no such weights; folders and repositories are not for visitors either.
+        WeightsNotFoundError: they are not here.
+    """
+    entry = load_manifest().find(name)
+    if locate(entry) is None:
+        raise WeightsNotFoundError(
+            f"{entry.name} is not on the machine that serves this page. Its owner can fetch it: "
+            f"`maezoo download {entry.name}`, or `maezoo demo --model {entry.name}`."
+        )
 
 
 def read_photo(image: ImageLike, name: str = "the photo") -> Image.Image:
@@ -191,38 +232,6 @@ def sample_photos() -> dict[str, Path]:
         True
     """
     return {path.stem: path for path in sorted((Path(__file__).parent / "samples").glob("*.jpg"))}
-
-
-def colour_map(
-    values: Tensor, colours: str, *, limits: tuple[float, float] | None = None, absent: Tensor | None = None
-) -> Image.Image:
-    """Colour an (h, w) map, one pixel for each patch.
-
-    Args:
-        values: (h, w) numbers.
-        colours: name of a matplotlib colour map.
-        limits: values of the darkest and the lightest colour; those of the cells that are shown when `None`.
-        absent: (h, w) bool, True for cells with nothing to show: grey.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-
-    Example:
-        >>> colour_map(torch.eye(3), "viridis").getpixel((0, 0))
-        (253, 231, 36)
-    """
-    try:
-        from matplotlib import colormaps
-    except ImportError as error:
-        raise MissingExtraError.for_extra("demo", "the demo page") from error
-    values = values.detach().float().cpu()
-    gone = torch.zeros_like(values, dtype=torch.bool) if absent is None else absent.cpu()
-    shown = values[~gone]
-    low, high = limits or ((float(shown.min()), float(shown.max())) if shown.numel() else (0.0, 1.0))
-    scaled = ((values - low) / max(high - low, 1e-12)).clamp(0, 1)
-    pixels = colormaps[colours](scaled.numpy(), bytes=True)[:, :, :3].copy()
-    pixels[gone.numpy()] = _SEEN_GREY
-    return Image.fromarray(pixels)
 
 
 def _mask_of(request: Request, grid: tuple[int, int]) -> Tensor:

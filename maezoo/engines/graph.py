@@ -1,5 +1,6 @@
 """A task as a graph for engines outside of PyTorch, open in the number of images and of visible patches."""
 
+import threading
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 __all__ = ["export_graph", "write_onnx"]
+
+_exporting = threading.Lock()  # filters of warnings belong to the process: two that overlap put the wrong ones back
 
 
 def export_graph(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
@@ -35,7 +38,7 @@ def write_onnx(module: nn.Module, example: tuple[Tensor, ...], folder: Path) -> 
         The graph's path.
     """
     path = folder / "model.onnx"
-    with warnings.catch_warnings():
+    with _exporting, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own plans
         program = torch.onnx.export(export_graph(module, example), dynamo=True, verbose=False)
     if program is None:

@@ -15,8 +15,10 @@ from maezoo.files import written_whole
 __all__ = ["fingerprint", "recall", "remember"]
 
 
-def recall(folder: Path, key: Mapping[str, Any]) -> TaskPlan | None:
+def recall(folder: Path | None, key: Mapping[str, Any]) -> TaskPlan | None:
     """Return the choice that was remembered under a key; `None` when there is none that can be read."""
+    if folder is None:
+        return None
     try:
         record = json.loads(_place(folder, key).read_text(encoding="utf-8"))
         return TaskPlan.from_dict(record["plan"])
@@ -24,11 +26,12 @@ def recall(folder: Path, key: Mapping[str, Any]) -> TaskPlan | None:
         return None
 
 
-def remember(folder: Path, key: Mapping[str, Any], plan: TaskPlan) -> bool:
+def remember(folder: Path | None, key: Mapping[str, Any], plan: TaskPlan) -> bool:
     """Keep a choice under a key; return whether the folder could be written."""
+    if folder is None:
+        return False
     path = _place(folder, key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps({"key": key, "plan": plan.to_dict()}, indent=1), encoding="utf-8")
     except OSError:

@@ -1,8 +1,10 @@
 """ONNX Runtime on the CPU: float32, or int8 weights for each output channel with activations quantised as they come."""
 
+import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.engines.graph import write_onnx
+from maezoo.engines.quiet import import_onnxruntime
 from maezoo.engines.runner import Runner
 
 __all__ = ["is_available", "prepare"]
@@ -55,8 +58,7 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
 
 def _session(path: Path, fixed: Mapping[str, int] | None = None) -> Any:
     """Open a graph on as many threads as PyTorch has, some of its free axes fixed."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -79,16 +81,18 @@ def _free_axes(session: Any, shapes: tuple[tuple[int, ...], ...]) -> dict[str, i
 
 def _quantised(path: Path) -> Path:
     """Quantise the weights of the matrix products to int8, one scale for each output channel; see `_EXACT`."""
-    import logging
-
     import onnx
+
+    import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
     target = path.with_name("int8.onnx")
-    nodes = onnx.load(path, load_external_data=False).graph.node
-    exact = [node.name for node in nodes if any(_EXACT in each.value for each in node.metadata_props)]
-    logging.disable(logging.WARNING)  # it advises a preparation that changes nothing here
-    try:
+    model = onnx.load(path, load_external_data=False)
+    exact = [node.name for node in model.graph.node if any(_EXACT in each.value for each in node.metadata_props)]
+    add_pre_process_metadata(model)  # else it advises a preparation that changes nothing here
+    onnx.save(model, path)
+    with _root_handler():
         quantize_dynamic(
             path,
             target,
@@ -98,6 +102,21 @@ def _quantised(path: Path) -> Path:
             weight_type=QuantType.QInt8,
             use_external_data_format=True,
         )
-    finally:
-        logging.disable(logging.NOTSET)
     return target
+
+
+@contextmanager
+def _root_handler() -> Iterator[None]:
+    """Give the root logger a handler for a while if it has none: the quantiser's first message would set one for good.
+
+    It is the one that Python itself takes where there is none.
+    """
+    root, last = logging.getLogger(), logging.lastResort
+    if root.handlers or last is None:
+        yield
+        return
+    root.addHandler(last)
+    try:
+        yield
+    finally:
+        root.removeHandler(last)

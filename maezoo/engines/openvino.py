@@ -1,6 +1,7 @@
 """OpenVINO on the CPU, in float32 or, where the CPU has it, bfloat16."""
 
 import functools
+import threading
 from importlib.util import find_spec
 from typing import Any
 
@@ -8,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.engines.graph import export_graph
+from maezoo.engines.quiet import import_openvino
 from maezoo.engines.runner import Runner
 
 __all__ = ["is_available", "prepare"]
+
+_one_core = threading.Lock()
 
 
 def is_available() -> bool:
@@ -29,21 +33,23 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
         example: inputs of two images or more, in the number format of those to come.
         dtype: what it computes in, `torch.float32` or `torch.bfloat16`.
     """
-    import openvino
-
+    openvino = import_openvino()
     outside = torch.bfloat16 if example[0].dtype == torch.bfloat16 else torch.float32
     graph = openvino.convert_model(export_graph(module, (example[0].float(), *example[1:])))
     if outside == torch.bfloat16:
         graph = _taking_bfloat16(graph)
     single = tuple(tuple(each[:1].shape) for each in example)
     programs: dict[bool, Any] = {}
+    # A program has one place for its input and its output. A call takes all cores: threads lose nothing by their turns.
+    turn = threading.Lock()
 
     def run(images: Tensor, *visible: Tensor) -> Tensor:
         inputs = [images.to(outside), *visible]
         alone = tuple(tuple(each.shape) for each in inputs) == single
-        if alone not in programs:
-            programs[alone] = _program(graph, single if alone else None, dtype)
-        return _infer(programs[alone], inputs)
+        with turn:
+            if alone not in programs:
+                programs[alone] = _program(graph, single if alone else None, dtype)
+            return _infer(programs[alone], inputs)
 
     return run
 
@@ -61,10 +67,9 @@ def _infer(program: Any, inputs: list[Tensor]) -> Tensor:
 
 def _shared(tensor: Tensor) -> Any:
     """Return what OpenVINO takes for a tensor, on the same memory."""
-    import openvino
-
     if tensor.dtype != torch.bfloat16:
         return tensor.numpy()
+    openvino = import_openvino()
     return openvino.Tensor(tensor.view(torch.int16).numpy(), openvino.Shape(tensor.shape), openvino.Type.bf16)
 
 
@@ -79,16 +84,19 @@ def _taking_bfloat16(graph: Any) -> Any:
     return outside.build()
 
 
-@functools.cache
 def _core() -> Any:
     """Return the one core of this process.
 
     Each core gives the thread a stack for signal handlers and takes it away when it goes; where a second one came
     between, the next signal, a Ctrl-C or the end of a child, then finds no stack and ends the process.
     """
-    import openvino
+    with _one_core:
+        return _make_core()
 
-    return openvino.Core()
+
+@functools.cache
+def _make_core() -> Any:
+    return import_openvino().Core()
 
 
 def _program(graph: Any, shapes: tuple[tuple[int, ...], ...] | None, dtype: torch.dtype) -> Any:

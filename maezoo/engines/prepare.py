@@ -51,7 +51,7 @@ def prepare_task(
     engine: str,
     precision: Precision,
     batch_sizes: Sequence[int],
-    folder: Path,
+    folder: Path | None,
     advance: Callable[[str], None],
 ) -> PreparedTask:
     """Prepare one task of a model.
@@ -63,7 +63,7 @@ def prepare_task(
         engine: a name, or `"auto"`.
         precision: what to compute in.
         batch_sizes: rising.
-        folder: of remembered choices.
+        folder: of remembered choices; nothing is remembered when `None`.
         advance: told each step before it begins.
 
     Raises:

@@ -1,6 +1,8 @@
 """huggingface_hub's cache on disk: where a file lies, and how it gets there whole. Other tools see the same files."""
 
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,8 +12,12 @@ from urllib.parse import quote
 
 from maezoo.files import written_whole
 from maezoo.weights.client import HubFile, RemoteFile, hub_utils
+from maezoo.weights.records import expanded
 
-__all__ = ["HubCache"]
+__all__ = ["SPARE", "HubCache"]
+
+SPARE = 64 * 2**20  # bytes that a download must leave free
+_ABANDONED = 600.0  # seconds; a download that is alive has written something in that time, or given up
 
 
 @dataclass(frozen=True)
@@ -26,10 +32,14 @@ class HubCache:
 
     @classmethod
     def at(cls, cache_dir: str | Path | None = None) -> "HubCache":
-        """Open a cache; `HF_HUB_CACHE`, else `HF_HOME/hub`, when no folder is named."""
+        """Open a cache; `HF_HUB_CACHE`, else `HF_HOME/hub`, when no folder is named.
+
+        Raises:
+            WeightsNotFoundError: that would be in the home folder, and there is none.
+        """
         from huggingface_hub import constants
 
-        return cls(Path(cache_dir or constants.HF_HUB_CACHE).expanduser().resolve())
+        return cls(expanded(cache_dir or constants.HF_HUB_CACHE).resolve())
 
     def repository(self, file: HubFile) -> Path:
         """Return the folder of a file's repository."""
@@ -53,8 +63,35 @@ class HubCache:
         )
 
     def partial(self, file: HubFile, remote: RemoteFile) -> Path:
-        """Return where a file is written to while it comes."""
-        return self._blob(file, remote).with_name(f"{remote.etag}.incomplete")
+        """Return where one call writes a file while it comes: never where another writes, should the lock not hold.
+
+        Some network file systems grant a lock to everybody. What an interrupted download left is taken over: by its
+        name if nobody can be writing there still, else as a copy.
+        """
+        mine = self._blob(file, remote).with_name(f"{remote.etag}.{uuid.uuid4().hex[:8]}.incomplete")
+        for other in self._leftovers(file, remote):
+            if other == self._left(file, remote) or not _may_be_written(other):
+                with suppress(OSError):
+                    other.replace(mine)
+                    return mine
+            with suppress(OSError):
+                shutil.copyfile(other, mine)
+                return mine
+        return mine
+
+    def leave(self, partial: Path, file: HubFile, remote: RemoteFile) -> None:
+        """Keep what a failed download has brought, for the next one."""
+        with suppress(OSError):
+            if partial.stat().st_size > 0:
+                partial.replace(self._left(file, remote))
+            else:
+                partial.unlink()
+
+    def clear(self, file: HubFile, remote: RemoteFile) -> None:
+        """Delete what interrupted downloads of a file have left, once it is here."""
+        for other in self._leftovers(file, remote):
+            with suppress(OSError):
+                other.unlink()
 
     def blob(self, file: HubFile, remote: RemoteFile) -> Path | None:
         """Return the file under its hash, if it is there: the same file of another revision, or without a pointer."""
@@ -95,8 +132,34 @@ class HubCache:
     def _blob(self, file: HubFile, remote: RemoteFile) -> Path:
         return self.repository(file) / "blobs" / remote.etag
 
+    def _left(self, file: HubFile, remote: RemoteFile) -> Path:
+        return self._blob(file, remote).with_name(f"{remote.etag}.left.incomplete")
+
+    def _leftovers(self, file: HubFile, remote: RemoteFile) -> list[Path]:
+        """List what downloads of a file have written so far, huggingface_hub's too, the longest first."""
+        found = self._blob(file, remote).parent.glob(f"{remote.etag}.*incomplete")
+        return sorted(found, key=_size, reverse=True)
+
     def _pointer(self, file: HubFile, commit: str) -> Path:
         return self.repository(file) / "snapshots" / commit / Path(*file.filename.split("/"))
+
+
+def _size(path: Path) -> int:
+    """Return a file's size; -1 when it has gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _may_be_written(path: Path) -> bool:
+    """Tell whether another process may be writing a file; nobody is told to have one where it has no room for two."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return True
+    young = time.time() - stat.st_mtime < _ABANDONED
+    return young and shutil.disk_usage(path.parent).free > stat.st_size + SPARE
 
 
 def _link(blob: Path, pointer: Path) -> bool:

@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any
 
-from maezoo.errors import IntegrityError, WeightsNotFoundError
+from maezoo.errors import IntegrityError, UnknownModelError, WeightsNotFoundError
 from maezoo.version import __version__
+from maezoo.weights.manifest_checks import path_problem, repo_problem, short
 
 __all__ = [
     "ATTEMPTS",
@@ -24,7 +25,8 @@ __all__ = [
 ]
 
 ATTEMPTS = 5  # in a row without a hundredth of the file to show for them
-_SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*")
+_SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+_LARGEST = 10**14  # bytes
 _LIBRARY: dict[str, Any] = {"library_name": "maezoo", "library_version": __version__}
 
 
@@ -58,6 +60,16 @@ class HubFile:
     filename: str
     size: int | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that lead out of the cache, whoever gave them."""
+        for what, problem in (
+            ("repository", repo_problem(self.repo_id)),
+            ("revision", path_problem(self.revision)),
+            ("file", path_problem(self.filename)),
+        ):
+            if problem:
+                raise UnknownModelError(f"the {what} of weights on the hub {problem}.")
 
     @property
     def url(self) -> str:
@@ -111,8 +123,10 @@ def read_metadata(file: HubFile) -> RemoteFile:
         raise HubUnreachableError(
             f"{file.url} was answered, but not by a hub (a log-in page of this network? a wrong HF_ENDPOINT?)"
         )
-    if not (_SAFE_NAME.fullmatch(found.commit_hash) and _SAFE_NAME.fullmatch(found.etag)):
-        raise HubUnreachableError(f"{file.url} was answered with the malformed etag {found.etag!r}")
+    if not all(_SAFE_NAME.fullmatch(name) and not path_problem(name) for name in (found.commit_hash, found.etag)):
+        raise HubUnreachableError(f"{file.url} was answered with the malformed etag {short(found.etag)}")
+    if found.size is not None and not 0 <= found.size <= _LARGEST:
+        raise HubUnreachableError(f"{file.url} was answered with the malformed size {found.size}")
     return RemoteFile(found.commit_hash, found.etag, found.size)
 
 

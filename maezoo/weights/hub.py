@@ -8,12 +8,13 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from maezoo.errors import DiskFullError, IntegrityError, OfflineError, WeightsNotFoundError
-from maezoo.weights.cache import HubCache
+from maezoo.errors import DiskFullError, IntegrityError, OfflineError, UnknownModelError, WeightsNotFoundError
+from maezoo.weights.cache import SPARE, HubCache
 from maezoo.weights.client import HubFile, HubUnreachableError, RemoteFile
 from maezoo.weights.hashing import digest_of
 from maezoo.weights.licensing import acknowledge_license
 from maezoo.weights.manifest import WeightsEntry
+from maezoo.weights.manifest_checks import path_problem
 from maezoo.weights.records import FileState
 from maezoo.weights.transfer import ask, download
 from maezoo.weights.verification import Check, check_file, remember_check
@@ -21,7 +22,6 @@ from maezoo.weights.verification import Check, check_file, remember_check
 __all__ = ["check_cached", "fetch", "fetch_file", "hub_file", "is_offline", "locate"]
 
 _logger = logging.getLogger(__name__)
-_SPARE = 64 * 2**20  # bytes that a download must leave free
 
 
 def fetch(entry: WeightsEntry, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
@@ -56,7 +56,12 @@ def hub_file(entry: WeightsEntry) -> HubFile:
 def locate(entry: WeightsEntry, *, cache_dir: str | Path | None = None) -> Path | None:
     """Return the path of an entry's file if it is on this machine, unverified; asks nobody."""
     if entry.package_file is None:
-        return HubCache.at(cache_dir).find(hub_file(entry))
+        try:
+            return HubCache.at(cache_dir).find(hub_file(entry))
+        except WeightsNotFoundError:  # no home folder, no cache
+            return None
+    if problem := path_problem(entry.package_file):
+        raise UnknownModelError(f"{entry.name}: package_file {problem}.")
     path = Path(str(resources.files("maezoo"))) / "weights" / entry.package_file
     return path if path.exists() else None
 
@@ -164,20 +169,38 @@ def _download(file: HubFile, cache: HubCache, offline: bool) -> Path:
 
 def _fetch_locked(file: HubFile, remote: RemoteFile, cache: HubCache) -> Path:
     """Fetch a file under its lock, unless another process just has, or another revision has the same file."""
+    placed = _place_known(file, remote, cache)
+    if placed is not None:
+        return placed
+    partial = cache.partial(file, remote)
+    try:
+        found = _fetch_whole(file, remote, partial)
+        placed = cache.place(partial, file, remote)
+    except BaseException as error:
+        cache.leave(partial, file, remote)
+        # Where the lock does not hold, another process may have been faster, and have cleared up.
+        placed = _place_known(file, remote, cache) if type(error) is FileNotFoundError else None
+        if placed is None:
+            raise
+        return placed
+    remember_check(placed, FileState.of(placed), found, file.sha256 or remote.digest, cache.record(file))
+    cache.clear(file, remote)
+    return placed
+
+
+def _place_known(file: HubFile, remote: RemoteFile, cache: HubCache) -> Path | None:
+    """Return the place of a file whose bytes are here, verified, under its hash or another revision's name."""
     expected, size = file.sha256 or remote.digest, file.size or remote.size
     beside = cache.record(file)
     for there in (cache.find(replace(file, revision=remote.commit)), cache.blob(file, remote)):
-        if there is not None:
-            check = check_file(there, expected=expected, expected_size=size, beside=beside, mode="changed")
-            if check.fine and check.found is not None:
-                whole, found = there, check.found
-                break
-    else:
-        whole = cache.partial(file, remote)
-        found = _fetch_whole(file, remote, whole)
-    placed = cache.place(whole, file, remote)
-    remember_check(placed, FileState.of(placed), found, expected, beside)
-    return placed
+        if there is None:
+            continue
+        check = check_file(there, expected=expected, expected_size=size, beside=beside, mode="changed")
+        if check.fine and check.found is not None:
+            placed = cache.place(there, file, remote)
+            remember_check(placed, FileState.of(placed), check.found, expected, beside)
+            return placed
+    return None
 
 
 def _fetch_whole(file: HubFile, remote: RemoteFile, partial: Path) -> str:
@@ -226,7 +249,7 @@ def _check_space(file: HubFile, remote: RemoteFile, partial: Path) -> None:
     have = partial.stat().st_size if partial.exists() else 0
     needed = (remote.size or file.size or 0) - have
     free = shutil.disk_usage(partial.parent).free
-    if needed > 2**20 and needed + _SPARE > free:
+    if needed > 2**20 and needed + SPARE > free:
         raise DiskFullError(
             f"{file.filename} of {file.repo_id} needs {needed / 1e6:,.0f} MB, and {partial.parent} has "
             f"{free / 1e6:,.0f} MB free (64 MB are left alone). Free some, or set HF_HUB_CACHE."

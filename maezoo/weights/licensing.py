@@ -2,7 +2,6 @@
 
 import logging
 import os
-from contextlib import suppress
 
 from maezoo.errors import LicenseError
 from maezoo.files import written_whole
@@ -42,10 +41,15 @@ def acknowledge_license(name: str, license: str, note: str | None = None) -> Non
             f"{told} {ENVIRONMENT}={os.environ[ENVIRONMENT]} refuses it; unset it, or choose other weights."
         )
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    marker = state_folder() / "licences" / f"{safe}.txt"
-    if name in _shown or marker.exists():
+    if name in _shown:
         return
     _shown.add(name)
+    try:
+        marker = state_folder() / "licences" / f"{safe}.txt"
+        if marker.exists():
+            return
+        with written_whole(marker) as temporary:
+            temporary.write_text(told + "\n", encoding="utf-8")
+    except OSError:  # a read-only home, or none: shown once for each process
+        pass
     _logger.warning("%s (Shown once.)", told)
-    with suppress(OSError), written_whole(marker) as temporary:  # a read-only home: shown once for each process
-        temporary.write_text(told + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """`weights_manifest.json` as frozen dataclasses. No torch here."""
 
 import functools
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +11,13 @@ from typing import Any, cast
 
 from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.preprocessing import Preprocessing
-from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS, Layout, Part, Target
+from maezoo.vocabulary import Layout, Part, Target
+from maezoo.weights.manifest_checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
 
 __all__ = ["Manifest", "WeightsEntry", "load_manifest", "read_manifest"]
 
 SCHEMA_VERSION = 1
+_LARGEST = 16 * 2**20  # bytes of a manifest
 ENVIRONMENT = "MAEZOO_MANIFEST"
 
 
@@ -152,22 +153,29 @@ def read_manifest(path: Path) -> Manifest:
     """Read and check a manifest file.
 
     Raises:
-        ManifestError: not JSON, another schema version, or a wrong entry; the message names entry and field.
+        ManifestError: no JSON, more than 16 MB, another schema version, or a wrong entry; the message names entry and
+            field.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_bounded_json(path, _LARGEST)
     except (OSError, ValueError) as error:
-        raise ManifestError(f"cannot read the manifest {path}: {error}") from error
+        raise ManifestError(f"cannot read the manifest {path}: {error}.") from error
+    if isinstance(data, Repeated):
+        raise ManifestError(f"{path}: {short(data.key)} is given twice.")
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
         found = data.get("schema_version") if isinstance(data, dict) else type(data).__name__
-        raise ManifestError(f"{path}: schema_version must be {SCHEMA_VERSION}, found {found!r}.")
+        raise ManifestError(f"{path}: schema_version must be {SCHEMA_VERSION}, found {short(found)}.")
     weights, defaults = data.get("weights"), data.get("defaults", {})
+    for field_name, value in (("weights", weights), ("defaults", defaults)):
+        if isinstance(value, Repeated):
+            raise ManifestError(f"{path}: {field_name}[{short(value.key)}] is given twice.")
     if not isinstance(weights, dict) or not isinstance(defaults, dict):
         raise ManifestError(f"{path}: 'weights' and 'defaults' must be objects.")
     entries = {name: _parse_entry(path, name, fields) for name, fields in weights.items()}
     for architecture, tag in defaults.items():
         if f"{architecture}.{tag}" not in entries:
-            raise ManifestError(f"{path}: defaults[{architecture!r}] = {tag!r}, but there is no {architecture}.{tag}.")
+            pair = f"defaults[{short(architecture)}] = {short(tag)}"
+            raise ManifestError(f"{path}: {pair}, but no entry is called by the two with a dot between.")
     return Manifest(MappingProxyType(entries), MappingProxyType(defaults), path)
 
 
@@ -179,55 +187,19 @@ def _packaged_manifest() -> Path:
 
 def _parse_entry(path: Path, name: str, fields: object) -> WeightsEntry:
     """Read one entry, naming it and the field in any error."""
-
-    def wrong(field_name: str, problem: str) -> ManifestError:
-        return ManifestError(f"{path}: weights[{name!r}].{field_name} {problem}.")
-
+    if not is_entry_name(name):
+        raise ManifestError(
+            f"{path}: weights[{short(name)}] must be called architecture.tag, of letters, digits, _ and -."
+        )
+    if isinstance(fields, Repeated):
+        raise ManifestError(f"{path}: weights[{name!r}].{short(fields.key)} is given twice.")
     if not isinstance(fields, dict):
         raise ManifestError(f"{path}: weights[{name!r}] must be an object.")
-    known = set(WeightsEntry.__dataclass_fields__) - {"name"}
-    if unknown := sorted(set(fields) - known):
-        raise wrong(unknown[0], "is not a known field")
-    for required in ("architecture", "layout", "parts", "target", "preprocess", "license", "num_params"):
-        if required not in fields:
-            raise wrong(required, "is missing")
-    for field_name, problem in _problems(name, fields):
-        raise wrong(field_name, problem)
+    if wrong := entry_problem(name, fields):
+        raise ManifestError(f"{path}: weights[{name!r}].{wrong[0]} {wrong[1]}.")
     try:
         preprocess = Preprocessing.from_dict(fields["preprocess"])
     except ValueError as error:
-        raise wrong("preprocess", f"is wrong: {error}") from error
+        raise ManifestError(f"{path}: weights[{name!r}].preprocess is wrong: {str(error)[:200]}.") from error
     plain = {key: value for key, value in fields.items() if key not in ("parts", "preprocess")}
     return WeightsEntry(name=name, parts=cast(tuple[Part, ...], tuple(fields["parts"])), preprocess=preprocess, **plain)
-
-
-def _problems(name: str, fields: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """List what is wrong with an entry's plain fields, as (field, problem) pairs."""
-    sha256, size, hub = fields.get("sha256"), fields.get("size"), ("repo_id", "revision", "filename")
-    texts = ("architecture", "license", *hub, "package_file", "license_note", "source_url", "paper", "notes")
-    bundled = fields.get("package_file") is not None
-    parts = fields["parts"]
-    checks = [
-        *((key, fields.get(key) is None or isinstance(fields[key], str), "must be text or null") for key in texts),
-        ("architecture", name.startswith(f"{fields['architecture']}."), "must be what the entry's name starts with"),
-        ("layout", fields["layout"] in LAYOUTS, f"must be one of {', '.join(LAYOUTS)}"),
-        ("target", fields["target"] in TARGETS, f"must be one of {', '.join(TARGETS)}"),
-        ("parts", isinstance(parts, list) and {"encoder"} <= set(parts) <= set(PARTS), "must list encoder"),
-        ("preprocess", isinstance(fields["preprocess"], dict), "must be an object"),
-        ("num_params", _is_count(fields["num_params"]), "must be a positive whole number"),
-        ("size", size is None or _is_count(size), "must be a number of bytes or null"),
-        ("sha256", sha256 is None or _is_sha256(sha256), "must be 64 lower-case hex digits or null"),
-        ("noncommercial", isinstance(fields.get("noncommercial", False), bool), "must be true or false"),
-        *((key, isinstance(fields.get(key, {}), dict), "must be an object") for key in ("metrics", "training")),
-        *((key, bundled or fields.get(key) is not None, "is missing (or give package_file)") for key in hub),
-        ("package_file", not bundled or fields.get("repo_id") is None, "and repo_id exclude each other"),
-    ]  # fmt: skip
-    return [(key, problem) for key, fine, problem in checks if not fine]
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_sha256(value: object) -> bool:
-    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")

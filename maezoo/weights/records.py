@@ -11,9 +11,19 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from maezoo.errors import WeightsNotFoundError
 from maezoo.files import written_whole
 
-__all__ = ["FileState", "Record", "known_finite", "read_record", "remember_finite", "state_folder", "write_record"]
+__all__ = [
+    "FileState",
+    "Record",
+    "expanded",
+    "known_finite",
+    "read_record",
+    "remember_finite",
+    "state_folder",
+    "write_record",
+]
 
 
 @dataclass(frozen=True)
@@ -52,10 +62,29 @@ class Record:
 
 
 def state_folder() -> Path:
-    """Return the folder where maezoo keeps what it remembers of this user: `HF_HOME/maezoo`."""
+    """Return the folder where maezoo keeps what it remembers of this user: `HF_HOME/maezoo`.
+
+    Raises:
+        WeightsNotFoundError: this user has no home folder, and `HF_HOME` is not set. Nothing is remembered then.
+    """
     from huggingface_hub import constants
 
-    return Path(os.environ.get("HF_HOME") or constants.HF_HOME).expanduser() / "maezoo"
+    return expanded(os.environ.get("HF_HOME") or constants.HF_HOME) / "maezoo"
+
+
+def expanded(folder: str | Path) -> Path:
+    """Return a folder of the cache with `~` replaced.
+
+    Raises:
+        WeightsNotFoundError: this user has no home folder, as in some containers.
+    """
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise WeightsNotFoundError(
+            f"the cache would be {folder}, and this user has no home folder (no HOME, no entry among the system's "
+            "users). Set HF_HOME to a folder of yours, or pass cache_dir."
+        ) from error
 
 
 def read_record(path: Path, beside: Path | None = None) -> Record | None:
@@ -104,8 +133,10 @@ def _name(path: Path) -> str:
 
 def _places(path: Path, beside: Path | None) -> list[Path]:
     """List where a record may lie."""
-    own = state_folder() / "verified" / _name(path)
-    return [own] if beside is None else [beside, own]
+    places = [] if beside is None else [beside]
+    with suppress(WeightsNotFoundError):
+        places.append(state_folder() / "verified" / _name(path))
+    return places
 
 
 def _read(place: Path) -> Record | None:

@@ -70,17 +70,17 @@ def verify_entries(
         cache_dir: huggingface_hub's cache when `None`.
         skip_absent: say nothing of those that are not here.
     """
-    results = (_verify(entry, HubCache.at(cache_dir)) for entry in entries)
+    results = (_verify(entry, cache_dir) for entry in entries)
     return VerifyReport(tuple(result for result in results if not (skip_absent and result.status == "absent")))
 
 
-def _verify(entry: WeightsEntry, cache: HubCache) -> VerifyResult:
+def _verify(entry: WeightsEntry, cache_dir: str | Path | None) -> VerifyResult:
     """Hash the file of one entry."""
-    path = locate(entry, cache_dir=cache.root)
+    path = locate(entry, cache_dir=cache_dir)
     if path is None:
         return VerifyResult(entry.name, "absent")
     if entry.package_file is not None:
         check = check_file(path, expected=entry.sha256, expected_size=entry.size, mode="always")
         return VerifyResult.of(entry.name, check)
-    check = check_cached(hub_file(entry), path, cache, offline=is_offline(), mode="always")
+    check = check_cached(hub_file(entry), path, HubCache.at(cache_dir), offline=is_offline(), mode="always")
     return VerifyResult.of(entry.name, check)

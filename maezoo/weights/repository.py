@@ -1,6 +1,5 @@
 """`hf-hub:org/repo[@revision]`: any repository of the hub, with the configuration files beside its weights."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,11 @@ from maezoo.weights.configs import CONFIG, PREPROCESSOR, read_json
 from maezoo.weights.hub import fetch, fetch_file
 from maezoo.weights.licensing import acknowledge_license
 from maezoo.weights.manifest import WeightsEntry, load_manifest
+from maezoo.weights.manifest_checks import path_problem, repo_problem, short
 
 __all__ = ["HUB", "WEIGHTS", "Repository"]
 
 HUB, WEIGHTS = "hf-hub:", "model.safetensors"
-_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>\w[\w./-]*))?")
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,15 @@ class Repository:
             >>> Repository.parse("zoo/tiny@v1").revision
             'v1'
         """
-        match = _NAME.fullmatch(text)
-        if match is None or ".." in text:
-            raise UnknownModelError(f"'hf-hub:{text}' should be hf-hub:org/repo or hf-hub:org/repo@revision.")
-        return cls(match["repo"], match["revision"])
+        repo_id, at, revision = text.partition("@")
+        problem = "must be org/repo" if repo_id.count("/") != 1 else repo_problem(repo_id)
+        if problem:
+            raise UnknownModelError(
+                f"{HUB}{short(text)}: the repository {problem}; hf-hub:org/repo[@revision] is read."
+            )
+        if at and (problem := path_problem(revision)):
+            raise UnknownModelError(f"{HUB}{short(text)}: the revision {problem}; a commit, a branch or a tag is one.")
+        return cls(repo_id, revision if at else None)
 
     def entry(self) -> WeightsEntry | None:
         """Return the manifest's entry for this repository: of this revision, if several have it."""

@@ -137,7 +137,7 @@ def _check_announced(file: HubFile, remote: RemoteFile, response: Any, have: int
     """Refuse a body of another length than the file's: a log-in page, another file."""
     length = response.headers.get("Content-Length")
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-    if length is None or encoded or remote.size is None or int(length) + have == remote.size:
+    if length is None or not length.isdecimal() or encoded or remote.size is None or int(length) + have == remote.size:
         return
     kind = response.headers.get("Content-Type", "unknown type")
     raise IntegrityError(

@@ -1,14 +1,19 @@
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
-from maezoo import create
-from maezoo.demo.studio import Request, Studio, colour_map, model_choices, read_photo, sample_photos
-from maezoo.errors import ImageError, MaskError, UnknownModelError
+from maezoo import create, info
+from maezoo.demo.colours import colour_map
+from maezoo.demo.studio import Request, Studio, model_choices, read_photo, sample_photos
+from maezoo.errors import ImageError, MaskError, UnknownModelError, WeightsNotFoundError
 from maezoo.figures import class_attention, patch_similarity
+from maezoo.weights.cache import HubCache
+from maezoo.weights.hub import hub_file
 
 pytest.importorskip("matplotlib")
 
@@ -61,6 +66,7 @@ def test_models_are_kept(studio):
 def test_only_a_few_models_are_kept(monkeypatch):
     studio = Studio("cpu")
     made = []
+    monkeypatch.setattr("maezoo.demo.studio.require_here", lambda name: None)
     monkeypatch.setattr("maezoo.demo.studio.create", lambda name, **_: made.append(name) or name)
     for name in ("a", "b", "a", "c", "a", "b"):
         studio.model(name)
@@ -74,11 +80,56 @@ def test_what_is_wrong_is_said(studio, request_):
         studio.look(replace(request_, ratio=1.5))
 
 
-def test_choices_can_all_reconstruct_and_the_bundled_one_is_first():
-    choices = model_choices()
-    assert choices[0] == "mae_vit_tiny.photos_pixel"
-    assert "mae_vit_base.in1k_pixel" in choices
-    assert "mae_vit_base.in1k_normpix" not in choices
+@pytest.fixture
+def base_is_here(tmp_path, monkeypatch):
+    """A cache that has a file for one of the larger weights."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place = HubCache.at().expected_path(hub_file(info("mae_vit_base.in1k_pixel")))
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"")
+
+
+def test_choices_can_all_reconstruct_and_are_here_and_the_bundled_one_is_first(base_is_here):
+    assert model_choices() == ["mae_vit_tiny.photos_pixel", "mae_vit_base.in1k_pixel"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("mae_vit_large.in1k_pixel", WeightsNotFoundError),
+        ("mae_vit_base", WeightsNotFoundError),
+        ("hf-hub:zoo/tiny", UnknownModelError),
+        ("local-dir:/etc", UnknownModelError),
+        ("../../etc", UnknownModelError),
+    ],
+)
+def test_a_visitor_starts_no_download_and_opens_no_folder(studio, request_, tmp_path, monkeypatch, name, error):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("maezoo.weights.hub.ask", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(error):
+        studio.look(replace(request_, model=name))
+
+
+def test_a_model_that_is_ready_waits_for_none_that_loads_and_another_not_for_ever(monkeypatch, base_is_here):
+    studio = Studio("cpu")
+    ready = studio.model("mae_vit_tiny")
+    loading, go_on = threading.Event(), threading.Event()
+
+    def slow(name, **_):
+        loading.set()
+        assert go_on.wait(20)
+        return name
+
+    monkeypatch.setattr("maezoo.demo.studio.create", slow)
+    monkeypatch.setattr("maezoo.demo.studio._LONGEST_WAIT", 0.05)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(studio.model, "mae_vit_base")
+        assert loading.wait(20)
+        assert studio.model("mae_vit_tiny") is ready
+        with pytest.raises(TimeoutError, match="again in a minute"):
+            studio.model("mae_vit_base.in1k_pixel")
+        go_on.set()
+        assert first.result() == "mae_vit_base"
 
 
 def test_samples_are_small_photos_with_a_licence():

@@ -1,9 +1,12 @@
 """MAE.optimize(): the same answers on every engine, a choice that is remembered, and a model that is frozen."""
 
+import copy
 import json
+import pickle
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,11 +102,78 @@ def test_maps_and_saving_go_on_working(pair: tuple[MAE, MAE], photos: list[Path]
 
 def test_the_original_is_left_alone(model: MAE, photos: list[Path], tmp_path: Path) -> None:
     before = model.features(photos)
-    fast = optimised(model, tmp_path, engine="pytorch")
-    assert torch.equal(model.features(photos), before)
-    assert fast.encoder is model.encoder
     model.train()
+    fast = optimised(model, tmp_path, engine="pytorch")
+    assert optimize_for(model, "features", 1000, batch_size=4) is not model
+    assert model.training
+    assert model.encoder.blocks[0].training
     model.eval()
+    assert torch.equal(model.features(photos), before)
+    close(fast.features(photos), before)
+
+
+@pytest.mark.parametrize("engine", EXACT)
+def test_what_becomes_of_the_model_changes_nothing_on_any_engine(
+    model: MAE, photos: list[Path], tmp_path: Path, engine: str
+) -> None:
+    here(engine)
+    trained = copy.deepcopy(model)
+    fast = optimised(trained, tmp_path, engine=engine, tasks=("features", "reconstruct"))
+    other_size = torch.randn(2, 3, 64, 128)
+    mask = maezoo.random_mask(len(photos), model.grid_size, 0.5, seed=1)  # no engine was prepared for encoding
+
+    def answers(each: MAE) -> list[torch.Tensor]:
+        maps = each.feature_maps(photos)[0]
+        tokens = each.encode(photos, mask=mask)
+        return [each.features(photos), each.features(other_size), tokens, each.reconstruct(photos).predicted, maps]
+
+    before = answers(fast)
+    with torch.no_grad():  # as an optimiser does, on every tensor
+        for tensor in (*trained.parameters(), *trained.buffers()):
+            tensor.add_(0.1)
+    for found, expected in zip(answers(fast), before, strict=True):
+        assert torch.equal(found, expected)
+    for found, expected in zip(answers(trained), before, strict=True):
+        assert not torch.allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["onednn", "onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))], ids=["deepcopy", "pickle"]
+)
+def test_a_copy_is_prepared_for_the_machine_that_it_comes_to(
+    model: MAE, photos: list[Path], tmp_path: Path, engine: str, again: Any
+) -> None:
+    here(engine)
+    fast = optimised(model, tmp_path, engine=engine, batch_sizes=(2,))
+    copied = again(fast)
+    assert copied.plan.remembered
+    assert (copied.name, copied.license, copied.entry) == (fast.name, fast.license, fast.entry)
+    close(copied.features(photos), fast.features(photos))
+    with pytest.raises(RuntimeError, match="frozen"):
+        copied.load_state_dict(model.state_dict())
+
+
+def test_a_model_pickles_and_copies(model: MAE, photos: list[Path]) -> None:
+    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert torch.equal(copied.features(photos), model.features(photos))
+        assert (copied.name, copied.license, copied.entry) == (model.name, model.license, model.entry)
+
+
+@pytest.mark.parametrize("engine", [name for name in EXACT if name != "eager"])
+def test_threads_share_an_optimised_model(model: MAE, tmp_path: Path, engine: str) -> None:
+    here(engine)
+    fast = optimised(model, tmp_path, engine=engine, batch_sizes=(1, 2))
+    batches = [torch.randn(1 + number % 3, 3, 96, 96) for number in range(6)]
+    expected = [model.features(each) for each in batches]
+
+    def work(start: int) -> list[torch.Tensor]:
+        return [fast.features(batches[(start + turn) % 6]) for turn in range(12)]
+
+    with ThreadPoolExecutor(6) as pool:
+        for start, found in enumerate(pool.map(work, range(6))):
+            for turn, each in enumerate(found):
+                close(each, expected[(start + turn) % 6])
 
 
 @pytest.mark.parametrize("engine", ["eager", "onednn", "openvino"])

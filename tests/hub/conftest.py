@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TINY = ROOT / "maezoo/weights/mae_vit_tiny.safetensors"
 REPO = "zoo/tiny"
 NAME = "mae_vit_tiny.test"
-_KEPT = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
+_KEPT = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from .conftest import NAME, REPO
-from .server import COMMIT, slowly
+from .server import COMMIT, cut_after, slowly
 
 THEIRS = f"""
 from huggingface_hub import hf_hub_download
@@ -59,6 +60,64 @@ def test_six_processes_on_a_cold_cache_fetch_the_file_once(machine):
     assert len(paths) == 1, outputs
     assert Path(paths.pop()).read_bytes() == machine.hub.files[REPO, "model.safetensors"]
     assert machine.hub.count("GET") == 1
+
+
+@pytest.mark.parametrize("links", ["1", "0"], ids=["no links", "links"])
+def test_processes_on_a_file_system_whose_locks_do_not_lock_never_write_to_one_file(machine, links):
+    machine.hub.always = slowly(0.1)
+    code = """
+        import contextlib, pathlib, time
+        import huggingface_hub.utils
+        import maezoo.weights.transfer
+        huggingface_hub.utils.WeakFileLock = lambda path: contextlib.nullcontext()
+        pathlib.Path({0!r}).touch()
+        while not pathlib.Path({1!r}).exists():
+            time.sleep(0.02)
+        print(fetch())
+    """
+    ready, go = ([machine.folder / f"{word}-{number}" for number in range(3)] for word in ("ready", "go"))
+    processes = [
+        machine.start(code.format(str(one), str(other)), HF_HUB_DISABLE_SYMLINKS=links)
+        for one, other in zip(ready, go, strict=True)
+    ]
+    wait_for(lambda: all(path.exists() for path in ready))
+    for count, path in enumerate(go):  # each begins in the middle of the others' downloads
+        path.touch()
+        wait_for(lambda count=count: machine.hub.count("GET") > count)
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert len({out for out, _ in outputs}) == 1, outputs
+    assert not any(err for _, err in outputs), outputs  # no damaged bytes, no second try
+    assert Path(outputs[0][0].strip()).read_bytes() == machine.hub.files[REPO, "model.safetensors"]
+    assert machine.hub.count("GET") == 3
+    assert not list(machine.cache.rglob("*.incomplete"))
+
+
+def test_what_a_failed_download_left_is_gone_on_with_and_not_kept_twice(machine):
+    machine.hub.always = cut_after(700_000)
+    code = """
+        import maezoo.weights.transfer
+        maezoo.weights.transfer._retry = lambda action, progressed, attempts=1: action()
+        try:
+            print(fetch())
+        except Exception as error:
+            print(type(error).__name__)
+    """
+    for _ in range(2):
+        assert machine.run(code).stdout == "TransientError"
+        assert len(list(machine.cache.rglob("*.incomplete"))) == 1
+    machine.hub.always = None
+    fetched(machine.run(), machine)
+    ranges = [int(asked.strip("bytes=-")) for verb, _, asked in machine.hub.requests if verb == "GET" and asked]
+    assert ranges[0] > 600_000
+    assert ranges[1] > 1_300_000
+    assert not list(machine.cache.rglob("*.incomplete"))
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_without_links_the_file_itself_stands_in_the_snapshot(machine):

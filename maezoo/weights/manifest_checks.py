@@ -1,0 +1,230 @@
+"""What comes from outside (a manifest, the name of a repository), bounded before it becomes a path or an address."""
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS
+
+__all__ = [
+    "Repeated",
+    "entry_problem",
+    "is_entry_name",
+    "path_problem",
+    "read_bounded_json",
+    "repo_problem",
+    "short",
+    "value_problem",
+]
+
+_LONGEST_NAME, _LONGEST_TEXT = 200, 20_000  # characters
+_DEEPEST = 16  # objects and lists within each other
+_LARGEST = 10**14  # bytes of a file, parameters of a model
+_LARGEST_SIDE = 16_384  # pixels
+_DIGITS = 18
+
+_HUB = ("repo_id", "revision", "filename")
+_TEXTS = ("architecture", "license", *_HUB, "package_file", "license_note", "source_url", "paper", "notes")
+_REQUIRED = ("architecture", "layout", "parts", "target", "preprocess", "license", "num_params")
+
+# ASCII alone: other letters may look like these, or become `/` and `..` where a file system folds them.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_+-]+)+")
+_PATH_PART = re.compile(r"[A-Za-z0-9_.+=@,()-]*[A-Za-z0-9_+=)-]")
+_REPO_PART = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+_WINDOWS = re.compile(r"(con|prn|aux|nul|conin|conout|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices, in any folder
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Stands for a JSON object that gives one key twice: which of the two is meant, nobody knows."""
+
+    key: str
+
+
+def read_bounded_json(path: Path, largest: int) -> Any:
+    """Read a JSON file of at most `largest` bytes; an object with a key that is given twice becomes `Repeated`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, too large, or no JSON.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "twice.json"
+        >>> _ = path.write_text('{"a": 1, "a": 2}')
+        >>> read_bounded_json(path, 100)
+        Repeated(key='a')
+    """
+    path.stat()  # says why there is none
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"it has more than {largest:,} bytes")
+    try:
+        return json.loads(
+            data.decode("utf-8-sig"),
+            object_pairs_hook=_object,
+            parse_int=_whole,
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def path_problem(text: str) -> str | None:
+    """Say why a text cannot be a relative path below a folder of ours on every system; `None` when it can.
+
+    Example:
+        >>> path_problem("sub/model.safetensors") is None, path_problem("../model.safetensors") is None
+        (True, False)
+    """
+    if len(text) > _LONGEST_NAME:
+        return f"must have {_LONGEST_NAME} characters at most, not {len(text):,}"
+    if all(_PATH_PART.fullmatch(part) and not _WINDOWS.fullmatch(part) for part in text.split("/")):
+        return None
+    return (
+        f"cannot be {short(text)}: it must be parts of ASCII letters, digits and _ . + = @ , ( ) - joined by '/', none "
+        "of them '..' or ending in a dot, and none that Windows keeps for devices (con, nul, …)"
+    )
+
+
+def repo_problem(text: str) -> str | None:
+    """Say why a text cannot be the name of a repository of the hub; `None` when it can.
+
+    Example:
+        >>> repo_problem("zoo/tiny") is None, repo_problem("zoo/../tiny") is None
+        (True, False)
+    """
+    parts = text.split("/")
+    fine = len(parts) <= 2 and all(_REPO_PART.fullmatch(part) for part in parts)
+    if fine and not any(bad in text for bad in ("..", "--")) and not text.endswith(".git"):
+        return None
+    return f"cannot be {short(text)}: it must be org/repo, of ASCII letters, digits and _ . - (96 at most in each)"
+
+
+def is_entry_name(text: str) -> bool:
+    """Tell whether a text can be `architecture.tag`."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def entry_problem(name: str, fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the first thing that is wrong with an entry's plain fields, as (field, problem)."""
+    unknown = sorted(set(fields) - {*_REQUIRED, *_TEXTS, "size", "sha256", "noncommercial", "metrics", "training"})
+    if unknown:
+        return short(unknown[0]), "is not a known field"
+    for field in _REQUIRED:
+        if field not in fields:
+            return field, "is missing"
+    for field, value in fields.items():
+        if problem := value_problem(value):
+            return field, problem
+    wrong = next(((key, problem) for key, fine, problem in _checks(name, fields) if not fine), None)
+    return wrong or _name_problem(fields)
+
+
+def value_problem(value: object) -> str | None:
+    """Say what is wrong with a JSON value whatever it means: its depth, its texts, its numbers, keys given twice.
+
+    Example:
+        >>> value_problem({"a": [1, {"b": float("nan")}]})
+        'has a number that is not finite or has too many digits'
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        for each in level:
+            if isinstance(each, Repeated):
+                return f"has the key {short(each.key)} twice"
+            if isinstance(each, str) and not _is_plain(each):
+                return f"has the text {short(each)}, which has control characters or is too long"
+            if isinstance(each, float) and not math.isfinite(each):
+                return "has a number that is not finite or has too many digits"
+        level = [child for each in level for child in _children(each)]
+        if not level:
+            return None
+    return f"is nested deeper than {_DEEPEST} levels"
+
+
+def short(value: object) -> str:
+    """Return a value as an error shows it: a few characters of it, none of them special."""
+    text = ascii(value[:80] if isinstance(value, str) else value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _checks(name: str, fields: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
+    """List what has to hold for an entry's fields, one by one, as (field, whether it does, what is allowed)."""
+    sha256, size, bundled = fields.get("sha256"), fields.get("size"), fields.get("package_file") is not None
+    return [
+        *((key, fields.get(key) is None or isinstance(fields[key], str), "must be text or null") for key in _TEXTS),
+        ("architecture", fields["architecture"] is not None, "must be text"),
+        ("license", bool(fields["license"]), "must be text"),
+        ("architecture", name.startswith(f"{fields['architecture']}."), "must be what the entry's name starts with"),
+        ("layout", fields["layout"] in LAYOUTS, f"must be one of {', '.join(LAYOUTS)}"),
+        ("target", fields["target"] in TARGETS, f"must be one of {', '.join(TARGETS)}"),
+        ("parts", fields["parts"] in (["encoder"], [*PARTS], [*PARTS][::-1]), "must list encoder, and perhaps decoder"),
+        ("preprocess", isinstance(fields["preprocess"], dict), "must be an object"),
+        ("num_params", _is_count(fields["num_params"]), f"must be a whole number from 1 to {_LARGEST:,}"),
+        ("size", size is None or _is_count(size), f"must be a number of bytes from 1 to {_LARGEST:,}, or null"),
+        ("sha256", sha256 is None or _is_sha256(sha256), "must be 64 lower-case hex digits or null"),
+        ("noncommercial", isinstance(fields.get("noncommercial", False), bool), "must be true or false"),
+        *((key, isinstance(fields.get(key, {}), dict), "must be an object") for key in ("metrics", "training")),
+        *((key, bundled or fields.get(key) is not None, "is missing (or give package_file)") for key in _HUB),
+        ("package_file", not bundled or fields.get("repo_id") is None, "and repo_id exclude each other"),
+    ]  # fmt: skip
+
+
+def _name_problem(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what is wrong with the names that become paths and addresses, and with the metrics' own fields."""
+    for key, check in (
+        ("repo_id", repo_problem),
+        ("revision", path_problem),
+        ("filename", path_problem),
+        ("package_file", path_problem),
+    ):
+        if fields.get(key) is not None and (problem := check(fields[key])):
+            return key, problem
+    if any(isinstance(side, int) and side > _LARGEST_SIDE for side in _children(fields["preprocess"].get("size"))):
+        return "preprocess", f"has a size of more than {_LARGEST_SIDE:,} pixels"
+    for metric, value in fields.get("metrics", {}).items():
+        if isinstance(value, dict) and "value" in value and "source" not in value:
+            return "metrics", f"has {short(metric)} without a source"
+    return None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text can be shown and written: no terminal's commands, no halves of characters."""
+    fine = all(unicodedata.category(letter) not in ("Cc", "Cs") or letter in "\n\t" for letter in text[:_LONGEST_TEXT])
+    return fine and len(text) <= _LONGEST_TEXT
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else []
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Repeated:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            return Repeated(key)
+        found[key] = value
+    return found
+
+
+def _whole(text: str) -> float:
+    """Read a whole number; one of too many digits becomes infinity, which nothing accepts."""
+    return int(text) if len(text) <= _DIGITS + 1 else math.inf
