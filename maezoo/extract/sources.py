@@ -95,9 +95,11 @@ def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
     """Yield the images below a folder of cloud storage, sorted by their path."""
     system, root = open_filesystem(uri)
     found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
-    for path in sorted(info.path for info in found if info.is_file and is_image(info.base_name)):
-        name = path[len(root) :].lstrip("/")
-        yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None)
+    images = (info for info in found if info.is_file and is_image(info.base_name))
+    for info in sorted(images, key=lambda info: info.path):
+        name = info.path[len(root) :].lstrip("/")
+        stamp = f"{info.size} {info.mtime_ns}"
+        yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None, stamp=stamp)
 
 
 def _folder_of(name: str) -> str | None:

@@ -53,7 +53,9 @@ def _kill_in_turn(source: Path, output: Path, seed: int) -> int:
     for workers in (0, 1):
         process = _start(source, output, "--workers", workers)
         wanted = _parts(output) + chance.randint(0, 1)
-        while process.poll() is None and (not (output / "extract.json").exists() or _parts(output) < wanted):
+        while process.poll() is None and (
+            not (output / "__maezoo__" / "extract.json").exists() or _parts(output) < wanted
+        ):
             time.sleep(0.005)
         time.sleep(chance.random() * 0.5)
         if process.poll() is None:
@@ -69,7 +71,7 @@ def _compare_with_whole(source: Path, output: Path, whole: Path, rows, failures)
     assert rows(output).equals(rows(whole))
     assert failures(output) == failures(whole)
     assert len(rows(output)) == 120
-    left = [path.name for path in output.iterdir() if path.name.startswith((".part", ".begun", ".errors", ".extract"))]
+    left = [path.name for path in output.rglob("*") if path.name.startswith((".", "begun-"))]
     assert left == []
     assert all(pq.read_metadata(path).num_rows <= 12 for path in output.glob("part-*"))
 
@@ -107,7 +109,7 @@ def test_ctrl_c_ends_after_the_batch_and_says_how_to_go_on(folder, tmp_path, row
 def test_a_second_run_at_once_is_refused_and_a_kill_frees_the_output(folder, tmp_path, rows):
     output = tmp_path / "out"
     first = _start(folder, output, "--workers", 1)
-    _wait_for(first, lambda: (output / "extract.json").exists())
+    _wait_for(first, lambda: (output / "__maezoo__" / "extract.json").exists())
     second = _start(folder, output)
     _, errors = second.communicate(timeout=120)
     if first.poll() is None:  # on a slow machine the first may be through by then, and the second had nothing to do

@@ -44,11 +44,11 @@ def test_what_was_begun_is_kept_from_time_to_time(folder, tmp_path, small, rows,
     monkeypatch.setattr("maezoo.extract.assembly._KEEP_EVERY", 0.0)
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(50), **SETTINGS)
-    assert (tmp_path / "out" / ".begun-000001.parquet").exists()
+    assert (tmp_path / "out" / "__maezoo__" / "begun-000001.parquet").exists()
     monkeypatch.undo()
     result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     assert result.done == 120 - 30 - 24  # a shard and three batches of the next were there
-    assert not list((tmp_path / "out").glob(".begun*"))
+    assert not list((tmp_path / "out").glob("*/begun-*"))
     maezoo.extract(folder, tmp_path / "whole", model=small, **SETTINGS)
     assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))
 
@@ -116,9 +116,9 @@ def test_an_output_that_holds_something_else_is_refused(folder, tmp_path, small)
         maezoo.extract(folder, tmp_path / "file", model=small)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "part-000000.parquet").touch()
-    with pytest.raises(DataError, match=r"no extract\.json"):
+    with pytest.raises(DataError, match=r"no __maezoo__/extract\.json"):
         maezoo.extract(folder, tmp_path / "other", model=small)
-    (tmp_path / "other" / "extract.json").write_text("{}")
+    (tmp_path / "other" / "__maezoo__" / "extract.json").write_text("{}")
     with pytest.raises(DataError, match="not what an extraction writes"):
         maezoo.extract(folder, tmp_path / "other", model=small)
 

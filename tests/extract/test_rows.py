@@ -131,8 +131,8 @@ def test_pixels_are_those_of_the_models_own_reading(tmp_path, small, size, resiz
 def test_the_record_says_how_it_was_made(folder, tmp_path, small):
     progress: list[Progress] = []
     maezoo.extract(folder, tmp_path / "out", model=small, workers=0, limit=50, batch_size=20, report=progress.append)
-    record = json.loads((tmp_path / "out" / "extract.json").read_text())
-    assert record["counts"] == {"images": 50, "rows": 50, "errors": 0}
+    record = json.loads((tmp_path / "out" / "__maezoo__" / "extract.json").read_text())
+    assert record["counts"] == {"images": 50, "rows": 50, "errors": 0, "pending": 0}
     assert record["complete"]
     assert record["images_per_second"] > 0
     assert record["settings"]["model"] == "small"
@@ -147,7 +147,7 @@ def test_named_weights_are_recorded_by_their_files_hash(folder, tmp_path):
     from maezoo.weights.hashing import sha256_of
 
     maezoo.extract(folder, tmp_path / "out", limit=2, workers=0, device="cpu")
-    record = json.loads((tmp_path / "out" / "extract.json").read_text())
+    record = json.loads((tmp_path / "out" / "__maezoo__" / "extract.json").read_text())
     assert record["settings"]["model"] == "mae_vit_tiny.photos_pixel"
     assert record["settings"]["sha256"] == sha256_of(maezoo.fetch("mae_vit_tiny"))
 
