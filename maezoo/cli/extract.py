@@ -87,7 +87,8 @@ def _tell(result: "ExtractResult", as_json: bool) -> None:
         print_json({**asdict(result), "images_per_second": round(result.images_per_second, 1)})
     elif not result.stopped:
         failed = f", {result.errors:,} errors (__maezoo__/errors.parquet)" if result.errors else ""
-        results.print(f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images", highlight=False)
+        line = f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images"
+        results.print(line, markup=False, highlight=False, soft_wrap=True)
     if result.stopped:
         _tell_again("Stopped. What is done is kept; to go on, run it again:")
     elif result.pending:
