@@ -131,7 +131,9 @@ def decode_alone(model: "maezoo.MAE", items: Items, size: int, workers: int, *, 
 
 def model_alone(model: "maezoo.MAE", items: Items, size: int) -> float:
     """The pipeline's own second stage on pixels that are there already, on CUDA in page-locked memory as there."""
-    (chunk,) = decoded_chunks(Decoder(items, [(0, size)], model.preprocess), 0, pin=model.device.type == "cuda")
+    (chunk,) = decoded_chunks(
+        Decoder(items, chunk_starts(0, size, size), model.preprocess), 0, pin=model.device.type == "cuda"
+    )
     embedder = Embedder(model, "cls", "float16")
     list(embedder.embed_all(repeat(chunk, 2)))  # the first batches pay for allocation
     return _rate(len(shard.rows) for shard in embedder.embed_all(repeat(chunk, len(items) // size)))

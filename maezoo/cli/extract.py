@@ -43,47 +43,65 @@ def extract(
     labels: Annotated[bool, typer.Option("--labels", help="Store labels: folders' names, column, .cls files.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Decode large JPEGs at full size.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
+    contents: Annotated[
+        bool, typer.Option("--contents", help="Tell changed pictures by their bytes, not by size and time.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Embed all images of a source into Parquet files; the same command goes on after any interruption."""
-    from maezoo.extract import extract as run
+    try:
+        from maezoo.extract import extract as run
 
-    with _Bar() as bar:
-        result = run(
-            source,
-            output,
-            model=model,
-            pool=pool,
-            dtype=dtype,
-            precision=precision,
-            device=device,
-            batch_size=batch_size,
-            workers=workers,
-            shard_size=shard_size,
-            engine=engine,
-            labels=labels,
-            exact=exact,
-            limit=limit,
-            report=bar.report,
-        )
-    _tell(result, as_json)
-    if not result.complete:
-        raise typer.Exit(_INTERRUPTED)
+        with _Bar() as bar:
+            result = run(
+                source,
+                output,
+                model=model,
+                pool=pool,
+                dtype=dtype,
+                precision=precision,
+                device=device,
+                batch_size=batch_size,
+                workers=workers,
+                shard_size=shard_size,
+                engine=engine,
+                labels=labels,
+                exact=exact,
+                limit=limit,
+                contents=contents,
+                report=bar.report,
+            )
+        _tell(result, as_json)
+    except KeyboardInterrupt:  # while nothing is being made yet, or for the second time
+        _tell_again("Stopped. What is done is kept; to go on, run it again:")
+        raise typer.Exit(_INTERRUPTED) from None
+    if result.stopped or not result.complete:
+        raise typer.Exit(_INTERRUPTED if result.stopped else 1)
 
 
 def _tell(result: "ExtractResult", as_json: bool) -> None:
-    """Say what was done, and how to go on."""
+    """Say what was done, and what the same command does next."""
     if as_json:
         from dataclasses import asdict
 
         print_json({**asdict(result), "images_per_second": round(result.images_per_second, 1)})
-    elif result.complete:
-        failed = f", {result.errors:,} errors (errors.parquet)" if result.errors else ""
-        results.print(f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images", highlight=False)
-    if not result.complete:
-        again = shlex.join(["maezoo", *sys.argv[1:]])
-        errors.print("Stopped. What is done is kept; to go on, run it again:", style="yellow")
-        errors.print(again, markup=False, highlight=False, soft_wrap=True)
+    elif not result.stopped:
+        failed = f", {result.errors:,} errors (__maezoo__/errors.parquet)" if result.errors else ""
+        line = f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images"
+        results.print(line, markup=False, highlight=False, soft_wrap=True)
+    if result.stopped:
+        _tell_again("Stopped. What is done is kept; to go on, run it again:")
+    elif result.pending:
+        _tell_again(
+            f"{result.pending:,} images could not be read for now (__maezoo__/pending.parquet says why); the same "
+            "command tries them again:"
+        )
+
+
+def _tell_again(why: str) -> None:
+    """Say why the command should be run again, and spell it."""
+    errors.print(why, style="yellow", highlight=False, soft_wrap=True)
+    errors.print(shlex.join(["maezoo", *sys.argv[1:]]), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Bar:

@@ -104,7 +104,7 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
         The features in float32.
 
     Raises:
-        DataError: no such file, another format, no labels, or unusable numbers.
+        DataError: no such file, another format, a half-finished extraction, no labels, or unusable numbers.
         MissingExtraError: Parquet without pyarrow.
 
     Example:
@@ -123,7 +123,7 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
     if "vectors" not in columns:
         raise DataError(f"{path} holds no features: Parquet needs a column 'embedding', .npz an array 'features'.")
     vectors = columns["vectors"].astype(np.float32)
-    return LabelledFeatures(vectors, _labels(path, columns, labels), _read_about(path))
+    return LabelledFeatures(vectors, _labels(path, columns, labels), _read_about(path, len(vectors)))
 
 
 def _labels(path: Path, columns: Mapping[str, NDArray[Any]], labels: str) -> NDArray[Any]:
@@ -179,13 +179,25 @@ def _column(table: "pa.Table", name: str) -> NDArray[Any]:
     return flat.reshape(len(column), -1) if len(column) else np.empty((0, 0), np.float32)
 
 
-def _read_about(path: Path) -> dict[str, Any]:
-    """Return the settings of the extraction, where a folder has them."""
-    file = path / "extract.json"
+def _read_about(path: Path, rows: int) -> dict[str, Any]:
+    """Return the settings of the extraction, where a folder has them; refuse one that is not whole."""
+    file = path / "__maezoo__" / "extract.json"
     if not file.is_file():
         return {}
     try:
-        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        record = json.loads(file.read_text(encoding="utf-8"))
+        settings, counts, complete = dict(record["settings"]), dict(record["counts"]), bool(record["complete"])
+        images, whole = int(counts["images"]), int(counts["rows"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} is not what `maezoo extract` wrote: {error!r}.") from error
-    return data
+    if not complete:
+        raise DataError(
+            f"{path} is a half-finished extraction: {rows:,} rows of {images:,} images are there. Run the same "
+            "`maezoo extract` again, until it says how many rows it made."
+        )
+    if rows != whole:
+        raise DataError(
+            f"{path} holds {rows:,} of the {whole:,} rows that were extracted; files are missing. Run the same "
+            "`maezoo extract` again, which makes them anew."
+        )
+    return settings

@@ -3,8 +3,9 @@
 import time
 from bisect import bisect_right
 
-from maezoo.extract.job import Job, Span
+from maezoo.extract.job import Job
 from maezoo.extract.shards import Shard
+from maezoo.extract.spans import Span
 
 __all__ = ["Assembly"]
 
@@ -16,7 +17,7 @@ class Assembly:
 
     Args:
         job: the run.
-        spans: the shards that are missing.
+        spans: the shards that are missing, whole or in part.
     """
 
     def __init__(self, job: Job, spans: list[Span]) -> None:
@@ -25,11 +26,19 @@ class Assembly:
         self._starts = sorted(self._spans)
         self._open: dict[int, Shard] = {}
         self._early: dict[int, Shard] = {}
+        self._again = {span.start: set(span.again) for span in spans if span.again}
+        self._pieces: dict[int, list[Shard]] = {}
         self._kept = time.monotonic()
 
-    def add(self, piece: Shard) -> None:
-        """Take a piece; write the shard that it completes."""
+    def add(self, piece: Shard) -> tuple[int, int]:
+        """Take a piece; write the shard that it completes.
+
+        Returns:
+            How many images are through with it that were not before, and how many of these failed.
+        """
         span = self._spans[self._starts[bisect_right(self._starts, piece.first) - 1]]
+        if span.again:
+            return self._add_again(span, piece)
         shard = self._open.setdefault(span.start, span.begun or Shard(span.start))
         self._early[piece.first] = piece
         while (follower := self._early.pop(shard.first + shard.count, None)) is not None:
@@ -38,10 +47,23 @@ class Assembly:
             self._job.write(span, self._open.pop(span.start))
         elif time.monotonic() - self._kept > _KEEP_EVERY:
             self.keep()
+        return piece.count, len(piece.failures)
 
     def keep(self) -> None:
-        """Write the beginnings of all unfinished shards for the next run."""
+        """Write the beginnings of all unfinished shards for the next run, and what was read again of finished ones."""
         for start, shard in self._open.items():
             if shard.count:
                 self._job.write_begun(self._spans[start], shard)
+        for start in list(self._pieces):
+            self._job.mend(self._spans[start], self._pieces.pop(start))
         self._kept = time.monotonic()
+
+    def _add_again(self, span: Span, piece: Shard) -> tuple[int, int]:
+        """Take a piece of a shard that is there; put it in with the others when all are here."""
+        left = self._again[span.start]
+        tried = left & set(range(piece.first, piece.first + piece.count))
+        left -= tried
+        self._pieces.setdefault(span.start, []).append(piece)
+        if not left:
+            self._job.mend(span, self._pieces.pop(span.start))
+        return len(tried), sum(failure.number in tried for failure in piece.failures)

@@ -1,26 +1,25 @@
-"""The first stage: items become pixels, in worker processes. An image that cannot be read becomes a failure."""
+"""The first stage: items become pixels. An image that cannot be read becomes a failure."""
 
-import signal
-import threading
+import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from maezoo.errors import ImageError
-from maezoo.extract.items import Item, Items, fetch
-from maezoo.images import READ_ERRORS, prepare
+from maezoo.extract.failures import Failure, decoding_failure, reading_errors, reading_failure
+from maezoo.extract.items import Item, Items, image_bytes
+from maezoo.images import READ_ERRORS, open_image, prepare
 from maezoo.preprocessing import Preprocessing
 
-__all__ = ["Decoded", "Decoder", "Failure", "Row", "chunk_starts", "decode_items", "start_worker"]
+__all__ = ["Chunk", "Decoded", "Decoder", "Row", "chunk_starts", "decode_chunk", "decode_items", "without_warnings"]
 
 _OVERSAMPLING = 2  # as in maezoo.decoding: a JPEG is decoded at no less than this many times the size needed
-_EXIF_ORIENTATION = 0x0112
-_LYING = (5, 6, 7, 8)  # orientations that exchange width and height
 
 
 class Row(NamedTuple):
@@ -32,25 +31,33 @@ class Row(NamedTuple):
     height: int
 
 
-class Failure(NamedTuple):
-    """An image that could not be read."""
+class Chunk(NamedTuple):
+    """Consecutive items that are decoded and embedded together.
 
-    id: str
-    error: str
-    message: str
+    Attributes:
+        start: number of the first.
+        stop: behind the last.
+        again: those of them that an earlier run could not read, if it read the others.
+    """
+
+    start: int
+    stop: int
+    again: tuple[int, ...] = ()
 
 
 class Decoded(NamedTuple):
-    """A chunk of consecutive items, decoded.
+    """A chunk, decoded.
 
     Attributes:
         first: number of its first item.
+        stop: behind its last.
         pixels: (b, 3, H, W) uint8, of those that could be read.
         rows: b of them.
         failures: the others.
     """
 
     first: int
+    stop: int
     pixels: Tensor
     rows: list[Row]
     failures: list[Failure]
@@ -58,17 +65,17 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes chunks by number: what worker processes get. A data set in torch's sense.
+    """Decodes chunks by number.
 
     Attributes:
         items: all items.
-        chunks: (start, stop) of each chunk.
+        chunks: of them.
         preprocess: of the model's weights.
         exact: decode JPEGs at full size, however large.
     """
 
     items: Items
-    chunks: Sequence[tuple[int, int]]
+    chunks: Sequence[Chunk]
     preprocess: Preprocessing
     exact: bool = False
 
@@ -78,18 +85,41 @@ class Decoder:
 
     def __getitem__(self, index: int) -> Decoded:
         """Decode a chunk."""
-        start, stop = self.chunks[index]
-        return decode_items(self.items.slice(start, stop), start, self.preprocess, exact=self.exact)
+        return decode_chunk(self.items_of(index), self.chunks[index], self.preprocess, exact=self.exact)
+
+    def items_of(self, index: int) -> list[Item]:
+        """Return the items of a chunk."""
+        return self.items.slice(self.chunks[index].start, self.chunks[index].stop)
 
 
-def chunk_starts(start: int, stop: int, size: int) -> list[tuple[int, int]]:
-    """Cut a range of items into chunks, each (start, stop).
+def chunk_starts(start: int, stop: int, size: int) -> list[Chunk]:
+    """Cut a range of items into chunks.
 
     Example:
-        >>> chunk_starts(0, 5, 2)
+        >>> [tuple(chunk)[:2] for chunk in chunk_starts(0, 5, 2)]
         [(0, 2), (2, 4), (4, 5)]
     """
-    return [(first, min(first + size, stop)) for first in range(start, stop, size)]
+    return [Chunk(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+def decode_chunk(items: Sequence[Item], chunk: Chunk, preprocess: Preprocessing, *, exact: bool = False) -> Decoded:
+    """Decode a chunk. One that is tried again is decoded whole, so that its rows are those of a run without a fault.
+
+    Args:
+        items: of the chunk.
+        chunk: which ones they are.
+        preprocess: the size and the resize rule.
+        exact: decode JPEGs at full size, however large.
+
+    Returns:
+        The chunk; with nothing but failures where what is tried again cannot be read this time either.
+    """
+    if chunk.again:
+        tried = [decode_items([items[n - chunk.start]], n, preprocess, exact=exact) for n in chunk.again]
+        if not any(one.rows for one in tried):
+            failures = [failure for one in tried for failure in one.failures]
+            return Decoded(chunk.start, chunk.stop, prepare([], preprocess), [], failures)
+    return decode_items(items, chunk.start, preprocess, exact=exact)
 
 
 def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *, exact: bool = False) -> Decoded:
@@ -104,57 +134,42 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
     pixels: list[Tensor] = []
     rows: list[Row] = []
     failures: list[Failure] = []
-    for item in items:
+    for number, item in enumerate(items, start=first):
         try:
-            width, height, one = _decode(item, preprocess, exact)
-        except (ImageError, RuntimeError, *READ_ERRORS) as error:  # some decoders' plug-ins raise RuntimeError
-            cause = error.__cause__ or error
-            failures.append(Failure(item.id, type(cause).__name__, _message(cause)))
+            data = image_bytes(item)
+        except reading_errors() as error:  # not the fault of its bytes, which nobody has seen
+            failures.append(reading_failure(item.id, number, error))
+            continue
+        try:
+            width, height, one = _decode(data, preprocess, exact)
+        except (ImageError, ImportError, RuntimeError, *READ_ERRORS) as error:  # some plug-ins raise RuntimeError
+            failures.append(decoding_failure(item.id, number, error, data[:12]))
             continue
         pixels.append(one)
         rows.append(Row(item.id, item.label, width, height))
     batch = torch.cat(pixels) if pixels else prepare([], preprocess)
-    return Decoded(first, batch.contiguous(), rows, failures)
+    return Decoded(first, first + len(items), batch.contiguous(), rows, failures)
 
 
-def start_worker(_: int = 0) -> None:
-    """Prepare a worker process: one thread, deaf to Ctrl-C (the parent decides), and gone when its parent is gone."""
-    import multiprocessing
-    import os
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep Pillow's warnings back: of damaged metadata, and of pictures that are large but allowed.
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _decode(item: Item, preprocess: Preprocessing, exact: bool) -> tuple[int, int, Tensor]:
-    """Return width and height of the upright image, and (1, 3, H, W) uint8."""
+    Warnings are of the process: this is for one thread at a time.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's on damaged metadata and on pictures that are large but allowed
-        with Image.open(fetch(item)) as image:
-            width, height = image.size
-            if _orientation(image) in _LYING:
-                width, height = height, width
-            if not exact:
-                least = _OVERSAMPLING * round(max(preprocess.size) / preprocess.crop_pct)
-                image.draft(None, (least, least))
-            return width, height, prepare([image], preprocess)
+        warnings.simplefilter("ignore")
+        yield
 
 
-def _orientation(image: Image.Image) -> Any:
-    """Return the EXIF orientation, if any."""
-    return image.getexif().get(_EXIF_ORIENTATION)
-
-
-def _message(error: BaseException) -> str:
-    """Say on one short line what an error says, without the objects' addresses that some messages hold."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.partition(" <_io.BytesIO")[0][:500]
+def _decode(data: bytes, preprocess: Preprocessing, exact: bool) -> tuple[int, int, Tensor]:
+    """Return width and height of the upright image, and (1, 3, H, W) uint8."""
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        if not exact:
+            least = _OVERSAMPLING * round(max(preprocess.size) / preprocess.crop_pct)
+            image.draft(None, (least, least))
+        upright = open_image(image)
+        if upright.size == image.size[::-1] and width != height:  # by EXIF; some formats turn themselves when they load
+            width, height = height, width
+        return width, height, prepare([upright], preprocess)

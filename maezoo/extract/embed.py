@@ -78,7 +78,7 @@ class Embedder:
             bad = chunk.rows[int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])].id
             mend = "use dtype='float32'" if np.isfinite(found).all() else "the weights or the precision are at fault"
             raise DataError(f"the embedding of {bad} is not finite in {self._dtype}; {mend}.")
-        return Shard(chunk.first, len(chunk.rows) + len(chunk.failures), chunk.rows, [stored], chunk.failures)
+        return Shard(chunk.first, chunk.stop - chunk.first, chunk.rows, [stored], chunk.failures)
 
     def embed_all(self, chunks: Iterable[Decoded]) -> Generator[Shard, None, None]:
         """Yield the embeddings of chunks in order; while one is read and used, the next is computed."""

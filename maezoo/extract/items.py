@@ -4,20 +4,21 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from maezoo.errors import DataError
 from maezoo.extract.arrow import bytes_to_table, require_pyarrow, table_to_bytes
+from maezoo.extract.failures import reading_errors
 from maezoo.extract.store import is_uri, open_filesystem
 from maezoo.extract.web import download, is_web
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Changes", "Item", "Items", "fetch"]
+__all__ = ["Changes", "Item", "Items", "fetch", "image_bytes"]
 
 _WHOLE = -1  # the offset of an item that is a file of its own
 _BATCH = 10_000
@@ -33,6 +34,7 @@ class Item:
         label: of the image, when labels were asked for and it has one.
         offset: where in the file it begins; -1 when it is the file.
         size: its bytes, when it is a part of the file.
+        stamp: size and time of the file that it is in, or the hash of its bytes; empty where nobody has looked.
     """
 
     id: str
@@ -40,13 +42,15 @@ class Item:
     label: str | None = None
     offset: int = _WHOLE
     size: int = 0
+    stamp: str = ""
 
 
 class Changes(NamedTuple):
-    """How a source differs from the list that a run began with."""
+    """How a source differs from the list that a run began with; the numbers of images."""
 
     added: int
     gone: int
+    changed: int
 
 
 class Items:
@@ -60,8 +64,14 @@ class Items:
         self.table = table
 
     @classmethod
-    def collect(cls, items: Iterable[Item], limit: int | None = None) -> "Items":
-        """Keep items, at most `limit` of them, in their order."""
+    def collect(cls, items: Iterable[Item], limit: int | None = None, *, contents: bool = False) -> "Items":
+        """Keep items in their order, each with its stamp.
+
+        Args:
+            items: of a source.
+            limit: at most so many.
+            contents: let the stamp be a hash of the image's bytes, which are all read for that.
+        """
         pa = require_pyarrow()
         schema = pa.schema(
             {
@@ -70,8 +80,10 @@ class Items:
                 "label": pa.string(),
                 "offset": pa.int64(),
                 "size": pa.int64(),
+                "stamp": pa.string(),
             }.items()
         )
+        stamped = _hashed if contents else _Clock().stamped
         batches, rows = [], list[tuple[object, ...]]()
 
         def pack() -> None:
@@ -82,7 +94,7 @@ class Items:
         for number, item in enumerate(items):
             if limit is not None and number >= limit:
                 break
-            rows.append(astuple(item))
+            rows.append(astuple(stamped(item)))
             if len(rows) == _BATCH:
                 pack()
         if rows:
@@ -113,14 +125,33 @@ class Items:
             digest.update(repr(batch.to_pydict()).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def changes(self, now: "Items") -> Changes:
-        """Compare with the source as it is now."""
-        before, after = set(self._ids()), set(now._ids())
-        return Changes(added=len(after - before), gone=len(before - after))
+    def stamps(self, start: int, stop: int) -> str:
+        """Return a hash of all that tells whether the images numbered from `start` up to `stop` are still the same."""
+        part = self.table.slice(start, stop - start).select(["offset", "size", "stamp"])
+        return hashlib.sha256(repr(part.to_pydict()).encode()).hexdigest()
 
-    def _ids(self) -> Iterator[str]:
-        for batch in self.table.select(["id"]).to_batches():
-            yield from batch.column(0).to_pylist()
+    def updated(self, now: "Items") -> tuple["Items", Changes]:
+        """Return the same images where the source has them now, and what has changed.
+
+        Images that are gone, and those that could not be looked at, stay as they were.
+        """
+        pa = require_pyarrow()
+        where = {name: number for number, name in enumerate(now.table["id"].to_pylist())}
+        stamps = self.table["stamp"].to_pylist(), now.table["stamp"].to_pylist()
+        taken, gone, changed = [], 0, 0
+        for number, name in enumerate(self.table["id"].to_pylist()):
+            found = where.pop(name, None)
+            gone += found is None
+            if found is None or not stamps[1][found]:
+                taken.append(number)
+                continue
+            taken.append(len(self) + found)
+            changed += stamps[0][number] not in ("", stamps[1][found])
+        table = pa.concat_tables([self.table, now.table]).take(taken)
+        for column, name in enumerate(("id", "location", "label")):
+            if name != "location":
+                table = table.set_column(column, name, self.table[name])
+        return Items(table.combine_chunks()), Changes(added=len(where), gone=gone, changed=changed)
 
 
 def fetch(item: Item) -> Path | io.BytesIO:
@@ -148,6 +179,42 @@ def _regular(path: Path) -> Path:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise DataError(f"{path} is a pipe, a socket or a device; an image is a regular file.")
     return path
+
+
+def image_bytes(item: Item) -> bytes:
+    """Return an image's bytes; errors are those of `fetch` and of file systems."""
+    source = fetch(item)
+    return source.read_bytes() if isinstance(source, Path) else source.getvalue()
+
+
+class _Clock:
+    """Looks at the size and time of files, once at those that hold many images."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, str] = (b"", "")
+
+    def stamped(self, item: Item) -> Item:
+        """Return an item with its file's size and time, unless its source knows them."""
+        if item.stamp or is_uri(os.fsdecode(item.location)):
+            return item
+        if item.location != self._last[0]:
+            self._last = item.location, self._look(item.location)
+        return replace(item, stamp=self._last[1])
+
+    def _look(self, location: bytes) -> str:
+        try:
+            found = os.stat(location)  # noqa: PTH116 - a location is bytes
+        except (OSError, ValueError):  # the reading of the image will say what is wrong
+            return ""
+        return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _hashed(item: Item) -> Item:
+    """Return an item with the hash of its bytes."""
+    try:
+        return replace(item, stamp=hashlib.sha256(image_bytes(item)).hexdigest())
+    except reading_errors():
+        return replace(item, stamp="")
 
 
 def _part(file: io.BufferedReader, item: Item) -> bytes:

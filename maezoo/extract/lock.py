@@ -16,17 +16,21 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, output: str | Path) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
     Worker processes must not inherit the file: they are spawned, which closes it in them.
+
+    Args:
+        path: the lock file.
+        output: what it guards, for messages.
 
     Raises:
         DataError: another process holds it; the message has its number.
 
     Example:
         >>> import tempfile
-        >>> with exclusive(Path(tempfile.mkdtemp()) / ".lock"):
+        >>> with exclusive(Path(tempfile.mkdtemp()) / "lock", "features"):
         ...     pass
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +40,7 @@ def exclusive(path: Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError) as error:
             holder = _holder(path)
             raise DataError(
-                f"another run is writing to {path.parent}{holder}. Wait for it, stop it, or name another output."
+                f"another run is writing to {output}{holder}. Wait for it, stop it, or name another output."
             ) from error
         except OSError as error:
             _log.warning("%s: this file system has no locks (%s); see that only one run writes here.", path, error)

@@ -6,6 +6,7 @@ Ray starts the tasks, moves the data, holds back what is too fast, and repeats w
 What moves is Arrow: a chunk is the table of a `Shard`, with pixels in the place of embeddings until there are any.
 """
 
+import json
 import logging
 from collections.abc import Generator
 from types import ModuleType
@@ -16,17 +17,19 @@ import torch
 from maezoo.api import MAE
 from maezoo.errors import MissingExtraError
 from maezoo.extract.arrow import bytes_to_table, table_to_bytes
-from maezoo.extract.decode import Decoded, chunk_starts, decode_items
+from maezoo.extract.decode import Chunk, Decoded, decode_chunk, without_warnings
 from maezoo.extract.embed import Embedder
 from maezoo.extract.items import Items
-from maezoo.extract.job import Job, Span
+from maezoo.extract.job import Job
+from maezoo.extract.pillow import PillowState
 from maezoo.extract.shards import Shard
+from maezoo.extract.spans import Span
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Pool
 
 __all__ = ["ray_pieces"]
 
-_CHUNK = "chunk"  # the one column of the later stages
+_CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
 
 
 def ray_pieces(
@@ -52,10 +55,10 @@ def ray_pieces(
     on_gpu = device.startswith("cuda")
     count = actors or max(1, int(resources.get("GPU", 1) if on_gpu else resources.get("CPU", 1) // 2))
     settings = job.settings
-    chunks = [{"start": a, "stop": b} for span in spans for a, b in chunk_starts(span.next, span.stop, batch_size)]
+    chunks = [{_CHUNK: json.dumps(chunk)} for span in spans for chunk in span.chunks(batch_size)]
     embedded = (
         ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
-        .map(_Decode(ray.put(job.items), model.preprocess, settings.exact))
+        .map(_Decode(ray.put(job.items), model.preprocess, settings.exact, PillowState.of_this_process()))
         .map(
             _Embed,
             fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),
@@ -75,17 +78,23 @@ class _Decode:
         items: Ray's reference to all items.
         preprocess: of the weights.
         exact: decode JPEGs at full size.
+        pillow: what Pillow is set to in the process that started the run.
     """
 
-    def __init__(self, items: Any, preprocess: Preprocessing, exact: bool) -> None:
-        self._items, self._preprocess, self._exact = items, preprocess, exact
+    def __init__(self, items: Any, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
+        self._items, self._preprocess, self._exact, self._pillow = items, preprocess, exact, pillow
 
-    def __call__(self, row: dict[str, int]) -> dict[str, bytes]:
-        """Decode the items from `start` up to `stop`."""
+    def __call__(self, row: dict[str, str]) -> dict[str, bytes]:
+        """Decode a chunk."""
+        start, stop, again = json.loads(row[_CHUNK])
         items: Items = _require_ray().get(self._items)
-        chunk = decode_items(items.slice(row["start"], row["stop"]), row["start"], self._preprocess, exact=self._exact)
+        self._pillow.apply()
+        with without_warnings():
+            chunk = decode_chunk(
+                items.slice(start, stop), Chunk(start, stop, tuple(again)), self._preprocess, exact=self._exact
+            )
         pixels = chunk.pixels.flatten(1).numpy()  # (b, 3 * H * W)
-        return _pack(Shard(chunk.first, len(chunk.rows) + len(chunk.failures), chunk.rows, [pixels], chunk.failures))
+        return _pack(Shard(start, stop - start, chunk.rows, [pixels], chunk.failures))
 
 
 class _Embed:
@@ -106,7 +115,7 @@ class _Embed:
         """Embed a chunk."""
         shard = _unpack(row)
         pixels = torch.tensor(shard.vectors[0]).view(len(shard.rows), 3, *self._model.preprocess.size)  # (b, 3, H, W)
-        chunk = Decoded(shard.first, pixels, shard.rows, shard.failures)
+        chunk = Decoded(shard.first, shard.first + shard.count, pixels, shard.rows, shard.failures)
         return _pack(self._embedder.read(chunk, self._embedder.start(chunk)))
 
 

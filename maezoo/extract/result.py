@@ -15,9 +15,12 @@ class ExtractResult:
         images: images found in the source.
         rows: embeddings that are safe in the output.
         errors: images that could not be read; they are in `errors.parquet`.
-        complete: every image has its row or its error; `False` after Ctrl-C.
+        complete: every image has its row or its error.
         done: images that went through in this run.
         seconds: that they took, from the first batch asked for.
+        pending: images that could not be read for now, such as those behind a network that failed; they are in
+            `pending.parquet`, and the same command tries them again.
+        stopped: Ctrl-C ended the run.
     """
 
     output: str
@@ -27,6 +30,8 @@ class ExtractResult:
     complete: bool
     done: int
     seconds: float
+    pending: int = 0
+    stopped: bool = False
 
     @property
     def images_per_second(self) -> float:

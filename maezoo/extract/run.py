@@ -1,44 +1,42 @@
 """extract(): the whole way, from a source to a finished output."""
 
 import copy
-import hashlib
-import logging
 import multiprocessing
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from PIL import Image, ImageFile
 
 from maezoo.api import MAE
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
 from maezoo.extract.assembly import Assembly
 from maezoo.extract.embed import embedding_width
+from maezoo.extract.interrupts import Interrupts
 from maezoo.extract.items import Items
-from maezoo.extract.job import Job, Span, open_job
+from maezoo.extract.job import Job
 from maezoo.extract.local import choose_batch_size, choose_workers, local_pieces
 from maezoo.extract.lock import exclusive
 from maezoo.extract.prepared import prepared
 from maezoo.extract.result import ExtractResult, Meter, Progress
-from maezoo.extract.settings import EmbeddingType, Settings
+from maezoo.extract.resume import open_job
+from maezoo.extract.settings import FOLDER, EmbeddingType, Settings
 from maezoo.extract.shards import Shard
 from maezoo.extract.sources import find_items
-from maezoo.extract.store import LocalStore, is_uri, open_store
+from maezoo.extract.spans import Span
+from maezoo.extract.store import LocalStore, is_uri, open_store, path_in
+from maezoo.extract.used_weights import used_weights
 from maezoo.factory import create
 from maezoo.hardware import choose_device
 from maezoo.optimized import OptimizedMAE
 from maezoo.vocabulary import Pool
-from maezoo.weights.hashing import sha256_of
-from maezoo.weights.hub import fetch
 
 __all__ = ["extract"]
 
-_log = logging.getLogger(__name__)
 Engine = Literal["local", "ray"]
 
 
@@ -58,6 +56,7 @@ def extract(
     labels: bool = False,
     exact: bool = False,
     limit: int | None = None,
+    contents: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractResult:
     """Embed all images of a source into a folder of Parquet files. Run it again to go on after any interruption.
@@ -65,7 +64,8 @@ def extract(
     Args:
         source: a folder (searched recursively), a list of paths (.txt, .csv), a tar shard or a folder of them.
         output: a folder: `part-….parquet` with `id`, `embedding` (D numbers), `label`, `width`, `height`;
-            `errors.parquet` with `id`, `error`, `message`; `extract.json`. It may be a URI such as `s3://bucket/folder`.
+            in its folder `__maezoo__`, which readers of whole folders pass over, `errors.parquet` with `id`, `error`,
+            `message`, and `extract.json`. It may be a URI such as `s3://bucket/folder`.
         model: weights by name, or a model.
         pool: `"cls"`, `"mean"` or `"cls+mean"`, as in `MAE.features`.
         dtype: of the embeddings in the files.
@@ -80,10 +80,12 @@ def extract(
         exact: decode large JPEGs at full size, not at a half, quarter or eighth (which is never below twice what is
             needed).
         limit: only the first so many images.
+        contents: tell pictures that have changed since an earlier run by a hash of their bytes, not by size and time.
         report: called after each batch.
 
     Returns:
-        What was done. `complete` is false when Ctrl-C ended it.
+        What was done. `complete` is false when Ctrl-C ended it, and when images are pending, which the same call tries
+        again.
 
     Raises:
         DataError: no images, an output begun with other settings or in use by another run, or numbers that do not add
@@ -113,7 +115,7 @@ def extract(
     settings = Settings(
         source=where,
         model=encoder.name,
-        sha256=_sha256(encoder),
+        sha256=used_weights(encoder, given=isinstance(model, MAE)),
         preprocess=encoder.preprocess.to_dict(),
         pool=pool,
         dtype=dtype,
@@ -122,13 +124,17 @@ def extract(
         labels=labels,
         limit=limit,
         shard_size=shard_size,
+        contents=contents,
+        max_image_pixels=Image.MAX_IMAGE_PIXELS,
+        load_truncated_images=ImageFile.LOAD_TRUNCATED_IMAGES,
     )
     with ExitStack() as held:
         store = open_store(output)
-        if isinstance(store, LocalStore):
-            held.enter_context(exclusive(store.folder / ".lock"))
-        found = Items.collect(find_items(source, labels=labels), limit)
-        job = open_job(store, str(output), settings, found, embedding_width(encoder, pool))
+        records = open_store(path_in(output, FOLDER))
+        if isinstance(records, LocalStore):
+            held.enter_context(exclusive(records.folder / "lock", output))
+        found = Items.collect(find_items(source, labels=labels), limit, contents=contents)
+        job = open_job(store, records, str(output), settings, found, embedding_width(encoder, pool))
         return _run(job, _Work(encoder, engine, str(device), batch_size, workers), report)
 
 
@@ -151,57 +157,34 @@ class _Work:
 
             job.keep_engine("eager")
             return ray_pieces(job, spans, self.model, device=self.device, batch_size=batch_size, actors=self.workers)
-        images = sum(span.stop - span.next for span in spans)
+        images = sum(span.missing for span in spans)
         workers = choose_workers(kind, images, batch_size) if self.workers is None else self.workers
         model = prepared(self.model, job, images, batch_size)
         return local_pieces(job, spans, model, batch_size=batch_size, workers=workers)
 
 
 def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractResult:
-    """Make what is missing; stop between two batches when asked to."""
+    """Make what is missing; Ctrl-C ends it wherever it waits, and what is done is kept."""
     spans = job.missing()
-    rows, errors = job.counts()
-    begun = [span.begun for span in spans if span.begun is not None]
-    meter = Meter(
-        total=len(job.items),
-        done=rows + errors + sum(shard.count for shard in begun),
-        errors=errors + sum(len(shard.failures) for shard in begun),
-    )
+    counts = job.counts()
+    missing = sum(span.missing for span in spans)
+    begun = [failure for span in spans if span.begun for failure in span.begun.failures]
+    known = counts.errors + counts.pending - sum(len(span.again) for span in spans) + len(begun)
+    meter = Meter(total=len(job.items), done=len(job.items) - missing, errors=known)
     report(meter.count(0, 0))
-    assembly = Assembly(job, spans)
+    assembly, interrupts = Assembly(job, spans), Interrupts()
     if spans:
-        with _interrupts() as stop, closing(work.pieces(job, spans)) as pieces:
+        pieces = work.pieces(job, spans)
+        with interrupts.caught(), closing(pieces):
             for piece in pieces:
-                count, failed = piece.count, len(piece.failures)
-                assembly.add(piece)
-                report(meter.count(count, failed))
-                if stop.is_set():
-                    break
-        if stop.is_set():
+                with interrupts.held_back():
+                    through, failed = assembly.add(piece)
+                    report(meter.count(through, failed))
+        if interrupts.came:
             assembly.keep()
             if job.missing():
                 return job.pause(meter.done, meter.seconds)
     return job.finish(meter.done, meter.seconds)
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that is looked at between batches; the second one interrupts as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is told of signals
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        _log.warning("stopping after this batch; Ctrl-C again stops at once.")
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None) -> MAE:
@@ -214,17 +197,6 @@ def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, preci
     if isinstance(model, MAE):
         return copy.deepcopy(model).cpu() if engine == "ray" else model
     return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)
-
-
-def _sha256(model: MAE) -> str:
-    """Return the sha256 of the weights' file, or of the encoder's tensors when there is no such file."""
-    if model.entry is not None:
-        return model.entry.sha256 or sha256_of(fetch(model.entry))
-    digest = hashlib.sha256()
-    for name, tensor in model.encoder.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return f"tensors:{digest.hexdigest()}"
 
 
 def _check_counts(batch_size: int | None, workers: int | None) -> None:

@@ -4,17 +4,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
 from maezoo.errors import DataError
 from maezoo.vocabulary import POOLS, Pool
 
-__all__ = ["RECORD", "Settings", "read_record", "versions"]
+__all__ = ["FOLDER", "RECORD", "Settings", "read_record", "versions"]
 
+FOLDER = "__maezoo__"
+"""What an output holds beside its Parquet files is in a folder that readers of whole folders pass over by its name."""
 RECORD = "extract.json"
 EmbeddingType = Literal["float16", "float32"]
-_PACKAGES = ("maezoo", "torch", "timm", "pillow", "pyarrow")
+_PACKAGES = {"maezoo": "maezoo", "torch": "torch", "timm": "timm", "pillow": "PIL", "pyarrow": "pyarrow"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Settings:
         labels: labels were taken.
         limit: at most so many images.
         shard_size: images of one file.
+        contents: pictures that have changed are told by their bytes, not by size and time.
+        max_image_pixels: Pillow's bound; larger pictures are errors. `None` where it was taken away.
+        load_truncated_images: Pillow was told to fill up files that are cut short.
     """
 
     source: str
@@ -46,6 +51,9 @@ class Settings:
     labels: bool
     limit: int | None
     shard_size: int
+    contents: bool
+    max_image_pixels: float | None
+    load_truncated_images: bool
 
     def __post_init__(self) -> None:
         """Refuse values that stand for nothing."""
@@ -62,9 +70,9 @@ class Settings:
         """Return plain data, fit for JSON."""
         return asdict(self)
 
-    def fingerprint(self, items: str) -> str:
-        """Return what marks the files of one run: a hash of the settings and of the items' fingerprint."""
-        text = json.dumps([self.to_dict(), items], sort_keys=True)
+    def fingerprint(self, *about: str) -> str:
+        """Return what marks the files of one run: a hash of the settings and of what else they depend on."""
+        text = json.dumps([self.to_dict(), *about], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def check_same(self, old: Mapping[str, Any], where: str) -> None:
@@ -95,9 +103,19 @@ def read_record(data: bytes, where: str) -> dict[str, Any]:
             return dict(record)
     except (ValueError, KeyError, TypeError):
         pass
-    raise DataError(f"{where}/{RECORD} is not what an extraction writes. Move it away, or name another output.")
+    raise DataError(
+        f"{where}/{FOLDER}/{RECORD} is not what an extraction writes. Move it away, or name another output."
+    )
 
 
 def versions() -> dict[str, str]:
     """Return the versions that the rows may depend on."""
-    return {name: metadata.version(name) for name in _PACKAGES}
+    return {name: _version(name, module) for name, module in _PACKAGES.items()}
+
+
+def _version(name: str, module: str) -> str:
+    """Return the version of what is imported, which need not be installed: a checkout is not."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return str(getattr(import_module(module), "__version__", "unknown"))

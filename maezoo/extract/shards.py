@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.extract.arrow import require_pyarrow
-from maezoo.extract.decode import Failure, Row
+from maezoo.extract.decode import Row
+from maezoo.extract.failures import Failure
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,7 @@ class Shard:
 
     Attributes:
         first: number of the first item.
-        count: items covered: rows + failures.
+        count: items covered: rows + failures, but for a chunk of which nothing could be read once more.
         rows: what is said of each image that could be read.
         vectors: their embeddings, one (b, D) array for each batch, which may be (0, D).
         failures: of the other images.
@@ -46,6 +47,24 @@ class Shard:
         self.rows += other.rows
         self.vectors += other.vectors
         self.failures += other.failures
+
+    def with_pieces(self, pieces: "list[Shard]") -> "Shard":
+        """Return the shard with the rows that pieces of it have; an image that failed in them keeps what it had."""
+        rows = self._by_number()
+        failures = {failure.number: failure for failure in self.failures}
+        for piece in pieces:
+            rows |= piece._by_number()
+            failures |= {failure.number: failure for failure in piece.failures}
+        found = [rows[number] for number in sorted(rows)]
+        vectors = np.stack([vector for _, vector in found]) if found else np.concatenate(self.vectors)
+        left = [failures[number] for number in sorted(failures.keys() - rows.keys())]
+        return Shard(self.first, self.count, [row for row, _ in found], [vectors], left)
+
+    def _by_number(self) -> dict[int, tuple[Row, NDArray[Any]]]:
+        """Return row and embedding of each item that has them."""
+        failed = {failure.number for failure in self.failures}
+        numbers = [number for number in range(self.first, self.first + self.count) if number not in failed]
+        return dict(zip(numbers, zip(self.rows, np.concatenate(self.vectors), strict=True), strict=False))
 
     def to_table(self, run: str = "", *, labels: bool = True) -> "pa.Table":
         """Return the shard as a table that holds all of it: what a file has, and what travels between processes.
@@ -112,9 +131,10 @@ def read_note(opened: IO[bytes]) -> ShardNote | None:
 
 
 def error_table(failures: list[Failure]) -> "pa.Table":
-    """Return failures as the table that `errors.parquet` holds."""
+    """Return failures as the table that `errors.parquet` and `pending.parquet` hold."""
     pa = require_pyarrow()
-    return pa.table({name: pa.array([getattr(f, name) for f in failures], pa.string()) for name in Failure._fields})
+    names = ("id", "error", "message")
+    return pa.table({name: pa.array([getattr(f, name) for f in failures], pa.string()) for name in names})
 
 
 def parquet_table(data: bytes) -> "pa.Table":
@@ -124,12 +144,17 @@ def parquet_table(data: bytes) -> "pa.Table":
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:
-    """Return a table as a Parquet file. Embeddings do not compress; the other columns do."""
+    """Return a table as a Parquet file. Embeddings do not compress; the other columns do.
+
+    A table without rows becomes a file without row groups: readers of whole folders stumble over an empty one.
+    """
     pa = require_pyarrow()
     sink = io.BytesIO()
     plain = {name: "NONE" if name == "embedding" else "ZSTD" for name in table.column_names}
     dictionary = [name for name in ("label",) if name in table.column_names]
-    pa.parquet.write_table(table, sink, compression=plain, use_dictionary=dictionary)
+    with pa.parquet.ParquetWriter(sink, table.schema, compression=plain, use_dictionary=dictionary) as writer:
+        if table.num_rows:
+            writer.write_table(table)
     return sink.getvalue()
 
 

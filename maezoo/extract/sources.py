@@ -102,10 +102,12 @@ def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
         found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
     except NotADirectoryError as error:
         raise DataError(f"{uri} is a file; a source on cloud storage is a folder of images.") from error
-    for path in sorted(info.path for info in found if info.is_file and is_image(info.base_name)):
-        name = path[len(root) :].lstrip("/")
+    images = (info for info in found if info.is_file and is_image(info.base_name))
+    for info in sorted(images, key=lambda info: info.path):
+        name = info.path[len(root) :].lstrip("/")
+        stamp = f"{info.size} {info.mtime_ns}"
         if not is_hidden(name):
-            yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None)
+            yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None, stamp=stamp)
 
 
 def _folder_of(name: str) -> str | None:

@@ -11,7 +11,7 @@ from maezoo.extract.arrow import require_pyarrow
 from maezoo.extract.web import is_web
 from maezoo.files import written_whole
 
-__all__ = ["Store", "check_scheme", "child_uri", "is_uri", "open_filesystem", "open_store"]
+__all__ = ["Store", "check_scheme", "child_uri", "is_uri", "open_filesystem", "open_store", "path_in"]
 
 _PYARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"})
 
@@ -157,6 +157,17 @@ def child_uri(uri: str, name: str) -> str:
     """
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
+def path_in(location: str | Path, name: str) -> str | Path:
+    """Return the place of a folder in another, here or on cloud storage.
+
+    Example:
+        >>> path_in("s3://bucket/features", "notes")
+        's3://bucket/features/notes'
+    """
+    text = str(location)
+    return child_uri(text, name) if is_uri(text) else Path(text).expanduser() / name
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:

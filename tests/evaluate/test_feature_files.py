@@ -65,6 +65,28 @@ def test_what_cannot_be_read_is_named(tmp_path, name):
         read_features(tmp_path / name)
 
 
+def test_a_half_finished_extraction_is_refused(tmp_path, photos):
+    import maezoo
+
+    class StopError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.done:
+            raise StopError
+
+    settings = {"workers": 0, "batch_size": 1, "shard_size": 1, "limit": 2, "device": "cpu"}
+    with pytest.raises(StopError):
+        maezoo.extract(photos[0].parent, tmp_path / "out", report=stop, **settings)
+    with pytest.raises(DataError, match=r"half-finished extraction: 1 rows of 2 images"):
+        read_features(tmp_path / "out", labels="folder")
+    maezoo.extract(photos[0].parent, tmp_path / "out", **settings)
+    assert len(read_features(tmp_path / "out", labels="folder")) == 2
+    (tmp_path / "out" / "part-000001.parquet").unlink()
+    with pytest.raises(DataError, match="1 of the 2 rows"):
+        read_features(tmp_path / "out", labels="folder")
+
+
 def test_the_command_line_gives_json_and_text(tmp_path):
     vectors = np.eye(4, dtype=np.float32).repeat(5, axis=0) + 0.01
     np.savez(tmp_path / "train.npz", features=vectors, label=np.repeat(list("abcd"), 5))

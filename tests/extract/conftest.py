@@ -73,7 +73,7 @@ def vectors_of(rows: Callable[[Path], pa.Table]) -> Callable[[Path], np.ndarray]
 @pytest.fixture
 def failures() -> Callable[[Path], list[dict[str, str]]]:
     """Read the errors of an output."""
-    return lambda output: pq.read_table(output / "errors.parquet").to_pylist()
+    return lambda output: pq.read_table(output / "__maezoo__" / "errors.parquet").to_pylist()
 
 
 def _bomb() -> bytes:

@@ -23,7 +23,7 @@ def _stop(progress):
 
 
 def _record(output):
-    return json.loads((output / "extract.json").read_text())
+    return json.loads((output / "__maezoo__" / "extract.json").read_text())
 
 
 def _engine(small):
@@ -59,7 +59,7 @@ def test_an_engine_that_is_gone_is_told_of(folder, tmp_path, small, caplog):
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop, **SETTINGS)
     record = _record(tmp_path / "out") | {"engine": "tensorrt"}
-    (tmp_path / "out" / "extract.json").write_text(json.dumps(record))
+    (tmp_path / "out" / "__maezoo__" / "extract.json").write_text(json.dumps(record))
     with caplog.at_level(logging.WARNING):
         result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     assert result.rows == 120

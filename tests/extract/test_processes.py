@@ -19,10 +19,12 @@ OPTIONS = ["--shard-size", "12", "--batch-size", "3", "--device", "cpu", "--labe
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 
 
-def _start(*arguments: object) -> subprocess.Popen[str]:
+def _start(*arguments: object, **settings: bool) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", COMMAND, "extract", *map(str, arguments), *OPTIONS]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **settings
+    )
 
 
 def _finish(source: Path, output: Path) -> None:
@@ -53,7 +55,9 @@ def _kill_in_turn(source: Path, output: Path, seed: int) -> int:
     for workers in (0, 1):
         process = _start(source, output, "--workers", workers)
         wanted = _parts(output) + chance.randint(0, 1)
-        while process.poll() is None and (not (output / "extract.json").exists() or _parts(output) < wanted):
+        while process.poll() is None and (
+            not (output / "__maezoo__" / "extract.json").exists() or _parts(output) < wanted
+        ):
             time.sleep(0.005)
         time.sleep(chance.random() * 0.5)
         if process.poll() is None:
@@ -69,7 +73,7 @@ def _compare_with_whole(source: Path, output: Path, whole: Path, rows, failures)
     assert rows(output).equals(rows(whole))
     assert failures(output) == failures(whole)
     assert len(rows(output)) == 120
-    left = [path.name for path in output.iterdir() if path.name.startswith((".part", ".begun", ".errors", ".extract"))]
+    left = [path.name for path in output.rglob("*") if path.name.startswith((".", "begun-"))]
     assert left == []
     assert all(pq.read_metadata(path).num_rows <= 12 for path in output.glob("part-*"))
 
@@ -104,10 +108,33 @@ def test_ctrl_c_ends_after_the_batch_and_says_how_to_go_on(folder, tmp_path, row
     assert len(rows(output)) == 120
 
 
+@posix
+def test_ctrl_c_while_workers_start_ends_at_once_and_says_how_to_go_on(folder, tmp_path):
+    """The terminal sends it to all processes: those that still import must say nothing of it."""
+    process = _start(folder, tmp_path / "out", "--workers", 2, start_new_session=True)
+    _wait_for(process, lambda: len(_children(process.pid)) > 1)  # one is Python's own
+    os.killpg(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, printed + errors
+    assert f"maezoo extract {folder}" in errors
+    assert "Traceback" not in errors
+
+
+@posix
+def test_ctrl_c_while_images_are_listed_says_how_to_go_on(folder, tmp_path):
+    process = _start(folder, tmp_path / "out", "--contents")
+    _wait_for(process, lambda: (tmp_path / "out" / "__maezoo__" / "lock").exists())
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, printed + errors
+    assert f"maezoo extract {folder}" in errors
+    assert "Traceback" not in errors
+
+
 def test_a_second_run_at_once_is_refused_and_a_kill_frees_the_output(folder, tmp_path, rows):
     output = tmp_path / "out"
     first = _start(folder, output, "--workers", 1)
-    _wait_for(first, lambda: (output / "extract.json").exists())
+    _wait_for(first, lambda: (output / "__maezoo__" / "extract.json").exists())
     second = _start(folder, output)
     _, errors = second.communicate(timeout=120)
     if first.poll() is None:  # on a slow machine the first may be through by then, and the second had nothing to do

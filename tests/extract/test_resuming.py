@@ -4,10 +4,13 @@ import contextlib
 import errno
 import logging
 import multiprocessing
+import os
 import subprocess
 import sys
+import tarfile
 
 import pytest
+from PIL import Image
 
 import maezoo
 from maezoo.errors import DataError, MissingExtraError
@@ -44,11 +47,11 @@ def test_what_was_begun_is_kept_from_time_to_time(folder, tmp_path, small, rows,
     monkeypatch.setattr("maezoo.extract.assembly._KEEP_EVERY", 0.0)
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(50), **SETTINGS)
-    assert (tmp_path / "out" / ".begun-000001.parquet").exists()
+    assert (tmp_path / "out" / "__maezoo__" / "begun-000001.parquet").exists()
     monkeypatch.undo()
     result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     assert result.done == 120 - 30 - 24  # a shard and three batches of the next were there
-    assert not list((tmp_path / "out").glob(".begun*"))
+    assert not list((tmp_path / "out").glob("*/begun-*"))
     maezoo.extract(folder, tmp_path / "whole", model=small, **SETTINGS)
     assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))
 
@@ -100,6 +103,75 @@ def test_files_that_vanish_become_errors_and_new_ones_are_told(folder, tmp_path,
     ]
 
 
+def _repaint(path):
+    """Put another picture in a file's place."""
+    Image.new("RGB", (50, 60), "teal").save(path)
+
+
+def test_other_pictures_under_the_same_names_are_embedded_anew(folder, tmp_path, small, rows, caplog):
+    maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
+    _repaint(folder / "class1" / "0001.png")
+    with caplog.at_level(logging.WARNING):
+        result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
+    assert "1 pictures" in caplog.text
+    assert (result.done, result.complete) == (30, True)  # the one file that held it
+    maezoo.extract(folder, tmp_path / "whole", model=small, **SETTINGS)
+    assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))
+    assert maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS).done == 0
+
+
+def test_what_was_begun_of_pictures_that_have_changed_is_begun_anew(folder, tmp_path, small, rows, monkeypatch):
+    monkeypatch.setattr("maezoo.extract.assembly._KEEP_EVERY", 0.0)
+    with pytest.raises(_StopError):
+        maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(16), **SETTINGS)
+    _repaint(folder / "class0" / "0004.png")
+    maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
+    maezoo.extract(folder, tmp_path / "whole", model=small, **SETTINGS)
+    assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))
+
+
+def test_a_shard_of_other_pictures_is_read_where_they_are_now(folder, tmp_path, small, rows):
+    def pack(names):
+        with tarfile.open(tmp_path / "s.tar", "w") as tar:
+            for name in names:
+                tar.add(folder / "class0" / name, "a.png" if name == names[0] else "b.png")
+
+    pack(["0004.png", "0016.png"])
+    maezoo.extract(tmp_path / "s.tar", tmp_path / "out", model=small, **SETTINGS)
+    pack(["0028.png", "0040.png"])
+    maezoo.extract(tmp_path / "s.tar", tmp_path / "out", model=small, **SETTINGS)
+    maezoo.extract(tmp_path / "s.tar", tmp_path / "whole", model=small, **SETTINGS)
+    assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))
+
+
+def test_contents_tell_more_than_times(folder, tmp_path, small):
+    picture = folder / "class1" / "0001.png"
+    maezoo.extract(folder, tmp_path / "out", model=small, contents=True, **SETTINGS)
+    picture.touch()
+    assert maezoo.extract(folder, tmp_path / "out", model=small, contents=True, **SETTINGS).done == 0
+    times, data = picture.stat(), bytearray(picture.read_bytes())
+    data[-20] ^= 1
+    picture.write_bytes(data)
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert maezoo.extract(folder, tmp_path / "out", model=small, contents=True, **SETTINGS).done == 30
+    with pytest.raises(DataError, match="contents was True, now False"):
+        maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
+
+
+def test_nothing_is_deleted_in_a_folder_of_someone_else(folder, tmp_path, small):
+    other = tmp_path / "other"
+    (other / "__maezoo__").mkdir(parents=True)
+    theirs = [other / ".part-000000-abcdefgh.parquet", other / ".errors-notes.txt", other / "part-1.parquet"]
+    for path in theirs:
+        path.write_text("mine")
+    with pytest.raises(DataError, match="Name another output"):
+        maezoo.extract(folder, other, model=small, **SETTINGS)
+    (other / "__maezoo__" / "extract.json").write_text("{}")
+    with pytest.raises(DataError, match="not what an extraction writes"):
+        maezoo.extract(folder, other, model=small, **SETTINGS)
+    assert all(path.read_text() == "mine" for path in theirs)
+
+
 def test_a_damaged_shard_is_made_again(folder, tmp_path, small, rows, caplog):
     maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     before = rows(tmp_path / "out")
@@ -116,9 +188,9 @@ def test_an_output_that_holds_something_else_is_refused(folder, tmp_path, small)
         maezoo.extract(folder, tmp_path / "file", model=small)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "part-000000.parquet").touch()
-    with pytest.raises(DataError, match=r"no extract\.json"):
+    with pytest.raises(DataError, match=r"no __maezoo__/extract\.json"):
         maezoo.extract(folder, tmp_path / "other", model=small)
-    (tmp_path / "other" / "extract.json").write_text("{}")
+    (tmp_path / "other" / "__maezoo__" / "extract.json").write_text("{}")
     with pytest.raises(DataError, match="not what an extraction writes"):
         maezoo.extract(folder, tmp_path / "other", model=small)
 

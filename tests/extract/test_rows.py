@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -100,6 +101,24 @@ def test_sizes_are_those_of_the_upright_picture_and_labels_those_of_folders(tmp_
     ]
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_sizes_are_those_of_the_upright_picture_in_every_format(tmp_path, small, orientation, suffix):
+    from PIL import ImageOps
+
+    from maezoo.extract.decode import decode_items
+    from maezoo.extract.items import Item
+
+    turned = Image.Exif()
+    turned[0x0112] = orientation
+    path = tmp_path / f"turned.{suffix}"
+    Image.new("RGB", (64, 48), "red").save(path, exif=turned)
+    with Image.open(path) as image:
+        expected = ImageOps.exif_transpose(image).size
+    (row,) = decode_items([Item("turned", bytes(path))], 0, small.preprocess).rows
+    assert (row.width, row.height) == expected == ((48, 64) if orientation > 4 else (64, 48))
+
+
 def test_large_jpegs_are_drafted_unless_exact(photos, tmp_path, small):
     from maezoo.extract.decode import decode_items
     from maezoo.extract.items import Item
@@ -131,8 +150,8 @@ def test_pixels_are_those_of_the_models_own_reading(tmp_path, small, size, resiz
 def test_the_record_says_how_it_was_made(folder, tmp_path, small):
     progress: list[Progress] = []
     maezoo.extract(folder, tmp_path / "out", model=small, workers=0, limit=50, batch_size=20, report=progress.append)
-    record = json.loads((tmp_path / "out" / "extract.json").read_text())
-    assert record["counts"] == {"images": 50, "rows": 50, "errors": 0}
+    record = json.loads((tmp_path / "out" / "__maezoo__" / "extract.json").read_text())
+    assert record["counts"] == {"images": 50, "rows": 50, "errors": 0, "pending": 0}
     assert record["complete"]
     assert record["images_per_second"] > 0
     assert record["settings"]["model"] == "small"
@@ -147,21 +166,68 @@ def test_named_weights_are_recorded_by_their_files_hash(folder, tmp_path):
     from maezoo.weights.hashing import sha256_of
 
     maezoo.extract(folder, tmp_path / "out", limit=2, workers=0, device="cpu")
-    record = json.loads((tmp_path / "out" / "extract.json").read_text())
+    record = json.loads((tmp_path / "out" / "__maezoo__" / "extract.json").read_text())
     assert record["settings"]["model"] == "mae_vit_tiny.photos_pixel"
     assert record["settings"]["sha256"] == sha256_of(maezoo.fetch("mae_vit_tiny"))
 
 
-def test_the_parquet_is_read_by_those_who_read_parquet(folder, tmp_path, small, rows):
+def test_weights_that_are_given_are_recorded_as_they_are(folder, tmp_path):
+    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+    published = maezoo.info("mae_vit_tiny").sha256
+    recorded = []
+    for output in ("loaded", "trained"):
+        maezoo.extract(folder, tmp_path / output, model=model, limit=2, workers=0)
+        record = json.loads((tmp_path / output / "__maezoo__" / "extract.json").read_text())
+        recorded.append(record["settings"]["sha256"])
+        model.encoder.norm.bias.data.add_(1e-3)
+    assert recorded[0] == published
+    assert recorded[1].startswith("tensors:")
+
+
+def test_the_weights_of_a_given_model_are_not_fetched_again(folder, tmp_path, monkeypatch):
+    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+    model.entry = maezoo.info("mae_vit_base")  # whose file is not on this machine
+    maezoo.extract(folder, tmp_path / "out", model=model, limit=2, workers=0)
+    record = json.loads((tmp_path / "out" / "__maezoo__" / "extract.json").read_text())
+    assert record["settings"]["sha256"].startswith("tensors:")
+
+
+def test_a_checkout_that_is_not_installed_has_a_version(monkeypatch):
+    from importlib import metadata
+
+    from maezoo.extract.settings import versions
+
+    installed = metadata.version
+
+    def version(name):
+        if name == "maezoo":
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert versions()["maezoo"] == maezoo.__version__
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_the_output_is_read_by_those_who_read_folders_of_parquet(folder, tmp_path, small, rows, failing):
+    """Also where no image of a file could be read: the first one, or one in the middle."""
+    import pyarrow.dataset
+
     datasets, duckdb = pytest.importorskip("datasets"), pytest.importorskip("duckdb")
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-    maezoo.extract(folder, tmp_path / "out", model=small, workers=0, shard_size=50, labels=True)
-    parts = str(tmp_path / "out" / "part-*.parquet")
-    ids = rows(tmp_path / "out")["id"].to_pylist()
-    assert pandas.read_parquet(sorted((tmp_path / "out").glob("part-*.parquet")))["id"].tolist() == ids
-    assert polars.read_parquet(parts)["id"].to_list() == ids
-    assert [row[0] for row in duckdb.sql(f"select id from '{parts}' order by id").fetchall()] == sorted(ids)
-    read = datasets.load_dataset("parquet", data_files=parts, split="train", cache_dir=str(tmp_path / "cache"))
+    for path in sorted(folder.rglob("*.*"))[50 * failing - 50 : 50 * failing]:
+        path.write_bytes(b"no")
+    out = tmp_path / "out"
+    maezoo.extract(folder, out, model=small, workers=0, shard_size=50, labels=True)
+    ids = rows(out)["id"].to_pylist()
+    assert len(ids) == (70 if failing else 120)
+    assert len(list(out.glob("*.parquet"))) == 3
+    assert pandas.read_parquet(out)["id"].tolist() == ids
+    assert pyarrow.dataset.dataset(out).to_table()["id"].to_pylist() == ids
+    assert pq.read_table(out)["id"].to_pylist() == ids
+    assert polars.read_parquet(out / "*.parquet")["id"].to_list() == ids
+    assert [row[0] for row in duckdb.sql(f"select id from '{out}/*.parquet' order by id").fetchall()] == sorted(ids)
+    read = datasets.load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
     assert read["id"][:] == ids
     assert len(read[0]["embedding"]) == 24
 

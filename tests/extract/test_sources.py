@@ -174,9 +174,8 @@ def test_fsspecs_schemes_are_read_and_written(folder, small):
     settings = {"model": small, "workers": 0, "shard_size": 4, "labels": True}
     result = maezoo.extract("memory://bucket/in", "memory://bucket/out", **settings)
     assert (result.rows, result.errors) == (9, 1)
-    assert {"part-000002.parquet", "errors.parquet", "extract.json"} <= {
-        name.rpartition("/")[2] for name in memory.ls("/bucket/out", detail=False)
-    }
+    written = {name.removeprefix("/bucket/out/") for name in memory.find("/bucket/out")}
+    assert {"part-000002.parquet", "__maezoo__/errors.parquet", "__maezoo__/extract.json"} <= written
     memory.rm("/bucket/out/part-000001.parquet")
     assert maezoo.extract("memory://bucket/in", "memory://bucket/out", **settings).done == 4
 
