@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing"]
@@ -10,6 +11,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 RESIZE_RULES = ("squash", "crop")
+MOST_CHANNELS = 1024
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class Preprocessing:
     def __post_init__(self) -> None:
         """Refuse values that no image could be prepared with."""
         checks = {
-            "size": len(self.size) == 2 and all(isinstance(side, int) and side > 0 for side in self.size),
+            "size": len(self.size) == 2 and all(type(side) is int and side > 0 for side in self.size),
             "resize": self.resize in RESIZE_RULES,
-            "crop_pct": 0 < self.crop_pct <= 1,
+            "crop_pct": _is_number(self.crop_pct) and 0 < self.crop_pct <= 1,
             "interpolation": self.interpolation in INTERPOLATIONS,
-            "mean": len(self.mean) > 0,
-            "std": len(self.std) == len(self.mean) and all(value > 0 for value in self.std),
+            "mean": 0 < len(self.mean) <= MOST_CHANNELS and all(_is_number(value) for value in self.mean),
+            "std": len(self.std) == len(self.mean) and all(_is_number(value) and value >= 1e-6 for value in self.std),
         }
         for field, fine in checks.items():
             if not fine:
@@ -58,6 +60,8 @@ class Preprocessing:
             >>> Preprocessing.from_dict({"size": [224, 224], "resize": "squash"}).size
             (224, 224)
         """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"preprocess should be an object with 'size' and more, not {data!r}")
         unknown = set(data) - set(cls.__dataclass_fields__)
         if unknown or "size" not in data:
             raise ValueError(
@@ -74,3 +78,8 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, lists for tuples, fit for JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a real number of a sane size; JSON's `true` and `NaN` are not."""
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(abs(value) < 1e6)

@@ -10,9 +10,10 @@ from maezoo.model import MaskedAutoencoder
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Part
-from maezoo.weights.configs import CONFIG, maezoo_config
+from maezoo.weights.configs import CONFIG
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.save import save_model
+from maezoo.weights.timm_config import maezoo_config
 
 __all__ = ["describe_model", "push_folder", "save_folder", "variant_of"]
 
