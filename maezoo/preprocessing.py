@@ -82,4 +82,5 @@ class Preprocessing:
 
 def _is_number(value: Any) -> bool:
     """Whether a value is a real number of a sane size; JSON's `true` and `NaN` are not."""
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(abs(value) < 1e6)
+    real: Any = value  # of whatever library
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(-1e6 < real < 1e6)

@@ -15,8 +15,8 @@ from maezoo.weights.adapt import adapt_filters
 from maezoo.weights.hub import fetch
 from maezoo.weights.layouts import is_decoder, is_head, our_keys, recognise_layout
 from maezoo.weights.manifest import load_manifest
-from maezoo.weights.repository import Repository
 from maezoo.weights.reader import open_weights
+from maezoo.weights.repository import Repository
 from maezoo.weights.source import shapes_of, weights_in
 
 __all__ = ["build_timm_encoder", "encoder_tensors"]
@@ -61,7 +61,8 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
         **kwargs,
     )
     if hasattr(model, "patch_embed"):  # not a pyramid around it
-        model.register_load_state_dict_pre_hook(_take_any_layout)
+        register: Any = model.register_load_state_dict_pre_hook
+        register(_take_any_layout)
     return model
 
 

@@ -35,7 +35,9 @@ class Fit:
             return self._positions(tensor, shape)
         if tensor.shape == shape:
             return tensor, None
-        if key == "encoder.patch_embed.proj.weight" and tensor.ndim == 4 and tensor.shape[2:] == shape[2:]:
+        if 0 in tensor.shape or tensor.ndim != len(shape) or tensor.shape[2:] != shape[2:]:
+            return tensor, None
+        if key == "encoder.patch_embed.proj.weight":
             return adapt_filters(tensor, shape[1]), f"channels {tensor.shape[1]} -> {shape[1]}"
         if key.startswith("decoder.pred.") and tensor.shape[0] % self.model.patch_size**2 == 0:
             channels = tensor.shape[0] // self.model.patch_size**2
@@ -45,7 +47,7 @@ class Fit:
 
     def _positions(self, tensor: Tensor, shape: torch.Size) -> tuple[Tensor, str | None]:
         """Resize positions to the model's grid."""
-        if tensor.ndim != 3 or tensor.shape[2] != shape[2]:
+        if tensor.ndim != 3 or tensor.shape[0] != 1 or tensor.shape[1] < 2 or tensor.shape[2] != shape[2]:
             return tensor, None
         count, new = tensor.shape[1] - 1, self.model.grid_size
         side = math.isqrt(count)

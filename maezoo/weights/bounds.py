@@ -5,9 +5,19 @@ from dataclasses import fields
 from typing import Any
 
 from maezoo.model.variants import Variant
-from maezoo.preprocessing import Preprocessing
+from maezoo.preprocessing import MOST_CHANNELS, Preprocessing
 
-__all__ = ["bounded_preprocessing", "bounded_variant", "check_shapes", "plain_text", "whole_number"]
+__all__ = [
+    "NORM_EPSILON",
+    "bounded_preprocessing",
+    "bounded_variant",
+    "check_shapes",
+    "norm_epsilon",
+    "plain_text",
+    "whole_number",
+]
+
+NORM_EPSILON = 1e-6  # of the training code and of timm
 
 _BOUNDS = {
     "img_size": (1, 16_384),
@@ -54,6 +64,21 @@ def plain_text(value: Any, name: str) -> str:
     return " ".join(value.split())
 
 
+def norm_epsilon(value: Any) -> float:
+    """Return what norms add to a variance.
+
+    Raises:
+        ValueError: it is no small positive number.
+
+    Example:
+        >>> norm_epsilon(1e-12)
+        1e-12
+    """
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ValueError(f"the norms' epsilon is {_shown(value)}; it should be a small positive number")
+    return value
+
+
 def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
     """Return an architecture whose numbers could be those of a model.
 
@@ -74,15 +99,19 @@ def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
     return variant
 
 
-def bounded_preprocessing(preprocess: Preprocessing, patch_size: int | None = None) -> Preprocessing:
+def bounded_preprocessing(
+    preprocess: Preprocessing, patch_size: int | None = None, in_chans: int | None = None
+) -> Preprocessing:
     """Return a preparation of images that a model could have.
 
     Args:
         preprocess: as read.
         patch_size: patch side P of its model, where known.
+        in_chans: channels C of its model, where known.
 
     Raises:
-        ValueError: the size is out of bounds or no whole number of patches, or the crop keeps next to nothing.
+        ValueError: the size is out of bounds or no whole number of patches, the crop keeps next to nothing, or mean
+            and deviation are of another number of channels.
     """
     for side in preprocess.size:
         whole_number(side, "preprocess.size", *_BOUNDS["img_size"])
@@ -92,6 +121,8 @@ def bounded_preprocessing(preprocess: Preprocessing, patch_size: int | None = No
         raise ValueError(f"preprocess.size is {preprocess.size}, which is more than {_MOST_PATCHES} patches")
     if preprocess.crop_pct < _LEAST_CROP:
         raise ValueError(f"preprocess.crop_pct is {preprocess.crop_pct}; it should be at least {_LEAST_CROP}")
+    if in_chans is not None and len(preprocess.mean) not in (1, 3, in_chans):
+        raise ValueError(f"preprocess.mean has {len(preprocess.mean)} numbers for {in_chans} channels")
     return preprocess
 
 
@@ -106,8 +137,10 @@ def check_shapes(variant: Variant, shapes: Mapping[str, tuple[int, ...]]) -> Non
         ValueError: they are not of this architecture.
     """
     filters = shapes.get("encoder.patch_embed.proj.weight", ())
-    if len(filters) != 4:
-        raise ValueError(f"its patch embedding has the shape {filters}; it should be (D, C, P, P)")
+    if len(filters) != 4 or not 1 <= filters[1] <= MOST_CHANNELS:
+        raise ValueError(
+            f"its patch embedding has the shape {filters}; it should be (D, C, P, P), C at most {MOST_CHANNELS}"
+        )
     said: dict[str, Any] = {
         "width": (variant.embed_dim, filters[0]),
         "patch sides": ((variant.patch_size, variant.patch_size), filters[2:]),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from maezoo.errors import LayoutError
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
-from maezoo.weights.bounds import bounded_preprocessing, bounded_variant, plain_text
+from maezoo.weights.bounds import bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
 from maezoo.weights.description import Description
 from maezoo.weights.metadata import WeightsMetadata
 
@@ -90,11 +90,10 @@ def norm_epsilon_beside(path: Path) -> float | None:
     epsilon = (read_json(path.parent / CONFIG) or {}).get("layer_norm_eps")
     if epsilon is None:
         return None
-    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-        raise LayoutError(
-            f"{path.parent / CONFIG}: layer_norm_eps is {epsilon!r}; it should be a small positive number."
-        )
-    return epsilon
+    try:
+        return norm_epsilon(epsilon)
+    except ValueError as error:
+        raise LayoutError(f"{path.parent / CONFIG}: layer_norm_eps: {error}.") from error
 
 
 def _from_transformers(config: Mapping[str, Any], where: Path) -> Description:
@@ -127,11 +126,11 @@ def _from_transformers(config: Mapping[str, Any], where: Path) -> Description:
 
 def _side(value: Any, name: str) -> Any:
     """Return the side of a square that may be given as one number or two."""
-    if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
-        return value[0]
-    if isinstance(value, list):
+    if not isinstance(value, list):
+        return value
+    if len(value) != 2 or value[0] != value[1]:
         raise ValueError(f"{name} is {value}; only squares are supported in transformers' layout")
-    return value
+    return value[0]
 
 
 def _named(variant: Variant) -> Variant:
@@ -199,7 +198,8 @@ def _from_timm(config: Mapping[str, Any], where: Path) -> Description:
         mode = fields.get("crop_mode", "center")
         if mode not in ("center", "squash"):
             raise LayoutError(f"{where}: crop_mode {mode!r} is not supported.")
-        _, height, width = fields["input_size"]
+        size = (config.get("model_args") or {}).get("img_size") or fields["input_size"][1:]
+        height, width = (size, size) if isinstance(size, int) else size
         preprocess = bounded_preprocessing(
             Preprocessing(
                 size=(height, width),
@@ -229,7 +229,7 @@ def transformers_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, A
         "intermediate_size": 4 * variant.embed_dim,
         "hidden_act": "gelu",
         "qkv_bias": True,
-        "layer_norm_eps": 1e-6,
+        "layer_norm_eps": metadata.norm_epsilon,
         "image_size": metadata.preprocess.size[0],
         "num_channels": in_chans,
         "mask_ratio": 0.75,

@@ -14,7 +14,7 @@ from maezoo.model import VARIANTS, MaskedAutoencoder, Variant, build_mae
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Part
 from maezoo.weights.adapt import Fit
-from maezoo.weights.bounds import bounded_preprocessing
+from maezoo.weights.bounds import NORM_EPSILON, bounded_preprocessing
 from maezoo.weights.configs import CONFIG, PREPROCESSOR, transformers_config, transformers_preprocessor
 from maezoo.weights.description import Description, infer_variant
 from maezoo.weights.empty import empty_weights
@@ -84,7 +84,8 @@ def convert(
             `"teacher"`; `None` is the model itself before an average of it.
 
     Returns:
-        What was done, and which state dict was taken. Heads of fine-tuned files stay where the layout has a name for them.
+        What was done, and which state dict was taken. Heads of fine-tuned files stay where the layout has a name for
+        them.
 
     Raises:
         WeightsNotFoundError, IntegrityError: no file, a damaged one, something else, a pickle with code in it.
@@ -103,7 +104,14 @@ def convert(
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     known = replace(known, variant=variant)
-    _check(read.path, tensors, variant, known.preprocess, to)
+    _check(
+        read.path,
+        tensors,
+        variant,
+        known.preprocess,
+        square=to in ("fair", "transformers") or (to == "timm" and not folder),
+        exact=to == "transformers",
+    )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
     path = Path(output) / "model.safetensors" if folder else Path(output)
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
@@ -145,7 +153,13 @@ def _without_decoder(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tup
 
 
 def _check(
-    path: Path, tensors: dict[str, Tensor], variant: Variant | None, preprocess: Preprocessing | None, to: Layout
+    path: Path,
+    tensors: dict[str, Tensor],
+    variant: Variant | None,
+    preprocess: Preprocessing | None,
+    *,
+    square: bool,
+    exact: bool,
 ) -> None:
     """Refuse tensors that are not exactly those of an architecture, not finite, or that `create` could not load."""
     if variant is None:
@@ -161,7 +175,7 @@ def _check(
     if missing or surplus:
         problem = f"lacks {', '.join(missing[:6])}" if missing else f"has no place for {', '.join(surplus[:6])}"
         raise LayoutError(f"{path} is no whole {variant.name}: it {problem}.")
-    grid = _grid(path, tensors, variant, preprocess, to)
+    grid = _grid(path, tensors, variant, preprocess, square=square, exact=exact)
     fit = Fit(model, grid)
     for key, tensor in tensors.items():
         require_finite(tensor, f"{path}: {key}")
@@ -180,7 +194,7 @@ def _empty_model(
         raise LayoutError(f"{path} is no whole {variant.name}: it lacks the filters encoder.patch_embed.proj.weight.")
     if preprocess is not None:
         try:
-            bounded_preprocessing(preprocess, variant.patch_size)
+            bounded_preprocessing(preprocess, variant.patch_size, filters.shape[1])
         except ValueError as error:
             raise LayoutError(f"{path}: {error}.") from error
     decoder = any(key.startswith("decoder.") for key in tensors)
@@ -192,21 +206,36 @@ def _empty_model(
 
 
 def _grid(
-    path: Path, tensors: dict[str, Tensor], variant: Variant, preprocess: Preprocessing | None, to: Layout
+    path: Path,
+    tensors: dict[str, Tensor],
+    variant: Variant,
+    preprocess: Preprocessing | None,
+    *,
+    square: bool,
+    exact: bool,
 ) -> tuple[int, int] | None:
-    """Return the grid of the positions, which the output must be able to tell: only our layout says it, and timm's."""
-    count = tensors["encoder.pos_embed"].shape[1] - 1
+    """Return the grid of the positions, which the output must be able to tell: our header says it, or timm's config."""
+    positions = tensors["encoder.pos_embed"]
+    count = positions.shape[1] - 1 if positions.ndim == 3 else 0
     side = math.isqrt(count)
     h, w = [side // variant.patch_size for side in preprocess.size] if preprocess is not None else (side, side)
     if h * w == count:
-        if h != w and to in ("fair", "transformers"):
+        if h != w and square:
             size = f"{h * variant.patch_size}x{w * variant.patch_size}"
-            raise LayoutError(f"{path} is for images of {size}; the {to} layout has square ones only. Use --to maezoo.")
+            raise LayoutError(
+                f"{path} is for images of {size}; a file in this layout does not tell that they are not square. "
+                f"Use --to maezoo, or of an encoder a folder with --to timm."
+            )
         return h, w
     if side * side != count:
         raise LayoutError(
             f"{path} has positions of {count} patches, which are no square; say the size of its images: "
             f'--preprocess {{"size": [H, W], …}}.'
+        )
+    if exact and preprocess is not None:
+        raise LayoutError(
+            f"{path} has positions of {side}x{side} patches, which are not those of images of {preprocess.size}; "
+            f"transformers does not resize them when it loads them. Say the size that they are for with --preprocess."
         )
     return None
 
@@ -220,7 +249,8 @@ def _metadata(
     variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path))
     parts: tuple[Part, ...] = ("encoder", "decoder") if "decoder.mask_token" in tensors else ("encoder",)
     origin = known.origin or f"converted from {read.path.name} ({read.layout} layout)"
-    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin)
+    epsilon = read.norm_epsilon or NORM_EPSILON
+    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, epsilon)
 
 
 def _configs(

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
-from maezoo.weights.configs import describe_folder
+from maezoo.weights.configs import describe_folder, norm_epsilon_beside
 from maezoo.weights.description import Description
 from maezoo.weights.filetype import holds_pickle
 from maezoo.weights.known import recognise_file
@@ -41,6 +41,7 @@ class ForeignWeights:
         description: what the file, or what stands beside it, says of it.
         taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
         others: the other state dicts in the file.
+        norm_epsilon: what the norms add to a variance; `None` where nobody says.
     """
 
     path: Path
@@ -50,6 +51,16 @@ class ForeignWeights:
     description: Description
     taken: str = ""
     others: tuple[str, ...] = ()
+    norm_epsilon: float | None = None
+
+
+class _Read(NamedTuple):
+    """What one kind of file gave: tensors, their names in it, and what it says of itself."""
+
+    tensors: dict[str, Tensor]
+    found: StateDict
+    description: Description
+    norm_epsilon: float | None = None
 
 
 def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
@@ -66,7 +77,7 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
     """
     file = _file_in(path)
     pickles = file.name.endswith(".bin.index.json") or holds_pickle(file)
-    raw, found, description = _read_pickles(file, take) if pickles else _read_safetensors(file, take)
+    raw, found, description, epsilon = _read_pickles(file, take) if pickles else _read_safetensors(file, take)
     layout = recognise_layout(raw)
     sources, unknown = our_keys(raw, layout)
     strange = [key for key in unknown if not is_head(key)]
@@ -79,7 +90,10 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
         for key, names in sources.items()
     }
     described = description.filled_from(describe_folder(file.parent))
-    return ForeignWeights(file, layout, tensors, (*unknown, *found.outside), described, found.taken, found.others)
+    if layout == "transformers":
+        epsilon = epsilon or norm_epsilon_beside(file)
+    dropped = (*unknown, *found.outside)
+    return ForeignWeights(file, layout, tensors, dropped, described, found.taken, found.others, epsilon)
 
 
 def _file_in(path: Path) -> Path:
@@ -97,33 +111,34 @@ def _file_in(path: Path) -> Path:
     raise WeightsNotFoundError(f"{path} is a folder and has no *.safetensors, {', '.join(_PICKLES)}; name the file.")
 
 
-def _read_safetensors(path: Path, take: str | None) -> tuple[dict[str, Tensor], StateDict, Description]:
+def _read_safetensors(path: Path, take: str | None) -> _Read:
     """Read the tensors of a state dict, and what the header says."""
     with open_weights(path, take=take) as file:
         metadata = WeightsMetadata.from_header(file.header, path)
         tensors = {key: file.read(key) for key in file.keys}
         found = file.naming
     if metadata is None:
-        return tensors, found, Description()
+        return _Read(tensors, found, Description())
     description = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license, metadata.origin)
-    return tensors, found, description
+    return _Read(tensors, found, description, metadata.norm_epsilon)
 
 
-def _read_pickles(path: Path, take: str | None) -> tuple[dict[str, Tensor], StateDict, Description]:
+def _read_pickles(path: Path, take: str | None) -> _Read:
     """Read a state dict of PyTorch's, from one file or from those of an index."""
     files = sorted(set(read_index(path).values())) if path.name.endswith(".json") else [path]
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors |= _tensors_in(_load_pickle(file))
-    found = find_state_dict(tensors, take, path)
-    if not tensors or found.names.keys() == tensors.keys() and any(_PLACE in name for name in tensors):
+    nameless = tuple(name for name in tensors if name.endswith("]"))
+    found = find_state_dict([name for name in tensors if name not in nameless], take, path)
+    if not found.names or any(_PLACE in name for name in found.names):
         shown = f"; it has {', '.join(list(tensors)[:5])}, …" if tensors else ""
         raise LayoutError(f"{path} holds no state dict of a ViT, nor does a dictionary in it{shown}.")
     top = found.taken.partition(_PLACE)[0]
     outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
     chosen = {key: tensors[name] for key, name in found.names.items()}
     description = recognise_file(path) if files == [path] else Description()
-    return chosen, replace(found, outside=outside), description
+    return _Read(chosen, replace(found, outside=(*outside, *nameless)), description)
 
 
 def _load_pickle(path: Path) -> Any:
@@ -131,7 +146,8 @@ def _load_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):  # FAIR's options
             warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # by its contents: torch takes a path's ending for its kind
+                return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsNotFoundError(f"there is no file {path}.") from error
     except pickle.UnpicklingError as error:
@@ -143,13 +159,15 @@ def _load_pickle(path: Path) -> Any:
         raise IntegrityError(f"{path} is damaged or no file of PyTorch's: {_first_line(error)}") from error
 
 
-def _tensors_in(data: Any, depth: int = 0) -> dict[str, Tensor]:
-    """Return the tensors in dictionaries in dictionaries, by their places: `model/blocks.0.norm1.bias`."""
-    if not isinstance(data, Mapping) or depth > _DEEPEST:
-        return {}
-    found = {str(key): value.detach() for key, value in data.items() if isinstance(value, Tensor)}
-    for key, value in data.items():
-        found |= {f"{key}{_PLACE}{name}": tensor for name, tensor in _tensors_in(value, depth + 1).items()}
+def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]:
+    """Return the tensors in dictionaries in dictionaries, by their places: `model/norm.bias`; `[3]` for other keys."""
+    found: dict[str, Tensor] = {}
+    if isinstance(data, Mapping) and depth < _DEEPEST:
+        for key, value in data.items():
+            if isinstance(value, Tensor):
+                found[f"{place}{key}" if isinstance(key, str) else f"{place}[{key!r}]"] = value.detach()
+            else:
+                found |= _tensors_in(value, f"{place}{key}{_PLACE}", depth + 1)
     return found
 
 

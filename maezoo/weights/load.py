@@ -11,6 +11,7 @@ from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
 from maezoo.weights.adapt import Fit
+from maezoo.weights.bounds import NORM_EPSILON
 from maezoo.weights.configs import norm_epsilon_beside
 from maezoo.weights.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
 from maezoo.weights.metadata import WeightsMetadata
@@ -81,8 +82,8 @@ def load_file_into(
         device: where the tensors go.
         dtype: what floating-point tensors become.
         norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
-            the one in the config.json beside a file in the transformers layout: transformers' own default is 1e-12, and
-            outputs agree only where the epsilon does.
+            the one that the file says, or the config.json beside a file in the transformers layout: transformers' own
+            default is 1e-12, and outputs agree only where the epsilon does.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
         mapped: let the weights be the mapped file and not a copy of it. Only for a file that nobody changes: a model's
             weights change with it, and a file that is cut off ends the process.
@@ -109,8 +110,8 @@ def load_file_into(
         wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
         plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)
         tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
-        if norm_epsilon is None and plan.layout == "transformers":
-            norm_epsilon = norm_epsilon_beside(path)
+        if norm_epsilon is None:
+            norm_epsilon = _norm_epsilon(file, plan.layout)
     rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
     model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
     sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
@@ -120,6 +121,14 @@ def load_file_into(
     return LoadReport(
         path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon, naming.taken, naming.others
     )
+
+
+def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
+    """Return the LayerNorm epsilon that a file, or a configuration beside it, has in place of the usual one."""
+    metadata = WeightsMetadata.from_header(file.header, file.path)
+    if metadata is None:
+        return norm_epsilon_beside(file.path) if layout == "transformers" else None
+    return None if metadata.norm_epsilon == NORM_EPSILON else metadata.norm_epsilon
 
 
 def _set_norm_epsilon(model: MaskedAutoencoder, epsilon: float) -> None:

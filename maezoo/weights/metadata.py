@@ -9,7 +9,7 @@ from maezoo.errors import LayoutError
 from maezoo.model import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import PARTS, TARGETS, Part, Target
-from maezoo.weights.bounds import bounded_preprocessing, bounded_variant, plain_text
+from maezoo.weights.bounds import NORM_EPSILON, bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
 
 __all__ = ["WeightsMetadata"]
 
@@ -27,6 +27,7 @@ class WeightsMetadata:
         parts: what the file holds.
         license: of the weights.
         origin: where they come from, in words; a file name, a run.
+        norm_epsilon: what the norms add to a variance.
     """
 
     variant: Variant
@@ -35,6 +36,7 @@ class WeightsMetadata:
     parts: tuple[Part, ...]
     license: str = "unknown"
     origin: str = ""
+    norm_epsilon: float = NORM_EPSILON
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
@@ -45,6 +47,7 @@ class WeightsMetadata:
             "parts": list(self.parts),
             "license": self.license,
             "origin": self.origin,
+            "norm_epsilon": self.norm_epsilon,
         }
 
     def to_header(self) -> dict[str, str]:
@@ -89,6 +92,7 @@ class WeightsMetadata:
                 plain_text(data.get("license", "unknown"), "license"),
                 plain_text(data.get("origin", ""), "origin"),
             )
+            epsilon = norm_epsilon(data.get("norm_epsilon", NORM_EPSILON))
             if target not in TARGETS:
                 raise ValueError(f"the target is {target!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -97,7 +101,7 @@ class WeightsMetadata:
             ) from error
         if VARIANTS.get(variant.name, variant) != variant:
             raise LayoutError(f"{where} calls itself {variant.name} but has other numbers: {variant}.")
-        return cls(variant, target, preprocess, parts, *words)
+        return cls(variant, target, preprocess, parts, *words, epsilon)
 
 
 def _parts(names: Any) -> tuple[Part, ...]:

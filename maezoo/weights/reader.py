@@ -144,7 +144,7 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
             naming = find_state_dict(places, take, path)
             yield WeightsFile(path, tuple(naming.names), header, mapped, naming, places)
     except FileNotFoundError as error:
-        raise WeightsNotFoundError(f"there is no file {error.filename or path}.") from error
+        raise WeightsNotFoundError(f"there is no file {path}.") from error
     except SafetensorError as error:
         kind = name_kind(path)
         if kind == "a PyTorch file":
@@ -168,10 +168,13 @@ def read_index(path: Path) -> dict[str, Path]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LayoutError(f"{path} is no index of weights: it has no weight_map from names to files.") from error
     for key, name in homes.items():
-        if plain[key] != name or "\\" in name or not name:
+        if plain[key] != name or "\\" in name or name in ("", ".", ".."):
             raise LayoutError(f"{path} names {name!r}, which is not a file beside it.")
     if not plain:
         raise LayoutError(f"{path} is an index of no weights.")
+    absent = sorted(name for name in set(plain.values()) if not (path.parent / name).is_file())
+    if absent:
+        raise WeightsNotFoundError(f"{path} names files that are not beside it: {', '.join(absent[:6])}.")
     return {key: path.parent / name for key, name in plain.items()}
 
 

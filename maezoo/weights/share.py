@@ -89,7 +89,8 @@ def describe_model(
         origin: where they come from, in words.
     """
     parts: tuple[Part, ...] = ("encoder",) if model.decoder is None else ("encoder", "decoder")
-    return WeightsMetadata(variant_of(model), model.target, preprocess, parts, license, origin)
+    epsilon: Any = model.encoder.norm.eps
+    return WeightsMetadata(variant_of(model), model.target, preprocess, parts, license, origin, float(epsilon))
 
 
 def save_folder(

@@ -189,9 +189,7 @@ def _described(name: str, path: Path, beside: Description, likeness: Description
     in_chans = _channels(shapes)
     try:
         check_shapes(variant, shapes)
-        bounded_preprocessing(preprocess, variant.patch_size)
-        if len(preprocess.mean) not in (1, 3, in_chans):
-            raise ValueError(f"preprocess.mean has {len(preprocess.mean)} numbers for {in_chans} channels")
+        bounded_preprocessing(preprocess, variant.patch_size, in_chans)
     except ValueError as error:
         raise LayoutError(f"{path} does not fit what is said of it: {error}.") from error
     if is_noncommercial(known.license or ""):
