@@ -1,7 +1,6 @@
 """`maezoo convert`: from any layout to any layout, tensors bit for bit."""
 
 import json
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,14 @@ from torch import Tensor
 
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
-from maezoo.model import VARIANTS, MaskedAutoencoder, Variant, build_mae
-from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Part
-from maezoo.weights.adapt import Fit
-from maezoo.weights.bounds import NORM_EPSILON, bounded_preprocessing
+from maezoo.weights.bounds import NORM_EPSILON
+from maezoo.weights.check import check_tensors
 from maezoo.weights.configs import CONFIG, PREPROCESSOR, transformers_config, transformers_preprocessor
 from maezoo.weights.description import Description, infer_variant
-from maezoo.weights.empty import empty_weights
 from maezoo.weights.foreign import ForeignWeights, read_foreign
 from maezoo.weights.known import hint_for_name
-from maezoo.weights.layouts import is_head
 from maezoo.weights.metadata import WeightsMetadata
-from maezoo.weights.reader import require_finite
 from maezoo.weights.save import to_layout
 from maezoo.weights.timm_config import head_facts, maezoo_config, timm_config
 
@@ -104,7 +98,7 @@ def convert(
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     known = replace(known, variant=variant)
-    _check(
+    check_tensors(
         read.path,
         tensors,
         variant,
@@ -150,94 +144,6 @@ def _without_decoder(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tup
     """Leave the decoder out, by name."""
     kept = {key: tensor for key, tensor in tensors.items() if not key.startswith("decoder.")}
     return kept, tuple(key for key in tensors if key not in kept)
-
-
-def _check(
-    path: Path,
-    tensors: dict[str, Tensor],
-    variant: Variant | None,
-    preprocess: Preprocessing | None,
-    *,
-    square: bool,
-    exact: bool,
-) -> None:
-    """Refuse tensors that are not exactly those of an architecture, not finite, or that `create` could not load."""
-    if variant is None:
-        raise LayoutError(
-            f"{path} has the shapes of none of {', '.join(VARIANTS)}; of another size, put its config.json beside it."
-        )
-    model = _empty_model(path, tensors, variant, preprocess)
-    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    if "encoder.fc_norm.weight" in tensors:  # fine-tuned files have this norm in place of the encoder's
-        shapes = {key: shape for key, shape in shapes.items() if not key.startswith("encoder.norm.")}
-    missing = [key for key in shapes if key not in tensors]
-    surplus = [key for key in tensors if key not in shapes and not is_head(key)]
-    if missing or surplus:
-        problem = f"lacks {', '.join(missing[:6])}" if missing else f"has no place for {', '.join(surplus[:6])}"
-        raise LayoutError(f"{path} is no whole {variant.name}: it {problem}.")
-    grid = _grid(path, tensors, variant, preprocess, square=square, exact=exact)
-    fit = Fit(model, grid)
-    for key, tensor in tensors.items():
-        require_finite(tensor, f"{path}: {key}")
-        if key in shapes and not fit.works(key, tuple(tensor.shape), shapes[key]):
-            raise LayoutError(
-                f"{path}: {key} has shape {tuple(tensor.shape)}, {variant.name} has {tuple(shapes[key])}."
-            )
-
-
-def _empty_model(
-    path: Path, tensors: dict[str, Tensor], variant: Variant, preprocess: Preprocessing | None
-) -> MaskedAutoencoder:
-    """Build what `create` would build of the output, without memory."""
-    filters = tensors.get("encoder.patch_embed.proj.weight")
-    if filters is None or filters.ndim != 4:
-        raise LayoutError(f"{path} is no whole {variant.name}: it lacks the filters encoder.patch_embed.proj.weight.")
-    if preprocess is not None:
-        try:
-            bounded_preprocessing(preprocess, variant.patch_size, filters.shape[1])
-        except ValueError as error:
-            raise LayoutError(f"{path}: {error}.") from error
-    decoder = any(key.startswith("decoder.") for key in tensors)
-    if decoder and not variant.decoder_dim:
-        raise LayoutError(f"{path} has a decoder; what is said of it ({variant.name}) has none.")
-    size = preprocess.size if preprocess is not None else None
-    with empty_weights():
-        return build_mae(variant, decoder=decoder, in_chans=filters.shape[1], img_size=size, init=False)
-
-
-def _grid(
-    path: Path,
-    tensors: dict[str, Tensor],
-    variant: Variant,
-    preprocess: Preprocessing | None,
-    *,
-    square: bool,
-    exact: bool,
-) -> tuple[int, int] | None:
-    """Return the grid of the positions, which the output must be able to tell: our header says it, or timm's config."""
-    positions = tensors["encoder.pos_embed"]
-    count = positions.shape[1] - 1 if positions.ndim == 3 else 0
-    side = math.isqrt(count)
-    h, w = [side // variant.patch_size for side in preprocess.size] if preprocess is not None else (side, side)
-    if h * w == count:
-        if h != w and square:
-            size = f"{h * variant.patch_size}x{w * variant.patch_size}"
-            raise LayoutError(
-                f"{path} is for images of {size}; a file in this layout does not tell that they are not square. "
-                f"Use --to maezoo, or of an encoder a folder with --to timm."
-            )
-        return h, w
-    if side * side != count:
-        raise LayoutError(
-            f"{path} has positions of {count} patches, which are no square; say the size of its images: "
-            f'--preprocess {{"size": [H, W], …}}.'
-        )
-    if exact and preprocess is not None:
-        raise LayoutError(
-            f"{path} has positions of {side}x{side} patches, which are not those of images of {preprocess.size}; "
-            f"transformers does not resize them when it loads them. Say the size that they are for with --preprocess."
-        )
-    return None
 
 
 def _metadata(

@@ -101,6 +101,8 @@ class WeightsFile:
                 file.seek(start)
                 _fill(file, room[:size], self._shards[name].path)
             room = room[size:]
+        if not buffer.size:
+            return torch.empty(self.shape(*keys), dtype=dtype)
         return torch.from_numpy(buffer).view(dtype).view(self.shape(*keys))
 
 

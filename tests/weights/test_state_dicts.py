@@ -96,11 +96,8 @@ def test_the_model_is_taken_before_its_average_and_the_average_by_name(tmp_path,
     assert torch.equal(tensors["encoder.cls_token"], tiny_state["encoder.cls_token"] + 1)
     with pytest.raises(LayoutError, match=f"'{model}' or '{average}'"):
         converted(data, tmp_path, take="elsewhere")
-    run = CliRunner().invoke(
-        app,
-        ["convert", str(tmp_path / "in.pth"), str(tmp_path / "cli.safetensors")]
-        + ["--like", "mae_vit_tiny", "--take", average],
-    )
+    paths = [str(tmp_path / "in.pth"), str(tmp_path / "cli.safetensors")]
+    run = CliRunner().invoke(app, ["convert", *paths, "--like", "mae_vit_tiny", "--take", average])
     assert run.exit_code == 0
     assert f"taken: {average}" in run.output
     assert f"not taken: {model}" in run.output
