@@ -137,7 +137,10 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     """Return timm's `file` for the weights that its configuration names."""
     fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
     if fields.get("source") == "local-dir":
-        return {"file": str(weights_in(Path(fields["file"]))), "source": None}
+        path = weights_in(Path(fields["file"]))
+        if path.suffix == ".json":
+            raise LayoutError(f"{path}: timm reads one file; `maezoo convert {path.parent} FOLDER` makes one of these.")
+        return {"file": str(path), "source": None}
     if fields.get("source") == "hf-hub":
         path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
         return {"file": str(path), "source": None}

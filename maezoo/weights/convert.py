@@ -92,8 +92,9 @@ def convert(
         >>> convert("maezoo/weights/mae_vit_tiny.safetensors", output, to="fair").from_layout
         'maezoo'
     """
-    folder = _is_folder(Path(output))
-    read = read_foreign(Path(source), take=take)
+    output = Path(output).expanduser()
+    folder = _is_folder(output)
+    read = read_foreign(Path(source).expanduser(), take=take)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
@@ -107,7 +108,7 @@ def convert(
         exact=to == "transformers",
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
-    path = Path(output) / "model.safetensors" if folder else Path(output)
+    path = output / "model.safetensors" if folder else output
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
     named = to_layout(tensors, to)
     configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}

@@ -107,7 +107,7 @@ def save_folder(
     Returns:
         The folder.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     save_model(model, folder / "model.safetensors", metadata=metadata)
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(maezoo_config(metadata, model.in_chans), indent=2) + "\n", encoding="utf-8")

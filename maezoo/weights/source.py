@@ -72,7 +72,7 @@ def find_source(
     if checkpoint is not None:
         if pretrained or placed:
             raise ValueError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
-        return _from_checkpoint(name, Path(checkpoint))
+        return _from_checkpoint(name, Path(checkpoint).expanduser())
     if name.startswith(LOCAL):
         path = weights_in(Path(name.removeprefix(LOCAL)).expanduser())
         return _described(name, path, describe_folder(path.parent))
