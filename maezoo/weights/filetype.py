@@ -96,6 +96,6 @@ def _name_text(start: bytes) -> str | None:
         return "an HTML page: what was downloaded is a web page; use the file's own download link"
     if text.startswith((b"<?xml", b"<error")):
         return "an XML text, such as a server's error message; fetch the file again"
-    if text.startswith((b"{", b"[")):
+    if text.startswith(b"{"):
         return "a JSON text"
     return None
