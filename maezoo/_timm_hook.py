@@ -1,12 +1,12 @@
 """Registration with timm at the moment timm is there, so that `import maezoo` and `maezoo --help` stay quick.
 
 timm takes seconds to import and our command line often has no need of it. If timm is imported already, our models are
-registered at once; if not, a finder on `sys.meta_path` waits for `import timm`, lets it happen, and then registers.
+registered at once; and a finder on `sys.meta_path` waits for `import timm`, lets it happen, and then registers: also
+when timm is taken out of `sys.modules` and imported again, with an empty registry.
 """
 
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -16,10 +16,10 @@ __all__ = ["register_when_timm_is_imported"]
 
 def register_when_timm_is_imported() -> None:
     """Register our models with timm now, or right after timm's import."""
+    if not any(isinstance(finder, _TimmFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TimmFinder())
     if "timm" in sys.modules and not _is_initialising(sys.modules["timm"]):
         _register()
-    elif not any(isinstance(finder, _TimmFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _TimmFinder())
 
 
 def _register() -> None:
@@ -40,22 +40,23 @@ class _TimmFinder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != "timm":
             return None
-        sys.meta_path.remove(self)  # the others are asked without us; looking is not importing, so we come back
-        try:
-            spec = importlib.util.find_spec(fullname)
-        finally:
-            sys.meta_path.insert(0, self)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _RegisteringLoader(spec.loader, self)
-        return spec
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            spec: importlib.machinery.ModuleSpec | None = (
+                find(fullname, path, target) if find is not None and finder is not self else None
+            )
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _RegisteringLoader(spec.loader)
+                return spec
+        return None
 
 
 class _RegisteringLoader(importlib.abc.Loader):
     """A loader that runs the real one, then registers our models."""
 
-    def __init__(self, loader: importlib.abc.Loader, finder: _TimmFinder) -> None:
+    def __init__(self, loader: importlib.abc.Loader) -> None:
         self._loader = loader
-        self._finder = finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
@@ -65,5 +66,4 @@ class _RegisteringLoader(importlib.abc.Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
-        sys.meta_path.remove(self._finder)
         _register()

@@ -29,7 +29,7 @@ def create(
     device: str | torch.device = "auto",
     dtype: torch.dtype | str | None = None,
     img_size: int | tuple[int, int] | None = None,
-    in_chans: int = 3,
+    in_chans: int | None = None,
     decoder: bool = True,
     cache_dir: str | Path | None = None,
     offline: bool | None = None,
@@ -41,11 +41,13 @@ def create(
             `"local-dir:path"` or `"hf-hub:org/repo[@revision]"`, which is always filled from there.
         pretrained: fill it with the named weights, or with the architecture's default ones. Without it and without a
             checkpoint the weights are random.
-        checkpoint: a safetensors file, or the folder of one, to fill it from, in any of the known layouts.
+        checkpoint: a safetensors file, or the folder of one, to fill it from, in any of the known layouts. The model
+            has a copy of its weights, so that the file may change; weights of the cache are used where they lie.
         device: `"auto"` is CUDA where there is one, else the CPU.
         dtype: `None` is float32; `"auto"` is bfloat16 where the hardware multiplies it fast, else float32.
         img_size: side or (H, W) of the input in pixels, multiples of the patch side; the weights' own when `None`.
-        in_chans: channels of the input; pretrained filters and prediction head are adapted.
+        in_chans: channels of the input; the weights' own when `None`, 3 for random ones. With another number than the
+            weights', filters and prediction head are adapted.
         decoder: `False` leaves the decoder out: less memory, features only.
         cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
         offline: never ask the network; `None` follows `HF_HUB_OFFLINE`. Cached weights need no network in any case.
@@ -82,12 +84,20 @@ def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.
     if source.path is None:
         return None
     part = "all" if model.decoder is not None else "encoder"
-    check = not (known_finite(source.path, "all") or known_finite(source.path, part))
+    sharded = source.path.suffix == ".json"  # an index that is unchanged says nothing of the files that it names
+    check = sharded or not (known_finite(source.path, "all") or known_finite(source.path, part))
     epsilon = 1e-6 if source.entry else None  # what lies beside a file in the cache has no say over the manifest's
     report = load_file_into(
-        model, source.path, source.layout, device=device, dtype=dtype, check_finite=check, norm_epsilon=epsilon
+        model,
+        source.path,
+        source.layout,
+        device=device,
+        dtype=dtype,
+        check_finite=check,
+        norm_epsilon=epsilon,
+        mapped=source.mapped,
     )
-    if check:
+    if check and not sharded:
         remember_finite(source.path, part)
     return report
 
@@ -167,16 +177,17 @@ def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> V
     return verify_entries([info(name)] if name else load_manifest().entries.values(), cache_dir, skip_absent=not name)
 
 
-def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int, decoder: bool) -> MAE:
+def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int | None, decoder: bool) -> MAE:
     """Build the empty model: on the meta device when a file will fill it."""
     size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
-    if in_chans < 1:
-        raise ValueError(f"in_chans must be at least 1, not {in_chans}.")
+    channels = source.in_chans if in_chans is None else in_chans
+    if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}.")
     with empty_weights() if source.path else torch.device("cpu"):
         plain = build_mae(
             source.variant,
             decoder=decoder and source.has_decoder,
-            in_chans=in_chans,
+            in_chans=channels,
             img_size=(int(size[0]), int(size[1])),
             target=source.target,
             init=source.path is None,

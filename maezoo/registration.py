@@ -2,32 +2,35 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
-
-from timm.models import VisionTransformer, register_model
-from timm.models._pretrained import DefaultCfg, PretrainedCfg
+from typing import TYPE_CHECKING, Any
 
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.weights.manifest import Manifest, WeightsEntry, load_manifest
 
+if TYPE_CHECKING:
+    from timm.models import VisionTransformer
+    from timm.models._pretrained import DefaultCfg, PretrainedCfg
+
 __all__ = ["register"]
 
-default_cfgs: dict[str, DefaultCfg] = {}  # timm looks for this name in the module of each entry point
+default_cfgs: "dict[str, DefaultCfg]" = {}  # timm looks for this name in the module of each entry point
 
 
 def register() -> None:
-    """Register the architectures and the manifest's weights with timm. Again does no harm."""
+    """Register the architectures and the manifest's weights with the timm that is imported. Again does no harm."""
+    from timm.models import is_model, register_model
+
     manifest = load_manifest()
     for variant in VARIANTS.values():
-        if variant.name not in default_cfgs:
+        if not is_model(variant.name):
             default_cfgs[variant.name] = _default_cfg(variant, manifest)
             register_model(_entry_point(variant))
 
 
-def _entry_point(variant: Variant) -> Callable[..., VisionTransformer]:
+def _entry_point(variant: Variant) -> "Callable[..., VisionTransformer]":
     """Make the function that timm calls for an architecture."""
 
-    def build(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+    def build(pretrained: bool = False, **kwargs: Any) -> "VisionTransformer":
         from maezoo.timm_encoder import (
             build_timm_encoder,  # at the first use: this module is read while timm is imported
         )
@@ -40,8 +43,10 @@ def _entry_point(variant: Variant) -> Callable[..., VisionTransformer]:
     return build
 
 
-def _default_cfg(variant: Variant, manifest: Manifest) -> DefaultCfg:
+def _default_cfg(variant: Variant, manifest: Manifest) -> "DefaultCfg":
     """Describe an architecture's weights to timm, the default tag first."""
+    from timm.models._pretrained import DefaultCfg
+
     entries = [entry for entry in manifest.entries.values() if entry.architecture == variant.name]
     default = manifest.defaults.get(variant.name)
     entries.sort(key=lambda entry: entry.tag != default)
@@ -51,8 +56,10 @@ def _default_cfg(variant: Variant, manifest: Manifest) -> DefaultCfg:
     return DefaultCfg(tags=tags, cfgs={entry.tag: _pretrained_cfg(variant, entry) for entry in entries})
 
 
-def _plain_cfg(variant: Variant, **fields: Any) -> PretrainedCfg:
+def _plain_cfg(variant: Variant, **fields: Any) -> "PretrainedCfg":
     """Return the fields that an architecture's weights share."""
+    from timm.models._pretrained import PretrainedCfg
+
     size = variant.img_size
     shared: dict[str, Any] = {
         "input_size": (3, size, size),
@@ -66,7 +73,7 @@ def _plain_cfg(variant: Variant, **fields: Any) -> PretrainedCfg:
     return PretrainedCfg(**(shared | fields))
 
 
-def _pretrained_cfg(variant: Variant, entry: WeightsEntry) -> PretrainedCfg:
+def _pretrained_cfg(variant: Variant, entry: WeightsEntry) -> "PretrainedCfg":
     """Return a weight's configuration for timm: its source, preprocessing and licence."""
     preprocess = entry.preprocess
     if entry.repo_id is None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import timm
@@ -11,6 +12,8 @@ from timm.models import VisionTransformer
 
 import maezoo
 from maezoo.registration import register
+from maezoo.vocabulary import Layout
+from maezoo.weights.convert import convert
 
 NAMES = ["mae_vit_base", "mae_vit_huge", "mae_vit_large", "mae_vit_tiny"]
 
@@ -43,6 +46,11 @@ def test_registering_again_changes_nothing() -> None:
         "import maezoo.model, timm; assert timm.is_model('mae_vit_tiny')",
         "from maezoo.model import Decoder; import timm; assert timm.is_model('mae_vit_tiny')",
         "import maezoo, importlib.util; importlib.util.find_spec('timm'); import timm; timm.list_models('mae_*')[3]",
+        "import timm, maezoo, sys; [sys.modules.pop(n) for n in list(sys.modules) if n.split('.')[0] == 'timm'];"
+        "import timm; assert len(timm.list_models('mae_*')) == 4;"
+        "model = timm.create_model('mae_vit_tiny', pretrained=True, num_classes=2);"
+        "assert isinstance(model, timm.models.VisionTransformer)",
+        "import maezoo, importlib, timm; importlib.reload(timm); assert timm.is_model('mae_vit_tiny')",
         "import maezoo, sys; assert 'torch' not in sys.modules and 'timm' not in sys.modules",
         "import maezoo.cli, sys; assert 'torch' not in sys.modules",
     ],
@@ -91,6 +99,32 @@ def test_timms_arguments(arguments: dict[str, object], size: tuple[int, int], ch
     output = encoder(torch.randn(2, channels, *size))
     assert output.shape == (2, arguments.get("num_classes") or 192)
     output.sum().backward()
+
+
+@pytest.mark.parametrize("pool", ["map", "prr", "max", ""])
+@pytest.mark.parametrize("num_classes", [0, 4])
+def test_every_pooling_takes_pretrained_weights(pool: str, num_classes: int) -> None:
+    encoder = timm.create_model("mae_vit_tiny", pretrained=True, global_pool=pool, num_classes=num_classes).eval()
+    plain = timm.create_model("mae_vit_tiny", pretrained=True).eval()
+    images = torch.randn(1, 3, 96, 96)
+    assert torch.equal(encoder.forward_features(images), plain.forward_features(images))
+    assert encoder(images).isfinite().all()
+
+
+@pytest.mark.parametrize("layout", ["maezoo", "fair", "transformers", "timm"])
+def test_checkpoint_path_takes_files_in_any_layout(layout: Layout, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    convert(maezoo.fetch("mae_vit_tiny"), path, to=layout, encoder_only=layout == "timm")
+    plain = timm.create_model("mae_vit_tiny", pretrained=True).eval()
+    images = torch.randn(1, 3, 96, 96)
+    encoder = timm.create_model("mae_vit_tiny", checkpoint_path=path).eval()
+    assert torch.equal(encoder(images), plain(images))
+    if layout != "timm":
+        classifier = timm.create_model("mae_vit_tiny", checkpoint_path=path, num_classes=3, img_size=(64, 128))
+        assert classifier(torch.randn(1, 3, 64, 128)).shape == (1, 3)
+        classifier.load_state_dict(classifier.state_dict())
+    pyramid = timm.create_model("mae_vit_tiny", features_only=True)
+    pyramid.load_state_dict(pyramid.state_dict())
 
 
 def test_features_only_and_intermediates() -> None:

@@ -107,6 +107,9 @@ def convert(
     like: Annotated[str | None, typer.Option(help="Weights of the manifest that have the same of all these.")] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Of the weights.")] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the decoder out.")] = False,
+    take: Annotated[
+        str | None, typer.Option(help="Which of several state dicts in it: model_ema, teacher, … [the model itself]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Turn weights of FAIR, timm or transformers into a maezoo file, or any of them into another."""
@@ -120,13 +123,19 @@ def convert(
         said = said.filled_from(Description.of_entry(load_manifest().find(like)))
     from maezoo.weights.convert import convert as run  # torch: only once the options are known to be right
 
-    done = run(source, output, to=to, like=said, encoder_only=encoder_only)
+    done = run(source, output, to=to, like=said, encoder_only=encoder_only, take=take)
     if as_json:
         print_json(done.to_data())
         return
-    results.print(f"{done.output}: {done.tensors} tensors, {done.from_layout} -> {done.to_layout}", highlight=False)
+    lines = [f"{done.output}: {done.tensors} tensors, {done.from_layout} -> {done.to_layout}"]
+    if done.taken or done.others:
+        lines.append(f"taken: {done.taken or 'the names without a prefix'}")
+    if done.others:
+        lines.append(f"not taken: {', '.join(done.others)}; --take chooses")
     if done.dropped:
-        results.print(f"left out: {', '.join(done.dropped)}", highlight=False)
+        lines.append(f"left out: {', '.join(done.dropped)}")
+    for line in lines:
+        results.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def pin(

@@ -36,6 +36,8 @@ def build_encoder(variant: Variant, *, init: bool = True, **overrides: Any) -> V
         >>> build_encoder(find_variant("mae_vit_tiny")).num_features
         192
     """
+    from timm import models  # timm may have been imported anew since this module was
+
     arguments: dict[str, Any] = {
         "img_size": variant.img_size,
         "patch_size": variant.patch_size,
@@ -48,7 +50,7 @@ def build_encoder(variant: Variant, *, init: bool = True, **overrides: Any) -> V
         **overrides,
         "weight_init": "skip",
     }
-    encoder = VisionTransformer(**arguments)
+    encoder: VisionTransformer = models.VisionTransformer(**arguments)
     if init:
         initialise(encoder)
     return encoder

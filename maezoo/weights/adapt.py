@@ -23,13 +23,21 @@ class Fit:
     model: MaskedAutoencoder
     old_grid: tuple[int, int] | None = None
 
+    def works(self, key: str, found: tuple[int, ...], wanted: torch.Size) -> bool:
+        """Whether a tensor of a shape can be made what the model needs; no tensor is read."""
+        if found == wanted and not key.endswith(".pos_embed"):
+            return True
+        return self.apply(key, torch.empty(found, device="meta"), wanted)[0].shape == wanted
+
     def apply(self, key: str, tensor: Tensor, shape: torch.Size) -> tuple[Tensor, str | None]:
         """Return a tensor as the model needs it, and what was done to it, if anything."""
         if key.endswith(".pos_embed"):
             return self._positions(tensor, shape)
         if tensor.shape == shape:
             return tensor, None
-        if key == "encoder.patch_embed.proj.weight" and tensor.ndim == 4 and tensor.shape[2:] == shape[2:]:
+        if 0 in tensor.shape or tensor.ndim != len(shape) or tensor.shape[2:] != shape[2:]:
+            return tensor, None
+        if key == "encoder.patch_embed.proj.weight":
             return adapt_filters(tensor, shape[1]), f"channels {tensor.shape[1]} -> {shape[1]}"
         if key.startswith("decoder.pred.") and tensor.shape[0] % self.model.patch_size**2 == 0:
             channels = tensor.shape[0] // self.model.patch_size**2
@@ -39,12 +47,14 @@ class Fit:
 
     def _positions(self, tensor: Tensor, shape: torch.Size) -> tuple[Tensor, str | None]:
         """Resize positions to the model's grid."""
-        if tensor.ndim != 3 or tensor.shape[2] != shape[2]:
+        if tensor.ndim != 3 or tensor.shape[0] != 1 or tensor.shape[1] < 2 or tensor.shape[2] != shape[2]:
             return tensor, None
         count, new = tensor.shape[1] - 1, self.model.grid_size
         side = math.isqrt(count)
-        old = self.old_grid or (new if tensor.shape == shape else (side, side))
-        if old == new or old[0] * old[1] != count:
+        old = new if tensor.shape == shape else (side, side)
+        if self.old_grid is not None and math.prod(self.old_grid) == count:
+            old = self.old_grid
+        if old == new or math.prod(old) != count:
             return tensor, None
         change = f"positions {old[0]}x{old[1]} -> {new[0]}x{new[1]}"
         return resize_positions(tensor.float(), old, new), change

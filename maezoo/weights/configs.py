@@ -10,12 +10,12 @@ from typing import Any, Literal
 from maezoo.errors import LayoutError
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
+from maezoo.weights.bounds import bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
 from maezoo.weights.description import Description
 from maezoo.weights.metadata import WeightsMetadata
 
 __all__ = [
     "describe_folder",
-    "maezoo_config",
     "norm_epsilon_beside",
     "read_json",
     "transformers_config",
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+_MOST_BYTES = 16 * 2**20
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL's numbers
 _TRANSFORMERS_NUMBERS = {
     "patch_size": "patch_size",
@@ -65,13 +66,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; `None` when there is no such file.
 
     Raises:
-        LayoutError: it is something else.
+        LayoutError: it is something else, or larger than a configuration can be.
     """
     if not path.is_file():
         return None
+    if path.stat().st_size > _MOST_BYTES:
+        raise LayoutError(f"{path} has {path.stat().st_size} bytes: no configuration of a model is that large.")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark of byte order before it
+    except (ValueError, RecursionError) as error:
         raise LayoutError(f"{path} is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise LayoutError(f"{path} must be a JSON object, not a {type(data).__name__}.")
@@ -87,11 +90,10 @@ def norm_epsilon_beside(path: Path) -> float | None:
     epsilon = (read_json(path.parent / CONFIG) or {}).get("layer_norm_eps")
     if epsilon is None:
         return None
-    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-        raise LayoutError(
-            f"{path.parent / CONFIG}: layer_norm_eps is {epsilon!r}; it should be a small positive number."
-        )
-    return epsilon
+    try:
+        return norm_epsilon(epsilon)
+    except ValueError as error:
+        raise LayoutError(f"{path.parent / CONFIG}: layer_norm_eps: {error}.") from error
 
 
 def _from_transformers(config: Mapping[str, Any], where: Path) -> Description:
@@ -99,21 +101,36 @@ def _from_transformers(config: Mapping[str, Any], where: Path) -> Description:
     for key, needed in (("hidden_act", "gelu"), ("qkv_bias", True)):
         if config.get(key, needed) != needed:
             raise LayoutError(f"{where}: {key} is {config[key]!r}; maezoo's models have {needed!r}.")
-    for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
-        if key in config and config[key] != 4 * config.get(width, 0):
-            raise LayoutError(f"{where}: {key} is {config[key]}; maezoo's models have 4 x {width}.")
     with _reading(where, "what the ViT is"):
+        for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
+            if key in config and config[key] != 4 * config.get(width, 0):
+                raise LayoutError(f"{where}: {key} is {config[key]}; maezoo's models have 4 x {width}.")
         full = "decoder_hidden_size" in config
         numbers = {
-            ours: int(config[theirs]) if full or not ours.startswith("decoder") else 0
+            ours: config[theirs] if full or not ours.startswith("decoder") else 0
             for theirs, ours in _TRANSFORMERS_NUMBERS.items()
         }
-        side = config["image_size"]
-        variant = _named(Variant(name="", img_size=int(side if isinstance(side, int) else side[0]), **numbers))
+        for field in ("patch_size", "img_size"):
+            value = config["image_size"] if field == "img_size" else numbers[field]
+            numbers[field] = _side(value, field)
+        variant = _named(bounded_variant({"name": "", **numbers}))
+        if variant.img_size % variant.patch_size:
+            raise ValueError(f"image_size {variant.img_size} is no multiple of patch_size {variant.patch_size}")
     target: Literal["normpix", "pixel"] | None = None
     if "norm_pix_loss" in config:
+        if not isinstance(config["norm_pix_loss"], bool):
+            raise LayoutError(f"{where}: norm_pix_loss is {config['norm_pix_loss']!r}; it should be true or false.")
         target = "normpix" if config["norm_pix_loss"] else "pixel"
     return Description(variant, target, origin="a transformers folder")
+
+
+def _side(value: Any, name: str) -> Any:
+    """Return the side of a square that may be given as one number or two."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 2 or value[0] != value[1]:
+        raise ValueError(f"{name} is {value}; only squares are supported in transformers' layout")
+    return value[0]
 
 
 def _named(variant: Variant) -> Variant:
@@ -135,13 +152,15 @@ def _preparation(config: Mapping[str, Any], where: Path) -> Preprocessing:
     with _reading(where, "how images are prepared"):
         size, resize, crop_pct = _size(config)
         normalised = config.get("do_normalize", True)
-        return Preprocessing(
-            size=size,
-            resize=resize,
-            crop_pct=crop_pct,
-            interpolation=_RESAMPLING[config["resample"]],
-            mean=tuple(config["image_mean"]) if normalised else (0.0, 0.0, 0.0),
-            std=tuple(config["image_std"]) if normalised else (1.0, 1.0, 1.0),
+        return bounded_preprocessing(
+            Preprocessing(
+                size=size,
+                resize=resize,
+                crop_pct=crop_pct,
+                interpolation=_RESAMPLING[config["resample"]],
+                mean=tuple(config["image_mean"]) if normalised else (0.0, 0.0, 0.0),
+                std=tuple(config["image_std"]) if normalised else (1.0, 1.0, 1.0),
+            )
         )
 
 
@@ -152,7 +171,7 @@ def _reading(where: Path, what: str) -> Iterator[None]:
         yield
     except LayoutError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise LayoutError(f"{where} does not say {what}: {error!r}.") from error
 
 
@@ -173,50 +192,29 @@ def _size(config: Mapping[str, Any]) -> tuple[tuple[int, int], str, float]:
 
 def _from_timm(config: Mapping[str, Any], where: Path) -> Description:
     """Describe a timm model. timm does not know of targets."""
-    fields = {**config, **config.get("pretrained_cfg", {})}
-    mode = fields.get("crop_mode", "center")
-    if mode not in ("center", "squash"):
-        raise LayoutError(f"{where}: crop_mode {mode!r} is not supported.")
     with _reading(where, "how images are prepared"):
-        preprocess = Preprocessing(
-            size=(int(fields["input_size"][1]), int(fields["input_size"][2])),
-            resize="squash" if mode == "squash" else "crop",
-            crop_pct=1.0 if mode == "squash" else float(fields["crop_pct"]),
-            interpolation=fields["interpolation"],
-            mean=tuple(fields["mean"]),
-            std=tuple(fields["std"]),
+        architecture = plain_text(config["architecture"], "architecture")
+        fields = {**config, **config.get("pretrained_cfg", {})}
+        mode = fields.get("crop_mode", "center")
+        if mode not in ("center", "squash"):
+            raise LayoutError(f"{where}: crop_mode {mode!r} is not supported.")
+        size = (config.get("model_args") or {}).get("img_size") or fields["input_size"][1:]
+        height, width = (size, size) if isinstance(size, int) else size
+        preprocess = bounded_preprocessing(
+            Preprocessing(
+                size=(height, width),
+                resize="squash" if mode == "squash" else "crop",
+                crop_pct=1.0 if mode == "squash" else fields["crop_pct"],
+                interpolation=fields["interpolation"],
+                mean=tuple(fields["mean"]),
+                std=tuple(fields["std"]),
+            )
         )
-    variant = VARIANTS.get(config["architecture"])  # of others the tensors' shapes tell
-    return Description(variant, None, preprocess, fields.get("license"), f"timm's {config['architecture']}")
-
-
-def maezoo_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:
-    """Return the config.json of a folder of ours; timm reads its own part of it."""
-    preprocess, variant = metadata.preprocess, metadata.variant
-    return {
-        "architecture": variant.name,
-        "num_classes": 0,
-        "num_features": variant.embed_dim,
-        "global_pool": "token",
-        "model_args": {"img_size": list(preprocess.size), "in_chans": in_chans},
-        "pretrained_cfg": {
-            "tag": metadata.target,
-            "custom_load": False,
-            "input_size": [in_chans, *preprocess.size],
-            "fixed_input_size": True,
-            "interpolation": preprocess.interpolation,
-            "crop_pct": preprocess.crop_pct,
-            "crop_mode": "squash" if preprocess.resize == "squash" else "center",
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-            "num_classes": 0,
-            "pool_size": None,
-            "first_conv": "patch_embed.proj",
-            "classifier": "head",
-            "license": metadata.license,
-        },
-        "maezoo": metadata.to_data(),
-    }
+        license_ = fields.get("license")
+        if license_ is not None:
+            license_ = plain_text(license_, "license")
+    variant = VARIANTS.get(architecture)  # of others the tensors' shapes tell
+    return Description(variant, None, preprocess, license_, f"timm's {architecture}")
 
 
 def transformers_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:
@@ -231,7 +229,7 @@ def transformers_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, A
         "intermediate_size": 4 * variant.embed_dim,
         "hidden_act": "gelu",
         "qkv_bias": True,
-        "layer_norm_eps": 1e-6,
+        "layer_norm_eps": metadata.norm_epsilon,
         "image_size": metadata.preprocess.size[0],
         "num_channels": in_chans,
         "mask_ratio": 0.75,

@@ -5,21 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
-from maezoo.model import VARIANTS, Variant, build_mae
 from maezoo.vocabulary import Layout, Part
-from maezoo.weights.configs import CONFIG, PREPROCESSOR, maezoo_config, transformers_config, transformers_preprocessor
+from maezoo.weights.bounds import NORM_EPSILON
+from maezoo.weights.check import check_tensors
+from maezoo.weights.configs import CONFIG, PREPROCESSOR, transformers_config, transformers_preprocessor
 from maezoo.weights.description import Description, infer_variant
 from maezoo.weights.foreign import ForeignWeights, read_foreign
 from maezoo.weights.known import hint_for_name
-from maezoo.weights.layouts import is_head
 from maezoo.weights.metadata import WeightsMetadata
-from maezoo.weights.reader import require_finite
 from maezoo.weights.save import to_layout
+from maezoo.weights.timm_config import head_facts, maezoo_config, timm_config
 
 __all__ = ["Conversion", "convert"]
 
@@ -38,6 +37,8 @@ class Conversion:
         tensors: how many were written.
         dropped: keys that were left out, by our names or the source's.
         metadata: what the output says of itself; `None` if the layout has no place for it and it was not known.
+        taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
+        others: the other state dicts in the source, which `take` chooses.
     """
 
     source: Path
@@ -47,6 +48,8 @@ class Conversion:
     tensors: int
     dropped: tuple[str, ...]
     metadata: WeightsMetadata | None
+    taken: str = ""
+    others: tuple[str, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
@@ -61,6 +64,7 @@ def convert(
     to: Layout = "maezoo",
     like: Description | None = None,
     encoder_only: bool = False,
+    take: str | None = None,
 ) -> Conversion:
     """Write a weights file in another layout.
 
@@ -70,14 +74,17 @@ def convert(
         to: its layout.
         like: what the source does not say of itself; what it does say must agree.
         encoder_only: leave the decoder out.
+        take: which of several state dicts in the source, by its name or prefix there, such as `"model_ema"` or
+            `"teacher"`; `None` is the model itself before an average of it.
 
     Returns:
-        What was done. Heads of fine-tuned files stay where the layout has a name for them.
+        What was done, and which state dict was taken. Heads of fine-tuned files stay where the layout has a name for
+        them.
 
     Raises:
-        WeightsNotFoundError, IntegrityError: no file, a damaged one, a pickle with code in it.
+        WeightsNotFoundError, IntegrityError: no file, a damaged one, something else, a pickle with code in it.
         LayoutError: a key is missing, surplus or of another shape; the target or the preprocessing is not known and the
-            output needs it; or the layout has no name for a part.
+            output needs it; the layout has no name for a part; or `create` could not read the output.
 
     Example:
         >>> import tempfile
@@ -85,21 +92,44 @@ def convert(
         >>> convert("maezoo/weights/mae_vit_tiny.safetensors", output, to="fair").from_layout
         'maezoo'
     """
-    read = read_foreign(Path(source))
+    output = Path(output).expanduser()
+    folder = _is_folder(output)
+    read = read_foreign(Path(source).expanduser(), take=take)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     known = replace(known, variant=variant)
-    _check(read.path, tensors, variant)
-    folder = Path(output).suffix != ".safetensors"
+    check_tensors(
+        read.path,
+        tensors,
+        variant,
+        known.preprocess,
+        square=to in ("fair", "transformers") or (to == "timm" and not folder),
+        exact=to == "transformers",
+    )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
-    path = Path(output) / "model.safetensors" if folder else Path(output)
+    path = output / "model.safetensors" if folder else output
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
     named = to_layout(tensors, to)
+    configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}
     write_safetensors(path, named, header)
-    if folder and metadata is not None:
-        _write_configs(path.parent, metadata, to, tensors)
-    return Conversion(read.path, path, read.layout, to, len(named), (*read.dropped, *removed), metadata)
+    for name, data in configs.items():
+        with written_whole(path.parent / name) as temporary:
+            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    dropped = (*read.dropped, *removed)
+    return Conversion(read.path, path, read.layout, to, len(named), dropped, metadata, read.taken, read.others)
+
+
+def _is_folder(output: Path) -> bool:
+    """Tell whether an output is to be a folder, or refuse what it can be neither as a file nor as a folder."""
+    if output.suffix.lower() in (".pth", ".pt", ".bin", ".ckpt", ".pkl"):
+        raise LayoutError(f"{output}: maezoo writes safetensors only; name a .safetensors file, or a folder.")
+    folder = output.suffix.lower() != ".safetensors"
+    if folder and output.exists() and not output.is_dir():
+        raise LayoutError(f"{output} is a file; name a .safetensors file, or a folder.")
+    if not folder and output.is_dir():
+        raise LayoutError(f"{output} is a folder; name a file in it, or a folder that is not called .safetensors.")
+    return folder
 
 
 def _reconciled(read: ForeignWeights, said: Description) -> Description:
@@ -117,33 +147,6 @@ def _without_decoder(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tup
     return kept, tuple(key for key in tensors if key not in kept)
 
 
-def _check(path: Path, tensors: dict[str, Tensor], variant: Variant | None) -> None:
-    """Refuse tensors that are not exactly those of an architecture, or not finite."""
-    if variant is None:
-        raise LayoutError(
-            f"{path} has the shapes of none of {', '.join(VARIANTS)}; of another size, put its config.json beside it."
-        )
-    with torch.device("meta"):
-        model = build_mae(variant, decoder=any(key.startswith("decoder.") for key in tensors), init=False)
-    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    if "encoder.fc_norm.weight" in tensors:  # fine-tuned files have this norm in place of the encoder's
-        shapes = {key: shape for key, shape in shapes.items() if not key.startswith("encoder.norm.")}
-    missing = [key for key in shapes if key not in tensors]
-    surplus = [key for key in tensors if key not in shapes and not is_head(key)]
-    if missing or surplus:
-        problem = f"lacks {', '.join(missing[:6])}" if missing else f"has no place for {', '.join(surplus[:6])}"
-        raise LayoutError(f"{path} is no whole {variant.name}: it {problem}.")
-    for key, tensor in tensors.items():
-        require_finite(tensor, f"{path}: {key}")
-        flexible = (
-            key.endswith("pos_embed") or key == "encoder.patch_embed.proj.weight" or key.startswith("decoder.pred")
-        )
-        if key in shapes and tensor.shape != shapes[key] and not (flexible and tensor.ndim == len(shapes[key])):
-            raise LayoutError(
-                f"{path}: {key} has shape {tuple(tensor.shape)}, {variant.name} has {tuple(shapes[key])}."
-            )
-
-
 def _metadata(
     read: ForeignWeights, known: Description, tensors: dict[str, Tensor], *, needed: bool
 ) -> WeightsMetadata | None:
@@ -153,20 +156,21 @@ def _metadata(
     variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path))
     parts: tuple[Part, ...] = ("encoder", "decoder") if "decoder.mask_token" in tensors else ("encoder",)
     origin = known.origin or f"converted from {read.path.name} ({read.layout} layout)"
-    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin)
+    epsilon = read.norm_epsilon or NORM_EPSILON
+    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, epsilon)
 
 
-def _write_configs(folder: Path, metadata: WeightsMetadata, to: Layout, tensors: dict[str, Tensor]) -> None:
-    """Write the configuration files that readers of a layout look for."""
-    in_chans = tensors["encoder.patch_embed.proj.weight"].shape[1]
-    files: dict[str, Any] = {}
+def _configs(
+    metadata: WeightsMetadata, to: Layout, tensors: dict[str, Tensor], source: Path
+) -> dict[str, dict[str, Any]]:
+    """Return the configuration files that readers of a layout look for, by their names."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if to == "timm":
+        return {CONFIG: timm_config(metadata, shapes, head_facts(source))}
     if to == "transformers":
-        files = {
+        in_chans = shapes["vit.embeddings.patch_embeddings.projection.weight"][1]
+        return {
             CONFIG: transformers_config(metadata, in_chans),
             PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
         }
-    elif to in ("maezoo", "timm"):
-        files = {CONFIG: maezoo_config(metadata, in_chans)}
-    for name, data in files.items():
-        with written_whole(folder / name) as temporary:
-            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    return {CONFIG: maezoo_config(metadata, shapes["encoder.patch_embed.proj.weight"][1])} if to == "maezoo" else {}

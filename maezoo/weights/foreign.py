@@ -4,9 +4,9 @@ import argparse
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,17 +14,20 @@ from torch import Tensor
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.listing import files_in
 from maezoo.vocabulary import Layout
-from maezoo.weights.configs import describe_folder
+from maezoo.weights.configs import describe_folder, norm_epsilon_beside
 from maezoo.weights.description import Description
+from maezoo.weights.filetype import holds_pickle
 from maezoo.weights.known import recognise_file
 from maezoo.weights.layouts import is_head, our_keys, recognise_layout
 from maezoo.weights.metadata import WeightsMetadata
-from maezoo.weights.reader import open_weights
+from maezoo.weights.naming import StateDict, find_state_dict
+from maezoo.weights.reader import open_weights, read_index
 
 __all__ = ["ForeignWeights", "read_foreign"]
 
-_PICKLES = ("pytorch_model.bin", "model.pth", "checkpoint.pth")
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pth", "checkpoint.pth")
+_PLACE = "/"  # between the name of a dictionary and a name in it
+_DEEPEST = 8  # dictionaries in dictionaries that a state dict is looked for in
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,11 @@ class ForeignWeights:
         path: the file.
         layout: its key layout.
         tensors: by our keys; heads are among them.
-        dropped: the file's keys that were left out: poolers of transformers.
+        dropped: the file's keys that were left out: poolers of transformers, parts of a larger model.
         description: what the file, or what stands beside it, says of it.
+        taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
+        others: the other state dicts in the file.
+        norm_epsilon: what the norms add to a variance; `None` where nobody says.
     """
 
     path: Path
@@ -44,20 +50,35 @@ class ForeignWeights:
     tensors: dict[str, Tensor]
     dropped: tuple[str, ...]
     description: Description
+    taken: str = ""
+    others: tuple[str, ...] = ()
+    norm_epsilon: float | None = None
 
 
-def read_foreign(path: Path) -> ForeignWeights:
+class _Read(NamedTuple):
+    """What one kind of file gave: tensors, their names in it, and what it says of itself."""
+
+    tensors: dict[str, Tensor]
+    found: StateDict
+    description: Description
+    norm_epsilon: float | None = None
+
+
+def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
     """Read a weights file, or the one in a folder, whatever its layout.
+
+    Args:
+        path: the file, an index of several, or a folder.
+        take: which of several state dicts in it, such as `"model_ema"`; `None` is the model before its average.
 
     Raises:
         WeightsNotFoundError: there is none.
-        IntegrityError: it is damaged, or a pickle that holds more than tensors.
-        LayoutError: it holds no state dict of a known layout.
+        IntegrityError: it is damaged, something else than weights, or a pickle that holds more than tensors.
+        LayoutError: it holds no state dict of a known layout, or several and none that is meant beyond doubt.
     """
     file = _file_in(path)
-    with file.open("rb") as start:
-        pickled = start.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-    raw, description = _read_pickle(file) if pickled else _read_safetensors(file)
+    pickles = file.name.endswith(".bin.index.json") or holds_pickle(file)
+    raw, found, description, epsilon = _read_pickles(file, take) if pickles else _read_safetensors(file, take)
     layout = recognise_layout(raw)
     sources, unknown = our_keys(raw, layout)
     strange = [key for key in unknown if not is_head(key)]
@@ -70,7 +91,10 @@ def read_foreign(path: Path) -> ForeignWeights:
         for key, names in sources.items()
     }
     described = description.filled_from(describe_folder(file.parent))
-    return ForeignWeights(file, layout, tensors, unknown, described)
+    if layout == "transformers":
+        epsilon = epsilon or norm_epsilon_beside(file)
+    dropped = (*unknown, *found.outside)
+    return ForeignWeights(file, layout, tensors, dropped, described, found.taken, found.others, epsilon)
 
 
 def _file_in(path: Path) -> Path:
@@ -79,31 +103,54 @@ def _file_in(path: Path) -> Path:
         return path
     if not path.exists():
         raise WeightsNotFoundError(f"there is no file or folder {path}.")
-    safe = [path / "model.safetensors", *files_in(path, ".safetensors")]
-    for candidate in (*safe, *(path / name for name in _PICKLES)):
+    if not path.is_dir():
+        raise IntegrityError(f"{path} is not a regular file.")
+    whole = [path / "model.safetensors", path / "model.safetensors.index.json"]
+    for candidate in (*whole, *files_in(path, ".safetensors"), *(path / name for name in _PICKLES)):
         if candidate.is_file():
             return candidate
-    raise WeightsNotFoundError(f"{path} has no *.safetensors, {', '.join(_PICKLES)}; name the file.")
+    raise WeightsNotFoundError(f"{path} is a folder and has no *.safetensors, {', '.join(_PICKLES)}; name the file.")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Description]:
-    """Read all tensors, and what the header says."""
-    with open_weights(path) as file:
+def _read_safetensors(path: Path, take: str | None) -> _Read:
+    """Read the tensors of a state dict, and what the header says."""
+    with open_weights(path, take=take) as file:
         metadata = WeightsMetadata.from_header(file.header, path)
         tensors = {key: file.read(key) for key in file.keys}
+        found = file.naming
     if metadata is None:
-        return tensors, Description()
-    return tensors, Description(
-        metadata.variant, metadata.target, metadata.preprocess, metadata.license, metadata.origin
-    )
+        return _Read(tensors, found, Description())
+    description = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license, metadata.origin)
+    return _Read(tensors, found, description, metadata.norm_epsilon)
 
 
-def _read_pickle(path: Path) -> tuple[dict[str, Tensor], Description]:
-    """Read a pickle's state dict; code in it is never run."""
+def _read_pickles(path: Path, take: str | None) -> _Read:
+    """Read a state dict of PyTorch's, from one file or from those of an index."""
+    files = sorted(set(read_index(path).values())) if path.name.endswith(".json") else [path]
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        tensors |= _tensors_in(_load_pickle(file))
+    nameless = tuple(name for name in tensors if name.endswith("]"))
+    found = find_state_dict([name for name in tensors if name not in nameless], take, path)
+    if not found.names or any(_PLACE in name for name in found.names):
+        shown = f"; it has {', '.join(list(tensors)[:5])}, …" if tensors else ""
+        raise LayoutError(f"{path} holds no state dict of a ViT, nor does a dictionary in it{shown}.")
+    top = found.taken.partition(_PLACE)[0]
+    outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
+    chosen = {key: tensors[name] for key, name in found.names.items()}
+    description = recognise_file(path) if files == [path] else Description()
+    return _Read(chosen, replace(found, outside=(*outside, *nameless)), description)
+
+
+def _load_pickle(path: Path) -> Any:
+    """Read a pickle; code in it is never run."""
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):  # FAIR's options
             warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
-            data = torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # by its contents: torch takes a path's ending for its kind
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsNotFoundError(f"there is no file {path}.") from error
     except pickle.UnpicklingError as error:
         raise IntegrityError(
             f"{path} is refused: its pickle asks to run code, or holds more than tensors ({_first_line(error)}). "
@@ -111,19 +158,18 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], Description]:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise IntegrityError(f"{path} is damaged or no file of PyTorch's: {_first_line(error)}") from error
-    return _state_dict(path, data), recognise_file(path)
 
 
-def _state_dict(path: Path, data: Any) -> dict[str, Tensor]:
-    """Return the state dict in what a pickle held."""
-    for name in _WRAPPERS:
-        if isinstance(data, Mapping) and isinstance(data.get(name), Mapping):
-            data = data[name]
-    if not isinstance(data, Mapping) or not all(isinstance(value, Tensor) for value in data.values()):
-        raise LayoutError(
-            f"{path} holds no state dict: neither tensors by name, nor those under {', '.join(_WRAPPERS)}."
-        )
-    return {key.removeprefix("module."): tensor for key, tensor in data.items()}
+def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]:
+    """Return the tensors in dictionaries in dictionaries, by their places: `model/norm.bias`; `[3]` for other keys."""
+    found: dict[str, Tensor] = {}
+    if isinstance(data, Mapping) and depth < _DEEPEST:
+        for key, value in data.items():
+            if isinstance(value, Tensor):
+                found[f"{place}{key}" if isinstance(key, str) else f"{place}[{key!r}]"] = value.detach()
+            else:
+                found |= _tensors_in(value, f"{place}{key}{_PLACE}", depth + 1)
+    return found
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
 from maezoo.weights.adapt import Fit
+from maezoo.weights.bounds import NORM_EPSILON
 from maezoo.weights.configs import norm_epsilon_beside
 from maezoo.weights.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
 from maezoo.weights.metadata import WeightsMetadata
@@ -33,6 +34,8 @@ class LoadReport:
         dropped: the file's keys that were not used, each left out on purpose.
         adapted: our keys whose tensors were changed to fit, and how.
         norm_epsilon: the LayerNorm epsilon that was taken over from the file's configuration; `None` if none was.
+        taken: the prefix of the state dict that was read, such as `"model_ema"`; empty where the names have none.
+        others: the other state dicts in the file.
     """
 
     path: Path
@@ -42,11 +45,15 @@ class LoadReport:
     dropped: tuple[str, ...] = ()
     adapted: Mapping[str, str] = field(default_factory=dict)
     norm_epsilon: float | None = None
+    taken: str = ""
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Say it in one line."""
+        choice = f" of {self.taken!r}" if self.taken else ""
+        others = f" (not of {', '.join(map(repr, self.others))})" if self.others else ""
         return (
-            f"{self.path.name}: {len(self.loaded)} tensors loaded from the {self.layout} layout, "
+            f"{self.path.name}: {len(self.loaded)} tensors{choice}{others} loaded from the {self.layout} layout, "
             f"{len(self.renamed)} renamed, {len(self.adapted)} adapted, {len(self.dropped)} dropped"
         )
 
@@ -61,8 +68,10 @@ def load_file_into(
     dtype: torch.dtype = torch.float32,
     check_finite: bool = True,
     norm_epsilon: float | None = None,
+    mapped: bool = False,
+    take: str | None = None,
 ) -> LoadReport:
-    """Fill a model from a safetensors file; tensors are memory-mapped and assigned, not copied.
+    """Fill a model from a safetensors file, or from several by their index; tensors are assigned as they are read.
 
     Args:
         model: an autoencoder, or an encoder alone; may stand on the meta device.
@@ -73,9 +82,12 @@ def load_file_into(
         device: where the tensors go.
         dtype: what floating-point tensors become.
         norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
-            the one in the config.json beside a file in the transformers layout: transformers' own default is 1e-12, and
-            outputs agree only where the epsilon does.
+            the one that the file says, or the config.json beside a file in the transformers layout: transformers' own
+            default is 1e-12, and outputs agree only where the epsilon does.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
+        mapped: let the weights be the mapped file and not a copy of it. Only for a file that nobody changes: a model's
+            weights change with it, and a file that is cut off ends the process.
+        take: which of several state dicts in the file, by its prefix; `None` is the model before its average.
 
     Returns:
         The report. Positions of another grid and inputs of another number of channels are adapted and named in it.
@@ -93,18 +105,30 @@ def load_file_into(
         'maezoo'
     """
     path = Path(path)
-    with open_weights(path) as file:
+    with open_weights(path, mapped=mapped, take=take) as file:
+        naming = file.naming
         wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
         plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)
         tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
-        if norm_epsilon is None and plan.layout == "transformers":
-            norm_epsilon = norm_epsilon_beside(path)
+        if norm_epsilon is None:
+            norm_epsilon = _norm_epsilon(file, plan.layout)
     rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
     model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
-    renamed = {key: names for key, names in plan.sources.items() if names != (key,)}
+    sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
+    renamed = {key: names for key, names in sources.items() if names != (key,)}
     if norm_epsilon is not None:
         _set_norm_epsilon(model, norm_epsilon)
-    return LoadReport(path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon)
+    return LoadReport(
+        path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon, naming.taken, naming.others
+    )
+
+
+def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
+    """Return the LayerNorm epsilon that a file, or a configuration beside it, has in place of the usual one."""
+    metadata = WeightsMetadata.from_header(file.header, file.path)
+    if metadata is None:
+        return norm_epsilon_beside(file.path) if layout == "transformers" else None
+    return None if metadata.norm_epsilon == NORM_EPSILON else metadata.norm_epsilon
 
 
 def _set_norm_epsilon(model: MaskedAutoencoder, epsilon: float) -> None:
@@ -144,7 +168,7 @@ def _plan(file: WeightsFile, model: MaskedAutoencoder, layout: Layout, parts: tu
     surplus = [key for key in unused if not is_head(key) and _part(key, layout) in filled]
     if surplus:
         raise LayoutError(f"{file.path} ({layout} layout) has keys this model has no place for: {_few(surplus)}.")
-    return _Plan(layout, sources, tuple(unused))
+    return _Plan(layout, sources, (*(file.naming.names[key] for key in unused), *file.naming.outside))
 
 
 def _part(key: str, layout: Layout) -> Part:
@@ -177,9 +201,10 @@ def _read(
     tensors, adapted = {}, {}
     for key, names in plan.sources.items():
         what = f"{file.path}: {' + '.join(names)}"
+        found = file.shape(*names)
+        if not fit.works(key, found, shapes[key]):
+            raise LayoutError(f"{what} has shape {found}, {key} needs {tuple(shapes[key])}.")
         tensor, change = fit.apply(key, file.read(*names), shapes[key])
-        if tensor.shape != shapes[key]:
-            raise LayoutError(f"{what} has shape {tuple(tensor.shape)}, {key} needs {tuple(shapes[key])}.")
         if check_finite:
             require_finite(tensor, what)
         if change:

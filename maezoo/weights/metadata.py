@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, get_args
 
 from maezoo.errors import LayoutError
 from maezoo.model import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import PARTS, TARGETS, Part, Target
+from maezoo.weights.bounds import NORM_EPSILON, bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
 
 __all__ = ["WeightsMetadata"]
 
@@ -26,6 +27,7 @@ class WeightsMetadata:
         parts: what the file holds.
         license: of the weights.
         origin: where they come from, in words; a file name, a run.
+        norm_epsilon: what the norms add to a variance.
     """
 
     variant: Variant
@@ -34,6 +36,7 @@ class WeightsMetadata:
     parts: tuple[Part, ...]
     license: str = "unknown"
     origin: str = ""
+    norm_epsilon: float = NORM_EPSILON
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
@@ -44,6 +47,7 @@ class WeightsMetadata:
             "parts": list(self.parts),
             "license": self.license,
             "origin": self.origin,
+            "norm_epsilon": self.norm_epsilon,
         }
 
     def to_header(self) -> dict[str, str]:
@@ -65,7 +69,7 @@ class WeightsMetadata:
             return None
         try:
             data = json.loads(header[_KEY])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LayoutError(f"{where} has maezoo metadata that is not JSON: {error}. Convert it again.") from error
         return cls.from_data(data, where)
 
@@ -81,19 +85,27 @@ class WeightsMetadata:
             LayoutError: something is missing or impossible.
         """
         try:
-            variant, parts, target = Variant(**data["variant"]), tuple(data["parts"]), data["target"]
-            preprocess = Preprocessing.from_dict(data["preprocess"])
-            if not all(isinstance(value, int) for field, value in data["variant"].items() if field != "name"):
-                raise TypeError(f"an architecture is whole numbers, not {data['variant']}")
-        except (ValueError, KeyError, TypeError) as error:
+            variant = bounded_variant(data["variant"])
+            parts, target = _parts(data["parts"]), data["target"]
+            preprocess = bounded_preprocessing(Preprocessing.from_dict(data["preprocess"]), variant.patch_size)
+            words = (
+                plain_text(data.get("license", "unknown"), "license"),
+                plain_text(data.get("origin", ""), "origin"),
+            )
+            epsilon = norm_epsilon(data.get("norm_epsilon", NORM_EPSILON))
+            if target not in TARGETS:
+                raise ValueError(f"the target is {target!r}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LayoutError(
                 f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."
             ) from error
-        if target not in TARGETS or not set(parts) <= set(PARTS):
-            raise LayoutError(
-                f"{where} has maezoo metadata with target {target!r} and parts {parts!r}. Convert it again."
-            )
         if VARIANTS.get(variant.name, variant) != variant:
             raise LayoutError(f"{where} calls itself {variant.name} but has other numbers: {variant}.")
-        words = (str(data.get("license", "unknown")), str(data.get("origin", "")))
-        return cls(variant, target, preprocess, cast(tuple[Part, ...], parts), *words)
+        return cls(variant, target, preprocess, parts, *words, epsilon)
+
+
+def _parts(names: Any) -> tuple[Part, ...]:
+    """Return the parts that a list names."""
+    if not isinstance(names, list) or "encoder" not in names or not all(name in PARTS for name in names):
+        raise ValueError(f"parts are {names!r}; they should be the encoder, or encoder and decoder")
+    return tuple(part for part in get_args(Part) if part in names)

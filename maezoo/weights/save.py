@@ -1,5 +1,6 @@
 """Model to file, in any layout."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -48,8 +49,8 @@ def save_model(
     write_safetensors(Path(path), tensors, header)
 
 
-def to_layout(tensors: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """Rename our tensors to a layout's names, splitting what it splits.
+def to_layout(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """Rename our tensors to a layout's names, splitting what it splits; none shares memory with another.
 
     Raises:
         LayoutError: the layout has no name for a tensor.
@@ -61,5 +62,18 @@ def to_layout(tensors: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
             raise LayoutError(
                 f"the {layout} layout has no name for {key}; leave that part out, or choose another layout."
             )
-        renamed |= dict(zip(names, tensor.chunk(len(names)), strict=True))
-    return renamed
+        renamed |= dict(zip(names, tensor.detach().contiguous().chunk(len(names)), strict=True))
+    return _apart(renamed)
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that overlap in memory with others, such as tied ones, which safetensors refuses to write."""
+    ends: dict[torch.device, int] = {}
+    for key in sorted(tensors, key=lambda key: tensors[key].data_ptr()):
+        tensor = tensors[key]
+        start = tensor.data_ptr()
+        end = ends.get(tensor.device, 0)
+        ends[tensor.device] = max(end, start + tensor.nbytes)
+        if start < end:
+            tensors[key] = tensor.clone()
+    return tensors

@@ -10,9 +10,10 @@ from maezoo.model import MaskedAutoencoder
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Part
-from maezoo.weights.configs import CONFIG, maezoo_config
+from maezoo.weights.configs import CONFIG
 from maezoo.weights.metadata import WeightsMetadata
 from maezoo.weights.save import save_model
+from maezoo.weights.timm_config import maezoo_config
 
 __all__ = ["describe_model", "push_folder", "save_folder", "variant_of"]
 
@@ -88,7 +89,8 @@ def describe_model(
         origin: where they come from, in words.
     """
     parts: tuple[Part, ...] = ("encoder",) if model.decoder is None else ("encoder", "decoder")
-    return WeightsMetadata(variant_of(model), model.target, preprocess, parts, license, origin)
+    epsilon: Any = model.encoder.norm.eps
+    return WeightsMetadata(variant_of(model), model.target, preprocess, parts, license, origin, float(epsilon))
 
 
 def save_folder(
@@ -105,7 +107,7 @@ def save_folder(
     Returns:
         The folder.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     save_model(model, folder / "model.safetensors", metadata=metadata)
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(maezoo_config(metadata, model.in_chans), indent=2) + "\n", encoding="utf-8")

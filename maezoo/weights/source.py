@@ -1,5 +1,6 @@
 """A name or a path becomes all that is needed to build and fill a model, before any tensor is read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from maezoo.listing import files_in
 from maezoo.model import Variant, find_variant
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Target
+from maezoo.weights.bounds import bounded_preprocessing, check_shapes
 from maezoo.weights.configs import describe_folder
 from maezoo.weights.description import Description, infer_variant
 from maezoo.weights.hub import fetch
@@ -37,6 +39,8 @@ class WeightsSource:
         layout: its key layout; `None` to recognise it.
         entry: the manifest's entry, if the weights have one.
         license: of the weights.
+        in_chans: channels that the weights take.
+        mapped: whether the file is one of the cache or the package, which nobody changes; a user's own is copied.
     """
 
     name: str
@@ -48,6 +52,8 @@ class WeightsSource:
     layout: Layout | None = None
     entry: WeightsEntry | None = None
     license: str = "unknown"
+    in_chans: int = 3
+    mapped: bool = False
 
 
 def find_source(
@@ -67,7 +73,7 @@ def find_source(
     if checkpoint is not None:
         if pretrained or placed:
             raise ValueError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
-        return _from_checkpoint(name, Path(checkpoint))
+        return _from_checkpoint(name, Path(checkpoint).expanduser())
     if name.startswith(LOCAL):
         path = weights_in(Path(name.removeprefix(LOCAL)).expanduser())
         return _described(name, path, describe_folder(path.parent))
@@ -79,7 +85,7 @@ def find_source(
 
 
 def weights_in(folder: Path) -> Path:
-    """Return the weights file of a folder: model.safetensors, or the only safetensors file there.
+    """Return the weights file of a folder: model.safetensors or its index, or the only safetensors file there.
 
     Args:
         folder: the folder; a file stands for itself.
@@ -89,8 +95,9 @@ def weights_in(folder: Path) -> Path:
     """
     if folder.is_file():
         return folder
-    if (folder / WEIGHTS).is_file():
-        return folder / WEIGHTS
+    for name in (WEIGHTS, f"{WEIGHTS}.index.json"):
+        if (folder / name).is_file():
+            return folder / name
     found = files_in(folder, ".safetensors") if folder.is_dir() else []
     if len(found) == 1:
         return found[0]
@@ -103,23 +110,27 @@ def shapes_of(file: WeightsFile, layout: Layout) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a file's tensors, by our keys, nothing read."""
     shapes = {}
     for key, names in our_keys(file.keys, layout).sources.items():
-        first, *rest = (file.shape(name) for name in names)
-        shapes[key] = (sum((shape[0] for shape in rest), first[0]), *first[1:]) if rest else first
+        shapes[key] = file.shape(*names)
     return shapes
 
 
 def _from_entry(entry: WeightsEntry, cache_dir: str | Path | None, offline: bool | None) -> WeightsSource:
     """Describe the weights of the manifest; fetch their file."""
+    path = fetch(entry, cache_dir=cache_dir, offline=offline)
+    with open_weights(path) as file:
+        shapes = shapes_of(file, entry.layout)
     return WeightsSource(
         name=entry.name,
         variant=find_variant(entry.architecture),
         target=entry.target,
         preprocess=entry.preprocess,
         has_decoder=entry.has_decoder,
-        path=fetch(entry, cache_dir=cache_dir, offline=offline),
+        path=path,
         layout=entry.layout,
         entry=entry,
         license=entry.license,
+        in_chans=_channels(shapes),
+        mapped=True,
     )
 
 
@@ -161,7 +172,8 @@ def _from_repository(name: str, cache_dir: str | Path | None, offline: bool | No
         speaks = WeightsMetadata.from_header(file.header, path) is not None
     if not speaks:
         repository.fetch_configs(path, cache_dir=cache_dir, offline=offline)
-    return _described(name, path, Description() if speaks else describe_folder(path.parent), likeness)
+    source = _described(name, path, Description() if speaks else describe_folder(path.parent), likeness)
+    return replace(source, mapped=True)
 
 
 def _described(name: str, path: Path, beside: Description, likeness: Description | None = None) -> WeightsSource:
@@ -175,12 +187,25 @@ def _described(name: str, path: Path, beside: Description, likeness: Description
     else:
         known = beside.filled_from(likeness or Description()).filled_from(Description(infer_variant(shapes)))
     variant, target, preprocess = known.require(path, _how(name))
+    in_chans = _channels(shapes)
+    try:
+        check_shapes(variant, shapes)
+        bounded_preprocessing(preprocess, variant.patch_size, in_chans)
+    except ValueError as error:
+        raise LayoutError(f"{path} does not fit what is said of it: {error}.") from error
     if is_noncommercial(known.license or ""):
         acknowledge_license(name, known.license or "")
     has_decoder = any(key.startswith("decoder.") for key in shapes)
+    license_ = known.license or "unknown"
     return WeightsSource(
-        name, variant, target, preprocess, has_decoder, path, layout, license=known.license or "unknown"
+        name, variant, target, preprocess, has_decoder, path, layout, license=license_, in_chans=in_chans
     )
+
+
+def _channels(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return the channels that a file's patch embedding takes; 3 where it is not there to tell."""
+    filters = shapes.get("encoder.patch_embed.proj.weight", ())
+    return filters[1] if len(filters) == 4 else 3
 
 
 def _how(name: str) -> str:
