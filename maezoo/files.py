@@ -1,24 +1,70 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and whose errors say which file it was."""
 
+import errno
 import os
+import re
+import secrets
+import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from safetensors import SafetensorError
+
+from maezoo.errors import DiskFullError, MaezooError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["write_safetensors", "written_whole"]
+__all__ = ["errors_named", "is_stream", "picture_format", "user_path", "write_safetensors", "written_whole"]
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout)|/dev/(stderr)")
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path with a leading `~` spelled out; as it is where nobody knows that home.
+
+    Example:
+        >>> user_path("~/x.jpg").name, str(user_path("~no-such-user/x.jpg"))
+        ('x.jpg', '~no-such-user/x.jpg')
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no home
+
+
+def is_stream(path: Path) -> bool:
+    """Tell whether what is written to a path flows away: a pipe, a device, standard output.
+
+    Example:
+        >>> is_stream(Path("/dev/stdout")), is_stream(Path("picture.png"))
+        (True, False)
+    """
+    if _DESCRIPTOR.fullmatch(str(path)):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; rename it when the block ends well, remove it when not.
 
+    A link stays a link, and the file that it leads to is replaced; a file that is replaced keeps its mode. What is
+    written to a pipe or device is sent there once it is whole.
+
     Args:
         path: the file to make or replace. Its folder is made when missing.
+
+    Raises:
+        DiskFullError: no room for it.
+        OSError: it cannot be written; the message names `path`.
 
     Example:
         >>> import tempfile
@@ -28,20 +74,74 @@ def written_whole(path: Path) -> Iterator[Path]:
         >>> target.read_text()
         'all of it'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    path = user_path(path)
+    if is_stream(path):
+        with errors_named(path), tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / f"stream{path.suffix}"
+            yield temporary
+            with temporary.open("rb") as written, _open_stream(path) as stream:
+                shutil.copyfileobj(written, stream)
+        return
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    name = f".{target.stem[:32]}-{secrets.token_hex(4)}{target.suffix[:32]}"  # short: file systems bound names
+    with errors_named(path, target.with_name(name)) as temporary:
+        mode = _mode_of(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode | 0o600))
+        try:
+            if mode is None:
+                mode = stat.S_IMODE(temporary.stat().st_mode)  # what the umask leaves
+            yield temporary
+            if stat.S_IMODE(temporary.stat().st_mode) != mode:  # some libraries replace the file by a private one
+                temporary.chmod(mode)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def errors_named(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+    """Let errors of writing in the block say which file it was, whatever library raises them.
+
+    Args:
+        path: the file that is written.
+        temporary: what is written in its place; given to the block, and not named in errors.
+
+    Raises:
+        DiskFullError: no room for it.
+        OSError: another failure to write.
+    """
     try:
-        yield temporary
-        if os.name == "posix":  # mkstemp makes files private; give this one the mode that open() would have
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield temporary or path
+    except MaezooError:
         raise
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
+        raise _naming(path, error.errno, error.strerror or str(error)) from error
+    except SafetensorError as error:  # no OSError, and its number is only in its words
+        number = re.search(r"os error (\d+)", str(error))
+        raise _naming(path, int(number[1]) if number else None, str(error)) from error
+
+
+def picture_format(path: Path) -> str:
+    """Return Pillow's name of the format that a suffix stands for; PNG for a pipe or device that has none.
+
+    Raises:
+        ValueError: a suffix that Pillow writes no format for.
+
+    Example:
+        >>> picture_format(Path("strip.jpg"))
+        'JPEG'
+    """
+    from PIL import Image
+
+    formats = Image.registered_extensions()
+    suffix = path.suffix.lower() or (".png" if is_stream(path) else "")
+    if formats.get(suffix) not in Image.SAVE:
+        raise ValueError(f"{path}: no picture is written with the suffix {suffix!r}; take .png, .jpg or .webp.")
+    return formats[suffix]
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
@@ -51,6 +151,10 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Map
         path: the file to make or replace.
         tensors: named tensors on any device.
         metadata: the header's `__metadata__`, strings only.
+
+    Raises:
+        DiskFullError: no room for it.
+        OSError: it cannot be written; the message names `path`.
     """
     from safetensors.torch import save_file
 
@@ -58,3 +162,35 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Map
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata)
         )
+
+
+def _naming(path: Path, code: int | None, reason: str) -> OSError:
+    """Return the error for a file that cannot be written."""
+    if code is None:
+        return OSError(f"{path} cannot be written: {reason}")
+    if code not in _FULL:
+        return OSError(code, reason, str(path))
+    full = DiskFullError(f"{path} cannot be written: {os.strerror(code)}. Make room, or name another place.")
+    full.errno = code
+    return full
+
+
+def _mode_of(path: Path) -> int | None:
+    """Return the permissions of a file that is to be replaced; `None` when there is none."""
+    try:
+        found = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return stat.S_IMODE(found)
+
+
+def _open_stream(path: Path) -> IO[bytes]:
+    """Open a pipe or device; the process's own streams as they stand, not truncated."""
+    own = _DESCRIPTOR.fullmatch(str(path))
+    if own is None:
+        return path.open("wb")
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return os.fdopen(os.dup(int(own[1] or (1 if own[2] else 2))), "wb")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from maezoo.cli.screen import errors, print_json, results
+from maezoo.cli.screen import errors, note, print_json, say
 from maezoo.vocabulary import Pool
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def _tell(result: "ExtractResult", as_json: bool) -> None:
         print_json({**asdict(result), "images_per_second": round(result.images_per_second, 1)})
     elif result.complete:
         failed = f", {result.errors:,} errors (errors.parquet)" if result.errors else ""
-        results.print(f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images", highlight=False)
+        say(f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images")
     if not result.complete:
         again = shlex.join(["maezoo", *sys.argv[1:]])
-        errors.print("Stopped. What is done is kept; to go on, run it again:", style="yellow")
-        errors.print(again, markup=False, highlight=False, soft_wrap=True)
+        note("Stopped. What is done is kept; to go on, run it again:", "yellow")
+        note(again)
 
 
 class _Bar:
@@ -115,7 +115,7 @@ class _Bar:
         self._bar.update(self._task, completed=progress.done, total=progress.total, description=text)
         if not errors.is_terminal and time.monotonic() - self._last > _LINE_EVERY:
             self._last = time.monotonic()
-            errors.print(f"{progress.done:,} of {progress.total:,}  {text}", highlight=False)
+            note(f"{progress.done:,} of {progress.total:,}  {text}")
 
 
 def _duration(seconds: float) -> str:
