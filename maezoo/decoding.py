@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maezoo.errors import ImageError
+from maezoo.files import user_path
 
 __all__ = ["READ_ERRORS", "ImageLike", "open_image"]
 
@@ -53,7 +54,7 @@ def open_image(image: ImageLike, *, name: str = "image", least: int | None = Non
             f"{name} is a {type(image).__name__}; images are paths, PIL images, uint8 arrays (H, W, C), "
             "uint8 tensors (B, C, H, W) or normalised float tensors (B, C, H, W)."
         )
-    path = Path(image)
+    path = user_path(image)
     try:
         with Image.open(path) as opened:
             if least is not None:

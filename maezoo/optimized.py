@@ -11,6 +11,7 @@ from torch import Tensor
 from maezoo.api import MAE
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
 from maezoo.engines.machine import machine_name
+from maezoo.files import user_path
 from maezoo.weights.records import state_folder
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
@@ -188,7 +189,7 @@ def _sample_images(model: MAE, count: int) -> Tensor:
 
 def _folder(cache_dir: str | Path | None) -> Path:
     """Return the folder of remembered choices."""
-    return (state_folder() if cache_dir is None else Path(cache_dir)) / "engines"
+    return (state_folder() if cache_dir is None else user_path(cache_dir)) / "engines"
 
 
 @contextmanager

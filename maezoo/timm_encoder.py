@@ -10,6 +10,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from maezoo.errors import LayoutError
+from maezoo.files import user_path
 from maezoo.model import Variant, build_encoder
 from maezoo.weights.hub import fetch
 from maezoo.weights.layouts import is_decoder, is_head, our_keys, recognise_layout
@@ -87,7 +88,7 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     """Return timm's `file` for the weights that its configuration names."""
     fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
     if fields.get("source") == "local-dir":
-        return {"file": str(weights_in(Path(fields["file"]))), "source": None}
+        return {"file": str(weights_in(user_path(fields["file"]))), "source": None}
     if fields.get("source") == "hf-hub":
         path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
         return {"file": str(path), "source": None}

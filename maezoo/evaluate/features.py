@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import DataError, MissingExtraError
+from maezoo.files import user_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +98,7 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
         >>> read_features(path).labels.tolist()
         ['cat', 'dog']
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.exists():
         raise DataError(f"{path} does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
     if labels not in ("column", "folder"):

@@ -10,6 +10,7 @@ from maezoo.extract.arrow import require_pyarrow
 from maezoo.extract.items import Item
 from maezoo.extract.store import child_uri, is_uri, open_filesystem
 from maezoo.extract.tars import is_image, tar_items
+from maezoo.files import user_path
 
 __all__ = ["find_items"]
 
@@ -40,7 +41,7 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
     """
     if is_uri(str(source)):
         return _remote_folder(str(source), labels)
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_dir():
         tars = sorted(path.glob("*.tar"))
         return _shards(path, tars, labels) if tars else _folder(path, labels)

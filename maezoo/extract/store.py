@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 
 __all__ = ["Store", "child_uri", "is_uri", "open_filesystem", "open_store"]
 
@@ -169,4 +169,4 @@ def open_store(location: str | Path) -> Store:
         DataError: it is a file, or its scheme is not known.
     """
     text = str(location)
-    return RemoteStore(text) if is_uri(text) else LocalStore(Path(text).expanduser())
+    return RemoteStore(text) if is_uri(text) else LocalStore(user_path(text))

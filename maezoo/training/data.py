@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from maezoo.errors import DataError
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 from maezoo.images import READ_ERRORS, open_image
 from maezoo.training.views import Crops, crop_batch
 
@@ -134,7 +134,7 @@ def open_source(path: str | Path, *more: str | Path, device: torch.device | str 
     Raises:
         DataError: the path does not exist, or is neither.
     """
-    paths = [Path(path), *map(Path, more)]
+    paths = [user_path(each) for each in (path, *more)]
     for each in paths:
         if not each.exists():
             raise DataError(f"{each} does not exist; pass a folder of images or a packed .npz file.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 from maezoo.weights.client import HubFile, RemoteFile, hub_utils
 
 __all__ = ["HubCache"]
@@ -29,7 +29,7 @@ class HubCache:
         """Open a cache; `HF_HUB_CACHE`, else `HF_HOME/hub`, when no folder is named."""
         from huggingface_hub import constants
 
-        return cls(Path(cache_dir or constants.HF_HUB_CACHE).expanduser().resolve())
+        return cls(user_path(cache_dir or constants.HF_HUB_CACHE).resolve())
 
     def repository(self, file: HubFile) -> Path:
         """Return the folder of a file's repository."""

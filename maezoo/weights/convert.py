@@ -1,6 +1,7 @@
 """`maezoo convert`: from any layout to any layout, tensors bit for bit."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import LayoutError
-from maezoo.files import write_safetensors, written_whole
+from maezoo.files import user_path, write_safetensors, written_whole
 from maezoo.model import VARIANTS, Variant, build_mae
 from maezoo.vocabulary import Layout, Part
 from maezoo.weights.configs import CONFIG, PREPROCESSOR, maezoo_config, transformers_config, transformers_preprocessor
@@ -85,15 +86,18 @@ def convert(
         >>> convert("maezoo/weights/mae_vit_tiny.safetensors", output, to="fair").from_layout
         'maezoo'
     """
-    read = read_foreign(Path(source))
+    output = user_path(output)
+    read = read_foreign(user_path(source))
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
     known = replace(known, variant=variant)
     _check(read.path, tensors, variant)
-    folder = Path(output).suffix != ".safetensors"
+    folder = output.suffix != ".safetensors"
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
-    path = Path(output) / "model.safetensors" if folder else Path(output)
+    path = output / "model.safetensors" if folder else output
+    if os.path.realpath(path) == os.path.realpath(read.path):
+        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
     named = to_layout(tensors, to)
     write_safetensors(path, named, header)

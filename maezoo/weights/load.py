@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.errors import LayoutError
+from maezoo.files import user_path
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
 from maezoo.weights.adapt import Fit
@@ -92,7 +93,7 @@ def load_file_into(
         >>> load_file_into(model, "maezoo/weights/mae_vit_tiny.safetensors").layout
         'maezoo'
     """
-    path = Path(path)
+    path = user_path(path)
     with open_weights(path) as file:
         wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
         plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)

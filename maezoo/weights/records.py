@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 
 __all__ = ["FileState", "Record", "known_finite", "read_record", "remember_finite", "state_folder", "write_record"]
 
@@ -55,7 +55,7 @@ def state_folder() -> Path:
     """Return the folder where maezoo keeps what it remembers of this user: `HF_HOME/maezoo`."""
     from huggingface_hub import constants
 
-    return Path(os.environ.get("HF_HOME") or constants.HF_HOME).expanduser() / "maezoo"
+    return user_path(os.environ.get("HF_HOME") or constants.HF_HOME) / "maezoo"
 
 
 def read_record(path: Path, beside: Path | None = None) -> Record | None:
