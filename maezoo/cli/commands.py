@@ -1,6 +1,8 @@
 """The application: its commands, its options, and its version."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -16,12 +18,23 @@ __all__ = ["app"]
 class _Commands(TyperGroup):
     """Commands that say so when Ctrl-C ended them."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the command line."""
+        with _stopping():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        try:
+        with _stopping():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise StoppedError from None
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError from None
 
 
 app = typer.Typer(
