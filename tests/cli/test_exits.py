@@ -112,7 +112,10 @@ def test_training_that_is_stopped_keeps_what_is_done(
 ) -> None:
     command = [sys.executable, "-m", "maezoo", "pretrain", str(photos[0].parent), "-o", str(tmp_path / "run")]
     running = subprocess.Popen(
-        [*command, "--batch-size", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--batch-size", "2", "--optimizer", "adamw", "--precision", "float32"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert running.stderr is not None
     assert "1,000,000 views" in running.stderr.readline()
