@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffTags, UnidentifiedImageError
 
 from maezoo.errors import ImageError
+from maezoo.files import user_path
 
 __all__ = ["READ_ERRORS", "ImageLike", "kind_of", "open_image", "read_bytes", "to_uint8"]
 
@@ -77,7 +78,7 @@ def open_image(image: ImageLike, *, name: str = "image", least: int | None = Non
     if isinstance(image, str | os.PathLike):
         if _URL.match(os.fspath(image)):
             raise ImageError(f"{os.fspath(image)}: URLs are not fetched; download it, and pass the file or its bytes.")
-        path = Path(image)
+        path = user_path(image)
         return _read(path, str(path), least)
     if isinstance(image, _BYTES) or hasattr(image, "read"):
         return _read(read_bytes(image, name), name, least)

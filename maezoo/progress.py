@@ -33,7 +33,7 @@ def track(total: int | None, unit: str, *, show: bool) -> Iterator[Callable[[int
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from maezoo.files import written_whole
+from maezoo.files import picture_format, user_path, written_whole
 from maezoo.images import denormalise
 from maezoo.model import MaskedAutoencoder, denormalise_patches, patch_statistics, patchify, unpatchify
 from maezoo.preprocessing import Preprocessing
@@ -79,21 +79,30 @@ class Reconstruction:
     def save(self, path: str | Path) -> Path:
         """Write the strip as a picture, whole or not at all; the suffix decides the format.
 
+        Args:
+            path: of the picture; its folder is made when missing. A pipe without a suffix gets PNG.
+
         Returns:
             The path.
 
         Raises:
-            ValueError: a suffix that Pillow knows no format for.
+            ValueError: a suffix that Pillow writes no format for.
+            DiskFullError: no room for it.
         """
-        path = Path(path)
+        path = user_path(path)
+        picture = self._encoded(picture_format(path))
         with written_whole(path) as temporary:
-            self.to_pil().save(temporary)
+            temporary.write_bytes(picture)
         return path
 
     def _repr_png_(self) -> bytes:
         """Show the strip in notebooks."""
+        return self._encoded("PNG")
+
+    def _encoded(self, format: str) -> bytes:
+        """Return the strip as a file's bytes."""
         buffer = BytesIO()
-        self.to_pil().save(buffer, "PNG")
+        self.to_pil().save(buffer, format)
         return buffer.getvalue()
 
 

@@ -10,6 +10,7 @@ from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.errors import LayoutError
+from maezoo.files import user_path
 from maezoo.model import Variant, build_encoder
 from maezoo.weights.adapt import adapt_filters
 from maezoo.weights.hub import fetch
@@ -137,7 +138,7 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     """Return timm's `file` for the weights that its configuration names."""
     fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
     if fields.get("source") == "local-dir":
-        path = weights_in(Path(fields["file"]))
+        path = weights_in(user_path(fields["file"]))
         if path.suffix == ".json":
             raise LayoutError(f"{path}: timm reads one file; `maezoo convert {path.parent} FOLDER` makes one of these.")
         return {"file": str(path), "source": None}

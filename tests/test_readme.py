@@ -1,5 +1,6 @@
 """README and docs: what they show runs, what they list is so. (Blocks marked `python no-run` need the public hub.)"""
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -7,7 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
+
+import maezoo
+from maezoo.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -63,3 +68,73 @@ def test_the_table_of_models_is_the_manifests() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+SOURCES = [path for folder in ("maezoo", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+TEXTS = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *SOURCES]
+COMMANDS = typer.main.get_command(app)
+BENCHMARKS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").rglob("*.py"))
+
+
+def exists(name: str) -> bool:
+    """Say whether a dotted name is a module, or something in one."""
+    module, _, rest = name.partition(".")
+    found = importlib.import_module(module)
+    for part in filter(None, rest.split(".")):
+        module += f".{part}"
+        if hasattr(found, part):
+            found = getattr(found, part)
+            continue
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            return False
+    return True
+
+
+def options_of(command: object) -> set[str]:
+    """List the options of a command and of those below it."""
+    below = [options_of(each) for each in getattr(command, "commands", {}).values()]
+    own = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    return own.union({"--help", "-h"}, *below)
+
+
+def test_every_name_that_is_promised_is_there() -> None:
+    lacking = set()
+    for page in TEXTS:
+        text = page.read_text(encoding="utf-8")
+        names = re.findall(r"(?<![\w/.-])maezoo(?:\.[A-Za-z_]\w*)+(?![\w/-])", text)
+        names += [f"maezoo.{name}" for name in re.findall(r"(?<![\w/.])figures\.[a-z_]+(?=\()", text)]
+        classes = "|".join(name for name in maezoo.__all__ if name[0].isupper())
+        names += [f"maezoo.{name}" for name in re.findall(rf"`((?:{classes})\.\w+)", text)]
+        lacking |= {f"{page.relative_to(ROOT)}: {name}" for name in names if not exists(name)}
+    assert lacking <= {"maezoo/demo/markup.py: maezoo.png"}  # a file's name
+
+
+def test_every_command_and_option_that_is_promised_is_there() -> None:
+    lacking = []
+    for page in TEXTS:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        code = re.findall(r"`(maezoo [^`\n]+)`", text)
+        if page.suffix == ".md":
+            code += re.findall(r"^ *(maezoo [^\n]+)$", text, re.MULTILINE)
+        for line in code:
+            words = re.sub(r"\s#.*", "", line).replace("…", "").split()[1:]
+            command = COMMANDS
+            while words and words[0] in getattr(command, "commands", {}):
+                command = command.commands[words.pop(0)]
+            if words and re.match(r"[a-z]", words[0]) and hasattr(command, "commands"):
+                lacking.append(f"{page.relative_to(ROOT)}: {line}")
+            named = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", " ".join(words)))
+            lacking += [f"{page.relative_to(ROOT)}: {line}: {option}" for option in named - options_of(command)]
+    assert not lacking
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_option_and_variable_that_a_page_names_is_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for quoted in re.findall(r"`([^`\n]*)`", text):
+        for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", quoted):
+            assert option in options_of(COMMANDS) or f'"{option}"' in BENCHMARKS, option
+    for variable in set(re.findall(r"MAEZOO_[A-Z_]+", text)):
+        assert any(variable in source.read_text(encoding="utf-8") for source in SOURCES), variable

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from maezoo.cli.images import DEFAULT_MODEL, Device, Json, create_for_images
-from maezoo.cli.screen import errors, print_json, results
+from maezoo.cli.screen import errors, print_json, say
 
 __all__ = ["add_commands"]
 
@@ -29,4 +29,5 @@ def optimize(
     if as_json:
         print_json(fast.plan.to_dict())
     else:
-        results.print(str(fast.plan), highlight=False, markup=False)
+        for line in str(fast.plan).splitlines():
+            say(line)

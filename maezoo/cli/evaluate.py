@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from maezoo.cli.screen import print_json, results
+from maezoo.cli.screen import print_json, say
 
 if TYPE_CHECKING:
     from maezoo.evaluate import LabelledFeatures, Score
@@ -73,4 +73,5 @@ def _report(score: "Score", as_json: bool) -> None:
         print_json(score.to_dict())
         return
     settings = ", ".join(f"{name} {value}" for name, value in score.settings.items())
-    results.print(f"{score}\n{score.classes} classes, mean over classes {score.class_accuracy:.1%}; {settings}")
+    say(str(score))
+    say(f"{score.classes} classes, mean over classes {score.class_accuracy:.1%}; {settings}")

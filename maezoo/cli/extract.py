@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from maezoo.cli.screen import errors, print_json, results
+from maezoo.cli.screen import errors, note, print_json, say
 from maezoo.vocabulary import Pool
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def _tell(result: "ExtractResult", as_json: bool) -> None:
         print_json({**asdict(result), "images_per_second": round(result.images_per_second, 1)})
     elif not result.stopped:
         failed = f", {result.errors:,} errors (__maezoo__/errors.parquet)" if result.errors else ""
-        line = f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images"
-        results.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images")
     if result.stopped:
         _tell_again("Stopped. What is done is kept; to go on, run it again:")
     elif result.pending:
@@ -100,8 +99,8 @@ def _tell(result: "ExtractResult", as_json: bool) -> None:
 
 def _tell_again(why: str) -> None:
     """Say why the command should be run again, and spell it."""
-    errors.print(why, style="yellow", highlight=False, soft_wrap=True)
-    errors.print(shlex.join(["maezoo", *sys.argv[1:]]), markup=False, highlight=False, soft_wrap=True)
+    note(why, "yellow")
+    note(shlex.join(["maezoo", *sys.argv[1:]]))
 
 
 class _Bar:
@@ -133,7 +132,7 @@ class _Bar:
         self._bar.update(self._task, completed=progress.done, total=progress.total, description=text)
         if not errors.is_terminal and time.monotonic() - self._last > _LINE_EVERY:
             self._last = time.monotonic()
-            errors.print(f"{progress.done:,} of {progress.total:,}  {text}", highlight=False)
+            note(f"{progress.done:,} of {progress.total:,}  {text}")
 
 
 def _duration(seconds: float) -> str:

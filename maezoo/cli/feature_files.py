@@ -1,19 +1,57 @@
 """Feature vectors in the file formats that `maezoo features` writes."""
 
 import csv
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from maezoo.files import written_whole
+from maezoo.files import is_stream, written_whole
 
-__all__ = ["check_suffix", "write_features"]
+__all__ = ["check_suffix", "feature_file"]
 
 Vectors = NDArray[Any]
+Add = Callable[[list[str], Vectors], None]
+
+
+@contextmanager
+def feature_file(path: Path, width: int, about: Mapping[str, str]) -> Iterator[Add]:
+    """Give a function that adds names and their vectors (n, `width`); the file appears whole when the block ends well.
+
+    Args:
+        path: the suffix decides the format; `.npy` holds the vectors alone. A pipe without one gets CSV.
+        width: of a vector.
+        about: what else to record, where the format can.
+
+    Raises:
+        OSError: it cannot be written, which is known before the first vector.
+    """
+    with written_whole(path) as temporary:
+        if _format(path) == ".csv":
+            with temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                writer = csv.writer(file)
+                writer.writerow(["image", *(f"f{column}" for column in range(width))])
+                yield lambda names, vectors: _add_rows(writer, names, vectors)
+            return
+        names: list[str] = []
+        parts: list[Vectors] = [np.empty((0, width), np.float32)]
+
+        def add(more: list[str], vectors: Vectors) -> None:
+            names.extend(more)
+            parts.append(vectors)
+
+        yield add
+        _WRITERS[_format(path)](temporary, names, np.concatenate(parts), {k: _utf8(v) for k, v in about.items()})
+
+
+def _add_rows(writer: Any, names: list[str], vectors: Vectors) -> None:
+    writer.writerows([name, *map(repr, row)] for name, row in zip(names, vectors.tolist(), strict=True))
 
 
 def _write_npz(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:
@@ -25,46 +63,35 @@ def _write_npz(path: Path, names: list[str], vectors: Vectors, about: Mapping[st
 
 def _write_npy(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:
     with path.open("wb") as file:
-        np.save(file, vectors)
+        plain = SimpleNamespace(write=file.write)  # to a file as such NumPy writes without saying what went wrong
+        np.save(cast(Any, plain), vectors)
 
 
 def _write_safetensors(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:
-    import json
-
     from safetensors.numpy import save_file
 
     save_file({"features": np.ascontiguousarray(vectors)}, path, {**about, "images": json.dumps(names)})
-
-
-def _write_csv(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", *(f"f{column}" for column in range(vectors.shape[1]))])
-        writer.writerows([name, *map(repr, row)] for name, row in zip(names, vectors.tolist(), strict=True))
 
 
 _WRITERS: dict[str, Callable[[Path, list[str], Vectors, Mapping[str, str]], None]] = {
     ".npz": _write_npz,
     ".npy": _write_npy,
     ".safetensors": _write_safetensors,
-    ".csv": _write_csv,
 }
+_FORMATS = (*_WRITERS, ".csv")
 
 
 def check_suffix(path: Path) -> None:
     """Refuse a file whose suffix stands for no format, before any work is done."""
-    if path.suffix not in _WRITERS:
-        raise typer.BadParameter(f"{path} must end in {', '.join(_WRITERS)}.", param_hint="-o")
+    if _format(path) not in _FORMATS:
+        raise typer.BadParameter(f"{path} must end in {', '.join(_FORMATS)}.", param_hint="-o")
 
 
-def write_features(path: Path, names: list[str], vectors: Vectors, about: Mapping[str, str]) -> None:
-    """Write vectors (n, D) and the names of their images; the file appears whole or not at all.
+def _format(path: Path) -> str:
+    """Return the suffix that stands for the format of a file."""
+    return path.suffix.lower() or (".csv" if is_stream(path) else "")
 
-    Args:
-        path: the suffix decides the format; `.npy` holds the vectors alone.
-        names: of the images, n of them.
-        vectors: (n, D) float32.
-        about: what else to record, where the format can.
-    """
-    with written_whole(path) as temporary:
-        _WRITERS[path.suffix](temporary, names, vectors, about)
+
+def _utf8(text: str) -> str:
+    """Escape what UTF-8 cannot hold: halves of surrogate pairs, as in names of files that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,17 +1,19 @@
 """`maezoo reconstruct` and `maezoo features`: from images to pictures and numbers."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.screen import errors, print_json, results
-from maezoo.errors import ImageError
+from maezoo.cli.outputs import check_no_input, picture_targets
+from maezoo.cli.screen import complain, errors, note, print_json, say
+from maezoo.errors import DiskFullError, ImageError
+from maezoo.files import is_stream, user_path
 from maezoo.vocabulary import Pool, Strategy
 
 if TYPE_CHECKING:
     from maezoo.api import MAE
+    from maezoo.cli.feature_files import Add
     from maezoo.engines import Task
 
 __all__ = ["DEFAULT_MODEL", "Device", "Json", "add_commands", "create_for_images"]
@@ -40,27 +42,28 @@ def reconstruct(
     as_json: Json = False,
 ) -> None:
     """Hide patches, reconstruct them, and write original | masked | reconstruction as a picture."""
-    targets = _targets(images, output)
+    images = [user_path(path) for path in images]
+    targets = picture_targets(images, output and user_path(output))
     mae = create_for_images(model, device)
     mae.require_decoder()
     mae = _prepared(mae, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
-    failed = 0
     for path, target in zip(images, targets, strict=True):
         try:
             result = mae.reconstruct(path, mask_ratio=mask_ratio, strategy=strategy, seed=seed)
-        except ImageError as error:
-            failed += 1
-            _complain(error)
+            result.save(target)
+        except DiskFullError:
+            raise
+        except (ImageError, OSError) as error:
+            complain(error)
             continue
-        result.save(target)
         done.append({"image": str(path), "output": str(target), "loss": result.loss.item(), "model": mae.name})
         if not as_json:
-            results.print(f"{target}  hidden-patch error {result.loss.item():.3f}", highlight=False)
+            tell = note if is_stream(target) else say
+            tell(f"{target}  hidden-patch error {result.loss.item():.3f}")
     if as_json:
         print_json(done)
-    if failed:
-        raise typer.Exit(1)
+    _exit_if_any_failed(len(images) - len(done), len(images))
 
 
 def features(
@@ -73,27 +76,25 @@ def features(
     as_json: Json = False,
 ) -> None:
     """Write one feature vector for each image."""
-    from maezoo.cli.feature_files import check_suffix, write_features
+    from maezoo.cli.feature_files import check_suffix, feature_file
 
+    images, output = [user_path(path) for path in images], user_path(output)
     check_suffix(output)
+    check_no_input(output, images)
     mae = _prepared(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
-    good, vectors = _features_of_readable(mae, images, pool, batch_size)
-    write_features(output, [str(path) for path in good], vectors, {"model": mae.name, "pool": pool})
-    failed = len(images) - len(good)
-    width = vectors.shape[1]
-    summary = {
-        "output": str(output),
-        "images": len(good),
-        "failed": failed,
-        "width": width,
-        "model": mae.name,
-    }
+    width = mae.embed_dim * (2 if pool == "cls+mean" else 1)
+    with feature_file(output, width, {"model": mae.name, "pool": pool}) as add:
+        good = _add_features(mae, images, pool, batch_size, add)
+        if not good:
+            raise ImageError(f"none of the images could be read ({len(images)}); {output} was not written.")
+    failed = len(images) - good
     if as_json:
+        summary = {"output": str(output), "images": good, "failed": failed, "width": width, "model": mae.name}
         print_json(summary)
     else:
-        results.print(f"{output}  {len(good)} x {width} from {mae.name}, {pool} pooling", highlight=False)
-    if failed:
-        raise typer.Exit(1)
+        tell = note if is_stream(output) else say
+        tell(f"{output}  {good} x {width} from {mae.name}, {pool} pooling")
+    _exit_if_any_failed(failed, len(images))
 
 
 def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
@@ -110,21 +111,20 @@ def _prepared(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
-def _features_of_readable(mae: "MAE", images: list[Path], pool: Pool, batch_size: int) -> tuple[list[Path], Any]:
-    """Return the images that can be read and their features (n, D); complain of the others."""
-    import torch
-
+def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
+    """Add the features of the images that can be read, as they come; return how many, and complain of the others."""
     from maezoo.progress import track
 
-    good, rows = [], [torch.empty(0, mae.embed_dim * (2 if pool == "cls+mean" else 1))]
+    good = 0
     with track(len(images), "images", show=errors.is_terminal and len(images) > batch_size) as advance:
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size]
             readable, found = _one_batch(mae, chunk, pool)
-            good += readable
-            rows.append(found)
+            if readable:
+                add([str(path) for path in readable], found.numpy())
+            good += len(readable)
             advance(len(chunk))
-    return good, torch.cat(rows).numpy()
+    return good
 
 
 def _one_batch(mae: "MAE", chunk: list[Path], pool: Pool) -> tuple[list[Path], Any]:
@@ -140,27 +140,12 @@ def _one_batch(mae: "MAE", chunk: list[Path], pool: Pool) -> tuple[list[Path], A
                 rows.append(mae.features(path, pool=pool).float().cpu())
                 readable.append(path)
             except ImageError as error:
-                _complain(error)
-        width = mae.embed_dim * (2 if pool == "cls+mean" else 1)
-        return readable, torch.cat(rows) if rows else torch.empty(0, width)
+                complain(error)
+        return readable, torch.cat(rows) if rows else torch.empty(0)
 
 
-def _targets(images: list[Path], output: Path | None) -> list[Path]:
-    """Return where each picture goes: no two to one place."""
-    if output is not None and len(images) == 1 and output.suffix:
-        return [output]
-    if output is not None and output.suffix and not output.is_dir():
-        raise typer.BadParameter(f"{output} is one file for {len(images)} images; name a folder.", param_hint="-o")
-    folders = [path.parent if output is None else output for path in images]
-    targets = [folder / f"{path.stem}.mae.png" for path, folder in zip(images, folders, strict=True)]
-    taken: Counter[Path] = Counter()
-    for index, target in enumerate(targets):
-        taken[target] += 1
-        if taken[target] > 1:
-            targets[index] = target.with_name(f"{images[index].stem}-{taken[target]}.mae.png")
-    return targets
-
-
-def _complain(error: ImageError) -> None:
-    """Report an image that is left out."""
-    errors.print(f"maezoo: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+def _exit_if_any_failed(failed: int, total: int) -> None:
+    """Leave with code 1, and the number, when images were left out."""
+    if failed:
+        complain(f"{failed} of {total} images failed.")
+        raise typer.Exit(1)

@@ -5,14 +5,16 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from maezoo.cli.screen import bytes_text, print_json, results, table
+from maezoo.cli.screen import bytes_text, print_json, printable, say, show_table
 from maezoo.model.variants import VARIANTS
 from maezoo.weights.manifest import WeightsEntry, load_manifest
 
 __all__ = ["add_commands"]
 
 _COLUMNS = ("name", ">params", "target", "decoder", ">size", "licence", "input")
+_UNMEASURED = ("metrics", "not measured")
 _TERMINAL = 6  # of them, so that eighty characters are enough
 
 
@@ -34,15 +36,19 @@ def list_weights(
         print_json([entry.to_dict() for entry in entries])
         return
     if as_markdown:
-        results.print(_markdown(entries), soft_wrap=True, markup=False, highlight=False)
+        for line in _markdown(entries):
+            say(line)
         return
-    rows = table(*_COLUMNS[:_TERMINAL])
+    rows = []
     for entry in entries:
         name, *rest = _row(entry)[:_TERMINAL]
         default = manifest.defaults.get(entry.architecture) == entry.tag
-        rows.add_row(f"[bold]{name}[/bold]" if default else name, *rest)
-    results.print(rows)
-    results.print("[dim]Bold: what the bare architecture name means. * disputed: see maezoo info NAME[/dim]")
+        rows.append([Text(printable(name), "bold") if default else name, *rest])
+    show_table(
+        _COLUMNS[:_TERMINAL],
+        rows,
+        below="Bold: what the bare architecture name means. * disputed: see maezoo info NAME",
+    )
 
 
 def _row(entry: WeightsEntry) -> tuple[str, ...]:
@@ -58,11 +64,11 @@ def _row(entry: WeightsEntry) -> tuple[str, ...]:
     )
 
 
-def _markdown(entries: list[WeightsEntry]) -> str:
-    """Return the table as README and docs show it."""
+def _markdown(entries: list[WeightsEntry]) -> list[str]:
+    """Return the table's lines as README and docs show it."""
     rules = ["---:" if column.startswith(">") else "---" for column in _COLUMNS]
     lines = [tuple(column.removeprefix(">") for column in _COLUMNS), tuple(rules), *map(_row, entries)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def show_info(
@@ -76,18 +82,13 @@ def show_info(
     if as_json:
         print_json({**entry.to_dict(), "variant": variant and asdict(variant), "this_machine": machine})
         return
-    rows = table("", "")
-    rows.show_header = False
-    for label, value in (*_describe(entry), *((f"here: {key}", value) for key, value in machine.items())):
-        if value:
-            rows.add_row(f"[bold]{label}[/bold]", value)
-    results.print(rows)
+    facts = [*_describe(entry), *((f"here: {key}", value) for key, value in machine.items())]
+    show_table(("", ""), [(Text(printable(label), "bold"), value) for label, value in facts if value])
 
 
 def _describe(entry: WeightsEntry) -> list[tuple[str, str]]:
     """List an entry's facts as (label, text)."""
     preprocess = entry.preprocess
-    metrics = [f"{name}: {_metric(value)}" for name, value in entry.metrics.items()]
     return [
         ("name", entry.name),
         ("holds", " + ".join(entry.parts)),
@@ -101,8 +102,8 @@ def _describe(entry: WeightsEntry) -> list[tuple[str, str]]:
         ("licence note", entry.license_note or ""),
         ("source", entry.source_url or ""),
         ("paper", entry.paper or ""),
-        ("metrics", "\n".join(metrics) or "not measured"),
-        ("training", "\n".join(f"{name}: {value}" for name, value in entry.training.items())),
+        *([("metrics", f"{name}: {_metric(value)}") for name, value in entry.metrics.items()] or [_UNMEASURED]),
+        *(("training", f"{name}: {value}") for name, value in entry.training.items()),
         ("notes", entry.notes or ""),
     ]
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.screen import errors, print_json, results
+from maezoo.cli.outputs import check_no_input
+from maezoo.cli.screen import errors, note, print_json, say
+from maezoo.files import user_path, written_whole
 from maezoo.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
@@ -44,28 +46,32 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
 ) -> None:
     """Measure the error over mask ratios, and write it as a figure with pictures at each ratio."""
+    images, output = [user_path(path) for path in images], user_path(output)
     if output.suffix.lower() not in _FORMATS:
         raise typer.BadParameter(f"{output} must end in {', '.join(_FORMATS)}.", param_hint="-o")
+    check_no_input(output, images)
     from maezoo.factory import create
-    from maezoo.figures.canvas import save_figure
+    from maezoo.figures.canvas import encode_figure
     from maezoo.figures.sweep import RATIOS, measure_sweep, plot_sweep
 
-    measured = measure_sweep(
-        create(model, pretrained=True, device=device),
-        images,
-        ratios=sorted(set(ratio)) if ratio else RATIOS,
-        strategies=strategy or STRATEGIES,  # type: ignore[arg-type]  # unknown words are refused there
-        seeds=seeds,
-        progress=errors.is_terminal,
-    )
-    save_figure(plot_sweep(measured), output)
+    mae = create(model, pretrained=True, device=device)
+    with written_whole(output) as temporary:  # open before the work: a place that cannot be written is known at once
+        measured = measure_sweep(
+            mae,
+            images,
+            ratios=sorted(set(ratio)) if ratio else RATIOS,
+            strategies=strategy or STRATEGIES,  # type: ignore[arg-type]  # unknown words are refused there
+            seeds=seeds,
+            progress=errors.is_terminal,
+        )
+        temporary.write_bytes(encode_figure(plot_sweep(measured), output.suffix))
     if as_json:
         print_json(_as_data(measured, output))
         return
     for name, row in zip(measured.strategies, measured.error.tolist(), strict=True):
         numbers = "  ".join(f"{share:.0%} {error:.3f}" for share, error in zip(measured.ratios, row, strict=True))
-        results.print(f"{name:<7} {numbers}", highlight=False, soft_wrap=True)
-    results.print(str(output), highlight=False, soft_wrap=True)
+        say(f"{name:<7} {numbers}")
+    say(str(output))
 
 
 def demo(
@@ -76,18 +82,16 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Serve a page on this machine: hide patches of a photo and see what the model makes of it. Ctrl-C ends it."""
-    import signal
     import time
     import webbrowser
 
     from maezoo.demo import served
     from maezoo.factory import info
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes then, too
     with served(host=host, port=port, model=info(model).name, device=device) as address:
-        results.print(f"maezoo demo at {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        say(f"maezoo demo at {address}  (Ctrl-C ends it)")
         if host not in _LOOPBACK:
-            errors.print("Anyone who can reach this machine can use the page.", style="yellow")
+            note("Anyone who can reach this machine can use the page.", "yellow")
         if browser and _has_screen():
             webbrowser.open(address)
         while True:

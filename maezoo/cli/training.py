@@ -1,11 +1,14 @@
 """`maezoo pretrain`: from images to weights."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from maezoo.cli.screen import errors, results
+from maezoo.cli.outputs import check_no_input
+from maezoo.cli.screen import errors, note, say
+from maezoo.files import user_path
 from maezoo.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -53,6 +56,10 @@ def pretrain(
     from maezoo.training.result import write_result
     from maezoo.weights.hashing import sha256_of
 
+    data, output = [user_path(path) for path in data], user_path(output)
+    if start_from is not None:
+        start_from = user_path(start_from)
+        check_no_input(output / "model.safetensors", [start_from])
     recipe = Recipe(
         model=model,
         views=views,
@@ -72,19 +79,20 @@ def pretrain(
         precision=precision,
     )
     source = open_source(*data, device=choose_device(device))
-    errors.print(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps", highlight=False)
+    note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps")
     try:
         with _Bar(recipe.views) as bar:
             trained = run(
                 recipe, source, output, device=device, start_from=start_from, compile=compile_, report=bar.report
             )
     except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on from here", style="yellow")
+        note("stopped; the same command goes on from here", "yellow")
         raise typer.Exit(130) from None
     if isinstance(source, FolderImages) and source.unreadable:
         errors.print(f"{len(source.unreadable):,} files could not be read and were left out", style="yellow")
     path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
-    results.print(f"{path}\nTry it: maezoo reconstruct photo.jpg --model local-dir:{output}", highlight=False)
+    say(str(path))
+    say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
 
 
 class _Bar:
@@ -93,8 +101,10 @@ class _Bar:
     def __init__(self, views: int) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
-        self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:.0f}%"))
+        self._bar = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=not errors.is_terminal
+        )
         self._task = self._bar.add_task("starting", total=views)
 
     def __enter__(self) -> "_Bar":
@@ -109,4 +119,4 @@ class _Bar:
         text = f"loss {progress.loss:.4f}  {progress.views_per_second:.0f} images/s"
         self._bar.update(self._task, completed=progress.views, description=text)
         if not errors.is_terminal:
-            errors.print(f"{progress.views:,} views  {text}", highlight=False)
+            note(f"{progress.views:,} views  {text}")

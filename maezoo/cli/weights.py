@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from maezoo.cli.screen import bytes_text, errors, print_json, results, table
+from maezoo.cli.screen import bytes_text, complain, errors, print_json, printable, say, show_table
 from maezoo.errors import LayoutError, MaezooError, OfflineError
 from maezoo.vocabulary import Layout, Target
 from maezoo.weights.manifest import WeightsEntry, load_manifest
@@ -46,14 +47,15 @@ def download(
             path = _fetch(name, cache_dir)
         except MaezooError as error:
             failed += 1
-            errors.print(f"maezoo: {name}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            complain(f"{name}: {error}")
             continue
         done.append({"name": name, "path": str(path), "size": path.stat().st_size})
         if not as_json:
-            results.print(f"{name}  {bytes_text(path.stat().st_size)}  {path}", highlight=False, soft_wrap=True)
+            say(f"{name}  {bytes_text(path.stat().st_size)}  {path}")
     if as_json:
         print_json(done)
     if failed:
+        complain(f"{failed} of {failed + len(done)} weights could not be fetched.")
         raise typer.Exit(1)
 
 
@@ -70,17 +72,19 @@ def verify(
     found: list[VerifyResult] = []
     with errors.status("hashing …") as status:
         for entry in entries:
-            status.update(f"hashing {entry.name} ({bytes_text(entry.size)}) …")
+            status.update(Text(printable(f"hashing {entry.name} ({bytes_text(entry.size)}) …")))
             found += verify_entries([entry], cache_dir, skip_absent=not names).results
     report = VerifyReport(tuple(found))
     if as_json:
         print_json(report.to_data())
     else:
-        rows = table("name", "status", ">size", "sha256", "")
-        for result in report.results:
-            status_text = f"[{_STYLES[result.status]}]{result.status}[/]"
-            rows.add_row(result.name, status_text, bytes_text(result.size), result.found or "", result.problem or "")
-        results.print(rows)
+        show_table(
+            ("name", "status", ">size", "sha256", ""),
+            [
+                (r.name, Text(r.status, _STYLES[r.status]), bytes_text(r.size), r.found or "", r.problem or "")
+                for r in report.results
+            ],
+        )
     if not report.fine:
         raise typer.Exit(1)
 
@@ -91,10 +95,11 @@ def cache(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    shown = table("name", ">size", "verified", "path", title=f"{bytes_text(sum(row['size'] for row in rows))} in all")
-    for row in rows:
-        shown.add_row(row["name"], bytes_text(row["size"]), row["verified"] or "never", row["path"])
-    results.print(shown)
+    show_table(
+        ("name", ">size", "verified", "path"),
+        [(row["name"], bytes_text(row["size"]), row["verified"] or "never", row["path"]) for row in rows],
+        title=f"{bytes_text(sum(row['size'] for row in rows))} in all",
+    )
 
 
 def convert(
@@ -127,15 +132,13 @@ def convert(
     if as_json:
         print_json(done.to_data())
         return
-    lines = [f"{done.output}: {done.tensors} tensors, {done.from_layout} -> {done.to_layout}"]
+    say(f"{done.output}: {done.tensors} tensors, {done.from_layout} -> {done.to_layout}")
     if done.taken or done.others:
-        lines.append(f"taken: {done.taken or 'the names without a prefix'}")
+        say(f"taken: {done.taken or 'the names without a prefix'}")
     if done.others:
-        lines.append(f"not taken: {', '.join(done.others)}; --take chooses")
+        say(f"not taken: {', '.join(done.others)}; --take chooses")
     if done.dropped:
-        lines.append(f"left out: {', '.join(done.dropped)}")
-    for line in lines:
-        results.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(f"left out: {', '.join(done.dropped)}")
 
 
 def pin(
@@ -159,10 +162,10 @@ def pin(
     else:
         for made in pins:
             filled = ", ".join(f"{field} = {value}" for field, value in made.filled.items())
-            results.print(f"{made.name}: {filled or 'nothing to fill in'}", highlight=False, soft_wrap=True)
+            say(f"{made.name}: {filled or 'nothing to fill in'}")
     for made in pins:
         for field, value in made.conflicts.items():
-            errors.print(f"{made.name}: the hub says {field} = {value}", style="red", highlight=False, soft_wrap=True)
+            complain(f"{made.name}: the hub says {field} = {value}")
     if any(made.conflicts for made in pins):
         raise typer.Exit(1)
 

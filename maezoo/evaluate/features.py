@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import DataError, MissingExtraError
+from maezoo.files import user_path
 from maezoo.listing import files_in
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
         >>> read_features(path).labels.tolist()
         ['cat', 'dog']
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.exists():
         raise DataError(f"{path} does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
     if labels not in ("column", "folder"):

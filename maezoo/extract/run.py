@@ -31,6 +31,7 @@ from maezoo.extract.spans import Span
 from maezoo.extract.store import LocalStore, is_uri, open_store, path_in
 from maezoo.extract.used_weights import used_weights
 from maezoo.factory import create
+from maezoo.files import user_path
 from maezoo.hardware import choose_device
 from maezoo.optimized import OptimizedMAE
 from maezoo.vocabulary import Pool
@@ -111,7 +112,7 @@ def extract(
     encoder = _encoder(model, engine, device, precision)
     if encoder.in_chans != 3:
         raise ValueError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
-    where = str(source) if is_uri(str(source)) else str(Path(source).expanduser().resolve())
+    where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,
         model=encoder.name,

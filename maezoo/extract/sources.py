@@ -12,6 +12,7 @@ from maezoo.extract.lists import LIST_SUFFIXES, listed_items, printable
 from maezoo.extract.store import child_uri, is_uri, open_filesystem
 from maezoo.extract.tars import tar_items
 from maezoo.extract.web import is_web
+from maezoo.files import user_path
 from maezoo.listing import files_in, image_files, is_hidden, is_image
 
 __all__ = ["find_items"]
@@ -47,7 +48,7 @@ def _items(source: str, labels: bool) -> Iterator[Item]:
     """Yield the images of any source."""
     if is_uri(source) and not source.lower().startswith("file:"):
         return _remote_folder(source, labels)
-    path = Path(open_filesystem(source)[1]) if is_uri(source) else Path(source).expanduser()
+    path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
         tars = files_in(path, ".tar")
         return _shards(path, tars, labels) if tars else _folder(path, labels)

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from maezoo.errors import DataError
 from maezoo.extract.arrow import require_pyarrow
 from maezoo.extract.web import is_web
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 
 __all__ = ["Store", "check_scheme", "child_uri", "is_uri", "open_filesystem", "open_store", "path_in"]
 
@@ -167,7 +167,7 @@ def path_in(location: str | Path, name: str) -> str | Path:
         's3://bucket/features/notes'
     """
     text = str(location)
-    return child_uri(text, name) if is_uri(text) else Path(text).expanduser() / name
+    return child_uri(text, name) if is_uri(text) else user_path(text) / name
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
@@ -207,4 +207,4 @@ def open_store(location: str | Path) -> Store:
         DataError: it is a file, or its scheme is not known.
     """
     text = str(location)
-    return RemoteStore(text) if is_uri(text) else LocalStore(Path(text).expanduser())
+    return RemoteStore(text) if is_uri(text) else LocalStore(user_path(text))

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maezoo.errors import MissingExtraError
-from maezoo.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +24,10 @@ __all__ = [
     "TEXT_SIZE",
     "add_colour_bar",
     "check_captions",
+    "encode_figure",
     "grid_of_panels",
     "label_row",
     "new_figure",
-    "save_figure",
     "show_map",
     "show_picture",
     "title_column",
@@ -68,18 +67,15 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def save_figure(figure: "Figure", path: Path) -> Path:
-    """Write a figure, whole or not at all; the suffix decides the format.
-
-    Returns:
-        The path.
+def encode_figure(figure: "Figure", suffix: str) -> bytes:
+    """Return a figure as the bytes of a file with a suffix; PNG where there is none.
 
     Raises:
         ValueError: a suffix that matplotlib knows no format for.
     """
-    with written_whole(path) as temporary:
-        figure.savefig(temporary)
-    return path
+    picture = BytesIO()
+    figure.savefig(picture, format=suffix.removeprefix(".") or "png")
+    return picture.getvalue()
 
 
 def grid_of_panels(

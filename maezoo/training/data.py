@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from maezoo.errors import DataError, ImageError
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 from maezoo.images import READ_ERRORS, open_image
 from maezoo.listing import IMAGE_SUFFIXES, image_files
 from maezoo.training.views import Crops, crop_batch
@@ -155,7 +155,7 @@ def open_source(path: str | Path, *more: str | Path, device: torch.device | str 
     Raises:
         DataError: the path does not exist, or is neither.
     """
-    paths = [Path(each).expanduser() for each in (path, *more)]
+    paths = [user_path(each) for each in (path, *more)]
     for each in paths:
         if not each.exists():
             raise DataError(f"{each} does not exist; pass a folder of images or a packed .npz file.")

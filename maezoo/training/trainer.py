@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maezoo.files import errors_named, user_path
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.masks import random_mask
 from maezoo.model import MaskedAutoencoder, Variant, build_mae, find_variant
@@ -100,8 +101,9 @@ def pretrain(
         >>> model.training
         False
     """
+    out, start_from = user_path(out), start_from and user_path(start_from)
     target = choose_device(device)
-    run = _Run(recipe, source, Path(out).expanduser(), target, variant or find_variant(recipe.model), compile)
+    run = _Run(recipe, source, user_path(out), target, variant or find_variant(recipe.model), compile)
     start = done = run.resume(start_from)
     with interrupts_held_back() as interrupted:
         for step, loss in run.steps(done):
@@ -213,7 +215,7 @@ class _Run:
         lr = self.recipe.adamw_lr * self.recipe.lr_factor(done - 1)
         progress = Progress(done, self.recipe.steps, done * batch, mean, lr, len(self.losses) * batch / seconds)
         self.losses, self.logged_at = [], time.monotonic()
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+        with errors_named(self.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(progress)) + "\n")
         if report:
             report(progress)

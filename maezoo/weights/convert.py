@@ -1,6 +1,7 @@
 """`maezoo convert`: from any layout to any layout, tensors bit for bit."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from maezoo.errors import LayoutError
-from maezoo.files import write_safetensors, written_whole
+from maezoo.files import user_path, write_safetensors, written_whole
 from maezoo.vocabulary import Layout, Part
 from maezoo.weights.bounds import NORM_EPSILON
 from maezoo.weights.check import check_tensors
@@ -92,9 +93,9 @@ def convert(
         >>> convert("maezoo/weights/mae_vit_tiny.safetensors", output, to="fair").from_layout
         'maezoo'
     """
-    output = Path(output).expanduser()
+    output = user_path(output)
     folder = _is_folder(output)
-    read = read_foreign(Path(source).expanduser(), take=take)
+    read = read_foreign(user_path(source), take=take)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
@@ -109,6 +110,10 @@ def convert(
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
     path = output / "model.safetensors" if folder else output
+    if os.path.realpath(path) == os.path.realpath(read.path):
+        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
+    if os.path.realpath(path) == os.path.realpath(read.path):
+        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
     named = to_layout(tensors, to)
     configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}

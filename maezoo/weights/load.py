@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.errors import LayoutError
+from maezoo.files import user_path
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import PARTS, Layout, Part
 from maezoo.weights.adapt import Fit
@@ -104,7 +105,7 @@ def load_file_into(
         >>> load_file_into(model, "maezoo/weights/mae_vit_tiny.safetensors").layout
         'maezoo'
     """
-    path = Path(path)
+    path = user_path(path)
     with open_weights(path, mapped=mapped, take=take) as file:
         naming = file.naming
         wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from maezoo.errors import ManifestError, UnknownModelError
+from maezoo.files import user_path
 from maezoo.preprocessing import Preprocessing
 from maezoo.vocabulary import Layout, Part, Target
 from maezoo.weights.manifest_checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
@@ -133,7 +134,7 @@ def load_manifest() -> Manifest:
         'mae_vit_base.in1k_pixel'
     """
     override = os.environ.get(ENVIRONMENT)
-    path = Path(override) if override else _packaged_manifest()
+    path = user_path(override) if override else _packaged_manifest()
     try:
         stamp = path.stat().st_mtime_ns
     except OSError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 from maezoo.weights.client import RemoteFile
 from maezoo.weights.hub import hub_file
 from maezoo.weights.manifest import WeightsEntry, read_manifest
@@ -43,9 +43,12 @@ def pin_manifest(path: Path, output: Path | None = None) -> list[Pin]:
         ManifestError: the manifest is wrong.
         WeightsNotFoundError, HubUnreachableError: the hub lacks a file, or cannot be asked.
     """
+    path = user_path(path)
     manifest = read_manifest(path)
     entries = [entry for entry in manifest.entries.values() if entry.repo_id is not None]
     pins = [_pin(entry, ask(hub_file(entry))) for entry in entries]
+    if output is None and not any(pin.filled for pin in pins):
+        return pins
     data = json.loads(path.read_text(encoding="utf-8"))
     for pin in pins:
         data["weights"][pin.name].update(pin.filled)

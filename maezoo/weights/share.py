@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from maezoo.files import written_whole
+from maezoo.files import user_path, written_whole
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.preprocessing import Preprocessing
@@ -107,7 +107,7 @@ def save_folder(
     Returns:
         The folder.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     save_model(model, folder / "model.safetensors", metadata=metadata)
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(maezoo_config(metadata, model.in_chans), indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maezoo.errors import LayoutError, WeightsNotFoundError
+from maezoo.files import user_path
 from maezoo.listing import files_in
 from maezoo.model import Variant, find_variant
 from maezoo.preprocessing import Preprocessing
@@ -73,9 +74,9 @@ def find_source(
     if checkpoint is not None:
         if pretrained or placed:
             raise ValueError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
-        return _from_checkpoint(name, Path(checkpoint).expanduser())
+        return _from_checkpoint(name, user_path(checkpoint))
     if name.startswith(LOCAL):
-        path = weights_in(Path(name.removeprefix(LOCAL)).expanduser())
+        path = weights_in(user_path(name.removeprefix(LOCAL)))
         return _described(name, path, describe_folder(path.parent))
     if name.startswith(HUB):
         return _from_repository(name, cache_dir, offline)

@@ -1,23 +1,48 @@
-"""The application: its commands, its version, and how errors leave it."""
+"""The application: its commands, its options, and its version."""
 
 import logging
-import os
-import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from maezoo.cli import engines, evaluate, extract, images, models, pictures, training, weights
-from maezoo.cli.screen import errors
-from maezoo.errors import MaezooError
+from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
+
+
+class _Commands(TyperGroup):
+    """Commands that say so when Ctrl-C ended them."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the command line."""
+        with _stopping():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        with _stopping():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError from None
+
 
 app = typer.Typer(
     name="maezoo",
+    cls=_Commands,
     help="Masked Autoencoder ViTs: verified weights, features and reconstructions.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # else what stands in [brackets] is lost, and errors come in a box of 80 columns
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,24 +65,3 @@ def options(
 ) -> None:
     """Masked Autoencoder ViTs: verified weights, features and reconstructions."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
-
-
-def main() -> None:
-    """Run the command line: exit code 0 when all went well, 1 on an error, 2 on wrong usage, 130 on Ctrl-C."""
-    try:
-        app()
-    except MaezooError as error:
-        _leave(str(error))
-    except (OSError, ValueError, FloatingPointError) as error:
-        if os.environ.get("MAEZOO_TRACEBACK"):
-            raise
-        _leave(f"{error} (set MAEZOO_TRACEBACK=1 to see where)")
-    except KeyboardInterrupt:
-        errors.print("stopped", style="yellow")
-        sys.exit(130)
-
-
-def _leave(message: str) -> None:
-    """Print an error as one line and end with code 1."""
-    errors.print(f"maezoo: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(1)

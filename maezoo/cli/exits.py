@@ -1,0 +1,101 @@
+"""How a command ends: its exit code, and one line on standard error where it did not do all that was asked."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from maezoo.errors import MaezooError
+from maezoo.files import errors_named
+
+__all__ = ["INTERRUPTED", "StoppedError", "run_and_exit"]
+
+INTERRUPTED = 130  # 128 + SIGINT
+_TERMINATED = 143  # 128 + SIGTERM
+
+_terminated = False
+
+
+class StoppedError(Exception):
+    """Ctrl-C, on its way out of a command; typer would end on a KeyboardInterrupt without a word."""
+
+
+def run_and_exit() -> None:
+    """Run the command line and leave: 0 when all went well, 1 on an error, 2 on wrong usage.
+
+    130 stands for Ctrl-C, 143 for SIGTERM, which ends a command in the same way.
+    """
+    _make_streams_safe()
+    signal.signal(signal.SIGTERM, _end_as_ctrl_c_does)
+    try:
+        code = _run()
+        with errors_named(Path("standard output")):
+            sys.stdout.flush()
+    except (StoppedError, KeyboardInterrupt):
+        code = _say("stopped", INTERRUPTED)
+    except BrokenPipeError:  # as with `| head`: nobody is there to be told
+        code = 1
+    except MaezooError as error:
+        code = _say(f"maezoo: {error}", 1)
+    except (OSError, ValueError, FloatingPointError) as error:
+        if os.environ.get("MAEZOO_TRACEBACK"):
+            raise
+        code = _say(f"maezoo: {error} (set MAEZOO_TRACEBACK=1 to see where)", 1)
+    _discard_what_cannot_be_written()
+    sys.exit(_TERMINATED if _terminated and code == INTERRUPTED else code)
+
+
+def _run() -> int:
+    """Run the command that was asked for, and return its exit code."""
+    from maezoo.cli.commands import app
+
+    try:
+        app(prog_name="maezoo")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    return 0
+
+
+def _say(line: str, code: int) -> int:
+    """Print a line on standard error, if that can be had, and return the exit code."""
+    from maezoo.cli.screen import note
+
+    with suppress(OSError):
+        note(line, "yellow" if code == INTERRUPTED else "red")
+    return code
+
+
+def _make_streams_safe() -> None:
+    """Make standard output and error exist, and print what their encoding lacks as escapes."""
+    sys.stdout, sys.stderr = (_safe(stream) for stream in (sys.stdout, sys.stderr))
+
+
+def _safe(stream: TextIO | None) -> TextIO:
+    if stream is None:  # closed by the caller; a file that is opened later must not get its number
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+def _discard_what_cannot_be_written() -> None:
+    """Let Python's own flush at the end find nothing to complain of."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _end_as_ctrl_c_does(number: int, frame: FrameType | None) -> None:
+    """Do on SIGTERM what the command does on Ctrl-C, such as keeping what is done."""
+    global _terminated
+    _terminated = True
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if not callable(on_interrupt):  # ignored, as in a shell's background jobs
+        raise KeyboardInterrupt
+    on_interrupt(signal.SIGINT, frame)
