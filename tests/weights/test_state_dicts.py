@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import maezoo
-from maezoo.cli.app import app
+from maezoo.cli import app
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.model import VARIANTS
 from maezoo.preprocessing import Preprocessing
