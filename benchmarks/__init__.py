@@ -1,1 +1,1 @@
-"""Measurements of maezoo: `python -m benchmarks` is the one of speed; the other modules say what they measure."""
+"""Measurements of maezoo: `python -m benchmarks.speed` is the one of speed; the other modules say what they measure."""

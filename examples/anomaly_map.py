@@ -14,7 +14,7 @@ from PIL import Image
 
 import maezoo
 from maezoo.figures import plot_whole
-from maezoo.images import open_image
+from maezoo.images.batches import open_image
 
 SIDE = 256  # pixels of the square photos
 PIECE = 44  # pixels of the pasted piece

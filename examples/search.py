@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import maezoo
-from maezoo.images import open_image
+from maezoo.images.batches import open_image
 
 SIDE, GAP = 192, 8  # pixels of a thumbnail, and between two
 

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 import maezoo  # noqa: F401  # puts the encoders into timm's registry
-from maezoo.images import open_image
+from maezoo.images.batches import open_image
 
 
 def main(photo: Path, output: Path) -> None:

@@ -16,7 +16,7 @@ stand in raster order. The loss is the mean over hidden patches of the per-patch
 from typing import TYPE_CHECKING
 
 from maezoo._lazy import lazy_names
-from maezoo._timm_hook import register_when_timm_is_imported
+from maezoo.timm_bridge.hook import register_when_timm_is_imported
 from maezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from maezoo import training as training
     from maezoo import vocabulary as vocabulary
     from maezoo import weights as weights
-    from maezoo.api import MAE
-    from maezoo.extract.run import extract
-    from maezoo.factory import create, fetch, info, list_models, list_pretrained, verify
-    from maezoo.masks import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
-    from maezoo.model.mae import MAEOutput
-    from maezoo.optimized import OptimizedMAE
-    from maezoo.reconstruction import Reconstruction
-    from maezoo.whole_image import WholeReconstruction, reconstruct_all
+    from maezoo.api.factory import create, fetch, info, list_models, list_pretrained, verify
+    from maezoo.api.mae import MAE
+    from maezoo.api.optimized import OptimizedMAE
+    from maezoo.api.reconstruction import Reconstruction
+    from maezoo.api.whole_image import WholeReconstruction, reconstruct_all
+    from maezoo.extraction.run import extract
+    from maezoo.masks.draw import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
+    from maezoo.model.autoencoder import MAEOutput
 
 __all__ = [
     "MAE",
@@ -66,41 +66,39 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MAE": "maezoo.api",
-    "MAEOutput": "maezoo.model.mae",
-    "OptimizedMAE": "maezoo.optimized",
-    "Reconstruction": "maezoo.reconstruction",
-    "WholeReconstruction": "maezoo.whole_image",
-    "block_mask": "maezoo.masks",
-    "create": "maezoo.factory",
-    "extract": "maezoo.extract",
-    "fetch": "maezoo.factory",
-    "grid_mask": "maezoo.masks",
-    "info": "maezoo.factory",
-    "list_models": "maezoo.factory",
-    "list_pretrained": "maezoo.factory",
-    "mask_from_noise": "maezoo.masks",
-    "mask_from_pixels": "maezoo.masks",
-    "random_mask": "maezoo.masks",
-    "reconstruct_all": "maezoo.whole_image",
-    "verify": "maezoo.factory",
+    "MAE": "maezoo.api.mae",
+    "MAEOutput": "maezoo.model.autoencoder",
+    "OptimizedMAE": "maezoo.api.optimized",
+    "Reconstruction": "maezoo.api.reconstruction",
+    "WholeReconstruction": "maezoo.api.whole_image",
+    "block_mask": "maezoo.masks.draw",
+    "create": "maezoo.api.factory",
+    "extract": "maezoo.extraction.run",
+    "fetch": "maezoo.api.factory",
+    "grid_mask": "maezoo.masks.draw",
+    "info": "maezoo.api.factory",
+    "list_models": "maezoo.api.factory",
+    "list_pretrained": "maezoo.api.factory",
+    "mask_from_noise": "maezoo.masks.draw",
+    "mask_from_pixels": "maezoo.masks.draw",
+    "random_mask": "maezoo.masks.draw",
+    "reconstruct_all": "maezoo.api.whole_image",
+    "verify": "maezoo.api.factory",
 }
 
 _MODULES = (
+    "checkpoints",
     "demo",
     "engines",
     "errors",
-    "evaluate",
+    "evaluation",
     "figures",
     "hardware",
     "images",
     "masks",
     "model",
-    "preprocessing",
-    "reconstruction",
     "training",
     "vocabulary",
-    "weights",
 )
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, _MODULES)

@@ -21,7 +21,7 @@ def lazy_names(
     Example:
         >>> getattr_, dir_ = lazy_names("maezoo", {"MaskError": "maezoo.errors"}, ["masks"])
         >>> getattr_("MaskError").__name__, getattr_("masks").__name__
-        ('MaskError', 'maezoo.masks')
+        ('MaskError', 'maezoo.masks.draw')
     """
 
     def load(name: str) -> Any:

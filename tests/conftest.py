@@ -11,6 +11,7 @@ import torch
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maezoo-tests-")
 
 HERE = Path(__file__).parent
+pytest_plugins = ["tests.weight_files"]  # fixtures that write weights files
 
 
 @pytest.fixture(autouse=True)

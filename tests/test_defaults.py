@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import maezoo
-from maezoo.evaluate import LabelledFeatures, knn, linear
-from maezoo.evaluate.fillers import nearest_fill
+from maezoo.api.whole_image import complementary_masks
+from maezoo.evaluation import LabelledFeatures, knn, linear
+from maezoo.evaluation.fillers import nearest_fill
 from maezoo.figures import class_attention, patch_components
 from maezoo.model import sincos_positions
 from maezoo.training.views import crop_batch, draw_crops, draw_indices, step_generator
-from maezoo.whole_image import complementary_masks
 
 PIXELS = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 HALF = (torch.arange(144) % 2 == 0).expand(2, -1)

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from maezoo.extract.sources import find_items
+from maezoo.api.source import weights_in
+from maezoo.checkpoints.foreign import read_foreign
+from maezoo.extraction.sources import find_items
 from maezoo.listing import files_in, image_files
 from maezoo.training import FolderImages
-from maezoo.weights.foreign import read_foreign
-from maezoo.weights.source import weights_in
 
 links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 

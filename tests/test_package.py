@@ -25,7 +25,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_all_that_is_needed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
-    for needed in ("weights_manifest.json", "py.typed", "weights/mae_vit_tiny.safetensors", "api.py", "cli/app.py"):
+    for needed in (
+        "weights_manifest.json",
+        "py.typed",
+        "checkpoints/mae_vit_tiny.safetensors",
+        "api/mae.py",
+        "cli/commands.py",
+    ):
         assert f"maezoo/{needed}" in names
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks", "examples"))]
     sources = {str(p.relative_to(ROOT)).replace("\\", "/") for p in (ROOT / "maezoo").rglob("*.py")}
@@ -34,7 +40,7 @@ def test_the_wheel_has_all_that_is_needed(wheel: Path) -> None:
 
 def test_the_wheel_is_small(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
-        assert file.getinfo("maezoo/weights/mae_vit_tiny.safetensors").file_size <= 12e6
+        assert file.getinfo("maezoo/checkpoints/mae_vit_tiny.safetensors").file_size <= 12e6
     assert wheel.stat().st_size < 13e6
 
 

@@ -8,7 +8,7 @@ import typer
 from maezoo.cli.screen import print_json, say
 
 if TYPE_CHECKING:
-    from maezoo.evaluate import LabelledFeatures, Score
+    from maezoo.evaluation import LabelledFeatures, Score
 
 __all__ = ["add_commands"]
 
@@ -37,7 +37,7 @@ def knn(
     as_json: Json = False,
 ) -> None:
     """Predict each test image by a weighted vote of its nearest training images (cosine)."""
-    from maezoo.evaluate import knn as run
+    from maezoo.evaluation import knn as run
 
     _report(run(*_read(train, test, labels), k=k, temperature=temperature), as_json)
 
@@ -55,14 +55,14 @@ def linear(
     as_json: Json = False,
 ) -> None:
     """Fit a logistic regression on standardised training features and predict the test images."""
-    from maezoo.evaluate import linear as run
+    from maezoo.evaluation import linear as run
 
     _report(run(*_read(train, test, labels), strength=strength, max_iterations=max_iterations), as_json)
 
 
 def _read(train: Path, test: Path, labels: Literal["column", "folder"]) -> "tuple[LabelledFeatures, LabelledFeatures]":
     """Read both sets of features."""
-    from maezoo.evaluate import read_features
+    from maezoo.evaluation import read_features
 
     return read_features(train, labels=labels), read_features(test, labels=labels)
 

@@ -11,7 +11,7 @@ from maezoo.cli.screen import errors, note, print_json, say
 from maezoo.vocabulary import Pool
 
 if TYPE_CHECKING:
-    from maezoo.extract import ExtractResult, Progress
+    from maezoo.extraction import ExtractResult, Progress
 
 __all__ = ["add_commands"]
 
@@ -50,7 +50,7 @@ def extract(
 ) -> None:
     """Embed all images of a source into Parquet files; the same command goes on after any interruption."""
     try:
-        from maezoo.extract import extract as run
+        from maezoo.extraction import extract as run
 
         with _Bar() as bar:
             result = run(

@@ -12,7 +12,7 @@ from maezoo.files import is_stream, user_path
 from maezoo.vocabulary import Pool, Strategy
 
 if TYPE_CHECKING:
-    from maezoo.api import MAE
+    from maezoo.api.mae import MAE
     from maezoo.cli.feature_files import Add
     from maezoo.engines import Task
 
@@ -99,14 +99,14 @@ def features(
 
 def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
     """Create the pretrained model."""
-    from maezoo.factory import create
+    from maezoo.api.factory import create
 
     return create(name, pretrained=True, device=device, decoder=decoder)
 
 
 def _prepared(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
     """Return the model as fast as so many images pay for."""
-    from maezoo.optimized import optimize_for
+    from maezoo.api.optimized import optimize_for
 
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 

@@ -8,8 +8,8 @@ import typer
 from rich.text import Text
 
 from maezoo.cli.screen import bytes_text, print_json, printable, say, show_table
+from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model.variants import VARIANTS
-from maezoo.weights.manifest import WeightsEntry, load_manifest
 
 __all__ = ["add_commands"]
 

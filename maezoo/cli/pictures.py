@@ -50,7 +50,7 @@ def sweep(
     if output.suffix.lower() not in _FORMATS:
         raise typer.BadParameter(f"{output} must end in {', '.join(_FORMATS)}.", param_hint="-o")
     check_no_input(output, images)
-    from maezoo.factory import create
+    from maezoo.api.factory import create
     from maezoo.figures.canvas import encode_figure
     from maezoo.figures.sweep import RATIOS, measure_sweep, plot_sweep
 
@@ -85,8 +85,8 @@ def demo(
     import time
     import webbrowser
 
+    from maezoo.api.factory import info
     from maezoo.demo import served
-    from maezoo.factory import info
 
     with served(host=host, port=port, model=info(model).name, device=device) as address:
         say(f"maezoo demo at {address}  (Ctrl-C ends it)")

@@ -51,10 +51,10 @@ def pretrain(
 ) -> None:
     """Pretrain a masked autoencoder; writes model.safetensors, and checkpoints from which the same command goes on."""
     from maezoo.hardware import choose_device
+    from maezoo.hashing import sha256_of
     from maezoo.training import FolderImages, Recipe, open_source
     from maezoo.training import pretrain as run
     from maezoo.training.result import write_result
-    from maezoo.weights.hashing import sha256_of
 
     data, output = [user_path(path) for path in data], user_path(output)
     if start_from is not None:

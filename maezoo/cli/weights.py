@@ -10,8 +10,8 @@ from rich.text import Text
 
 from maezoo.cli.screen import bytes_text, complain, errors, print_json, printable, say, show_table
 from maezoo.errors import LayoutError, MaezooError, OfflineError
+from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.vocabulary import Layout, Target
-from maezoo.weights.manifest import WeightsEntry, load_manifest
 
 __all__ = ["add_commands"]
 
@@ -65,7 +65,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Hash weights files again and compare them with what was published; exit code 1 when one is damaged or absent."""
-    from maezoo.weights.report import VerifyReport, VerifyResult, verify_entries
+    from maezoo.hub.report import VerifyReport, VerifyResult, verify_entries
 
     manifest = load_manifest()
     entries = [manifest.find(name) for name in names] if names else list(manifest.entries.values())
@@ -118,15 +118,15 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Turn weights of FAIR, timm or transformers into a maezoo file, or any of them into another."""
+    from maezoo.manifest.description import Description
     from maezoo.model.variants import find_variant
-    from maezoo.weights.description import Description
 
     said = Description(
         find_variant(architecture) if architecture else None, target, _preprocessing(preprocess), license_
     )
     if like is not None:
         said = said.filled_from(Description.of_entry(load_manifest().find(like)))
-    from maezoo.weights.convert import convert as run  # torch: only once the options are known to be right
+    from maezoo.checkpoints.convert import convert as run  # torch: only once the options are known to be right
 
     done = run(source, output, to=to, like=said, encoder_only=encoder_only, take=take)
     if as_json:
@@ -147,8 +147,8 @@ def pin(
     as_json: Json = False,
 ) -> None:
     """Fill in the hashes, sizes and commits that a manifest lacks, from the hub; exit code 1 on contradictions."""
-    from maezoo.weights.client import HubUnreachableError
-    from maezoo.weights.pin import pin_manifest
+    from maezoo.hub.client import HubUnreachableError
+    from maezoo.hub.pin import pin_manifest
 
     manifest = path or load_manifest().path
     if manifest is None:
@@ -173,8 +173,8 @@ def pin(
 def _fetch(name: str, cache_dir: Path | None) -> Path:
     """Fetch a weight of the manifest, or a repository with its configuration files."""
     from maezoo.errors import WeightsNotFoundError
-    from maezoo.weights.hub import fetch
-    from maezoo.weights.repository import HUB, Repository
+    from maezoo.hub.fetching import fetch
+    from maezoo.hub.repository import HUB, Repository
 
     if not name.startswith(HUB):
         return fetch(load_manifest().find(name), cache_dir=cache_dir)
@@ -189,9 +189,9 @@ def _fetch(name: str, cache_dir: Path | None) -> Path:
 
 def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | None:
     """Describe the file of an entry, if it is on this machine."""
-    from maezoo.weights.cache import HubCache
-    from maezoo.weights.hub import hub_file, locate
-    from maezoo.weights.records import read_record
+    from maezoo.hub.cache import HubCache
+    from maezoo.hub.fetching import hub_file, locate
+    from maezoo.hub.records import read_record
 
     path = locate(entry, cache_dir=cache_dir)
     if path is None:
@@ -204,7 +204,7 @@ def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | Non
 
 def _preprocessing(text: str | None) -> Any:
     """Read the option of that name."""
-    from maezoo.preprocessing import Preprocessing
+    from maezoo.images.preprocessing import Preprocessing
 
     if text is None:
         return None

@@ -9,8 +9,8 @@ from typing import Any
 
 from maezoo.demo.studio import DEFAULT_MODEL, Studio
 from maezoo.errors import MissingExtraError
-from maezoo.weights.hub import fetch
-from maezoo.weights.manifest import load_manifest
+from maezoo.hub.fetching import fetch
+from maezoo.manifest.entries import load_manifest
 
 __all__ = ["served"]
 

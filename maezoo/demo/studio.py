@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from maezoo.api import MAE
+from maezoo.api.factory import create
+from maezoo.api.mae import MAE
+from maezoo.api.reconstruction import Reconstruction
 from maezoo.demo.colours import colour_map
 from maezoo.errors import ImageError, WeightsNotFoundError
-from maezoo.factory import create
 from maezoo.figures.attention import class_attention
 from maezoo.figures.similarity import patch_similarity
-from maezoo.images import ImageLike, open_image
-from maezoo.masks import draw_mask
-from maezoo.reconstruction import Reconstruction
+from maezoo.hub.fetching import locate
+from maezoo.images.batches import ImageLike, open_image
+from maezoo.manifest.entries import load_manifest
+from maezoo.masks.draw import draw_mask
 from maezoo.vocabulary import Strategy
-from maezoo.weights.hub import locate
-from maezoo.weights.manifest import load_manifest
 
 __all__ = ["DEFAULT_MODEL", "Request", "Studio", "View", "colour_map", "read_photo", "sample_photos"]
 

@@ -5,9 +5,9 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from maezoo.masks import random_mask
+from maezoo.masks.draw import random_mask
+from maezoo.masks.visible import visible_indices
 from maezoo.model import MaskedAutoencoder
-from maezoo.visibility import visible_indices
 
 __all__ = ["TASKS", "Task", "example_inputs", "task_module"]
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from maezoo.figures.canvas import check_captions, grid_of_panels, label_row, show_map, show_picture, title_column
-from maezoo.images import ImageLikes, denormalise
+from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from maezoo.api import MAE
+    from maezoo.api.mae import MAE
 
 __all__ = ["patch_components", "plot_components"]
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from maezoo.api.reconstruction import Reconstruction
+from maezoo.api.whole_image import WholeReconstruction
 from maezoo.errors import MaskError
 from maezoo.figures.canvas import (
     BAR,
@@ -19,8 +21,6 @@ from maezoo.figures.canvas import (
     show_picture,
     title_column,
 )
-from maezoo.reconstruction import Reconstruction
-from maezoo.whole_image import WholeReconstruction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

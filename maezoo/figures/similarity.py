@@ -7,13 +7,13 @@ from torch.nn import functional as F
 
 from maezoo.errors import SizeError
 from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
-from maezoo.images import ImageLikes, denormalise
+from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from maezoo.api import MAE
+    from maezoo.api.mae import MAE
 
 __all__ = ["patch_similarity", "plot_similarity"]
 

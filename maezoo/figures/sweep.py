@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from maezoo.api.reconstruction import Reconstruction
 from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure, show_picture, title_column
-from maezoo.images import ImageLikes
+from maezoo.images.batches import ImageLikes
 from maezoo.progress import track
-from maezoo.reconstruction import Reconstruction
 from maezoo.vocabulary import STRATEGIES, Strategy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from maezoo.api import MAE
+    from maezoo.api.mae import MAE
 
 __all__ = ["RATIOS", "MaskRatioSweep", "measure_sweep", "plot_sweep"]
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from maezoo._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from maezoo.model.autoencoder import MAEOutput, MaskedAutoencoder
     from maezoo.model.build import build_decoder, build_encoder, build_mae, parameter_count
     from maezoo.model.decoder import Decoder
     from maezoo.model.init import initialise
-    from maezoo.model.mae import MAEOutput, MaskedAutoencoder
     from maezoo.model.patches import (
         PatchStatistics,
         denormalise_patches,
@@ -46,8 +46,8 @@ __all__ = [
 
 _HOMES = {
     "Decoder": "maezoo.model.decoder",
-    "MAEOutput": "maezoo.model.mae",
-    "MaskedAutoencoder": "maezoo.model.mae",
+    "MAEOutput": "maezoo.model.autoencoder",
+    "MaskedAutoencoder": "maezoo.model.autoencoder",
     "PatchStatistics": "maezoo.model.patches",
     "VARIANTS": "maezoo.model.variants",
     "Variant": "maezoo.model.variants",

@@ -8,9 +8,9 @@ from timm.layers import LayerNorm
 from timm.models import VisionTransformer
 from torch import nn
 
+from maezoo.model.autoencoder import MaskedAutoencoder
 from maezoo.model.decoder import Decoder
 from maezoo.model.init import initialise
-from maezoo.model.mae import MaskedAutoencoder
 from maezoo.model.patches import grid_of
 from maezoo.model.variants import Variant
 from maezoo.vocabulary import Target

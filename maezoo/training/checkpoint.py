@@ -11,15 +11,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from maezoo.checkpoints.load import load_file_into
+from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import CheckpointError
 from maezoo.files import write_safetensors
+from maezoo.hashing import sha256_of
 from maezoo.model import MaskedAutoencoder
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.vocabulary import Part
-from maezoo.weights import load_file_into
-from maezoo.weights.hashing import sha256_of
-from maezoo.weights.reader import open_weights
 
 __all__ = ["load_checkpoint", "load_start", "not_finite", "save_checkpoint"]
 

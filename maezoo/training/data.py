@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maezoo.errors import DataError, ImageError
 from maezoo.files import user_path, written_whole
-from maezoo.images import READ_ERRORS, open_image
+from maezoo.images.batches import READ_ERRORS, open_image
 from maezoo.listing import IMAGE_SUFFIXES, image_files
 from maezoo.training.views import Crops, crop_batch
 

@@ -4,9 +4,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from maezoo.masks.visible import group_rows
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.patches import normalise_patches, patch_statistics, patchify
-from maezoo.visibility import group_rows
 
 __all__ = ["Objective"]
 
@@ -23,7 +23,7 @@ class Objective(nn.Module):
 
     Example:
         >>> import torch
-        >>> from maezoo.masks import random_mask
+        >>> from maezoo.masks.draw import random_mask
         >>> from maezoo.model import VARIANTS, build_mae
         >>> objective = Objective(build_mae(VARIANTS["mae_vit_tiny"]), normpix_weight=1.0)
         >>> objective(torch.randn(2, 3, 96, 96), random_mask(2, (12, 12), 0.75)).shape

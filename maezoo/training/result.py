@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
+from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.save import save_model
+from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder, find_variant
-from maezoo.preprocessing import Preprocessing
 from maezoo.training.checkpoint import not_finite
 from maezoo.training.data import ImageSource
 from maezoo.training.recipe import Recipe
-from maezoo.weights import WeightsMetadata, save_model
 
 __all__ = ["write_result"]
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from maezoo.files import errors_named, user_path
 from maezoo.hardware import choose_device, parse_dtype
-from maezoo.masks import random_mask
+from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from maezoo.masks.draw import random_mask
 from maezoo.model import MaskedAutoencoder, Variant, build_mae, find_variant
-from maezoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.training.checkpoint import load_checkpoint, load_start, save_checkpoint
 from maezoo.training.data import ImageSource
 from maezoo.training.interrupts import interrupts_held_back

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`, through the real command line with the smallest model and budget."""
+"""`python -m benchmarks.speed`, through the real command line with the smallest model and budget."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_json_says_what_was_measured_where_and_how(measured: tuple[dict[str, Any
     data, _, out = measured
     assert data["complete"] is True
     assert data["model"] == "mae_vit_tiny"
-    assert data["command"].startswith("python -m benchmarks --model mae_vit_tiny")
+    assert data["command"].startswith("python -m benchmarks.speed --model mae_vit_tiny")
     assert str(out) in data["command"]
     assert {"kind", "processor", "threads", "versions", "memory_gib", "gpu", "load"} <= data["machine"].keys()
     assert data["machine"]["threads"] == 1
@@ -116,9 +116,9 @@ def test_one_that_fails_or_differs_does_not_end_the_run(monkeypatch: pytest.Monk
     import torch
 
     from benchmarks import cells, peers
-    from benchmarks.cells import Plan, run_cells
-    from benchmarks.subject import Subject
-    from benchmarks.timing import Budget
+    from benchmarks.speed.cells import Plan, run_cells
+    from benchmarks.speed.subject import Subject
+    from benchmarks.speed.timing import Budget
 
     def broken(*_: object) -> Any:
         raise RuntimeError("no\nsuch engine")

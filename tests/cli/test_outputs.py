@@ -13,11 +13,11 @@ import typer
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from maezoo.checkpoints.convert import convert
 from maezoo.cli import app
 from maezoo.cli.feature_files import feature_file
 from maezoo.cli.outputs import check_no_input, picture_targets
 from maezoo.errors import ImageError, LayoutError
-from maezoo.weights.convert import convert
 
 ODD = ["[red]x[bold].jpg", "a:cat:b.jpg", "two\nlines\r.jpg", "quo\"te,'.jpg", "half\udcff.jpg", "\u2028 ñ.jpg"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="names that Windows refuses")
@@ -130,7 +130,7 @@ def test_an_output_that_cannot_be_written_is_known_before_the_work(tmp_path: Pat
 
 def test_convert_never_writes_over_what_it_reads(tmp_path: Path) -> None:
     source = tmp_path / "model.safetensors"
-    shutil.copy(Path(__file__).parents[2] / "maezoo" / "weights" / "mae_vit_tiny.safetensors", source)
+    shutil.copy(Path(__file__).parents[2] / "maezoo" / "checkpoints" / "mae_vit_tiny.safetensors", source)
     before = source.read_bytes()
     for output in (source, tmp_path):
         with pytest.raises(LayoutError, match="would be written over"):
@@ -140,7 +140,7 @@ def test_convert_never_writes_over_what_it_reads(tmp_path: Path) -> None:
 
 def test_a_tilde_is_the_home_in_every_path(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     import maezoo
-    from maezoo.evaluate import read_features
+    from maezoo.evaluation import read_features
     from maezoo.files import user_path
     from maezoo.training import open_source
 

@@ -16,9 +16,9 @@ import torch
 
 import maezoo
 from maezoo import MAE
+from maezoo.api.optimized import OptimizedMAE, optimize_for
 from maezoo.engines import ENGINES, TASKS
 from maezoo.errors import DecoderMissingError, MissingExtraError, SizeError
-from maezoo.optimized import OptimizedMAE, optimize_for
 
 EXACT = [name for name, engine in ENGINES.items() if "float32" in engine.precisions and name != "inductor"]
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import maezoo
+from maezoo.api.whole_image import complementary_masks, reconstruct_all
 from maezoo.errors import DecoderMissingError, MaskError
-from maezoo.whole_image import complementary_masks, reconstruct_all
 
 
 @given(st.tuples(st.integers(5, 16), st.integers(5, 16)), st.sampled_from([0.05, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9, 0.95]))

@@ -10,7 +10,7 @@ import pytest
 from .server import COMMIT, Hub
 
 ROOT = Path(__file__).parents[2]
-TINY = ROOT / "maezoo/weights/mae_vit_tiny.safetensors"
+TINY = ROOT / "maezoo/checkpoints/mae_vit_tiny.safetensors"
 REPO = "zoo/tiny"
 NAME = "mae_vit_tiny.test"
 _KEPT = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LD_LIBRARY_PATH")
@@ -88,8 +88,8 @@ class Machine:
 _PRELUDE = f"""
 import sys
 from maezoo.errors import MaezooError
-from maezoo.weights.hub import fetch as _fetch
-from maezoo.weights.manifest import load_manifest
+from maezoo.hub.fetching import fetch as _fetch
+from maezoo.manifest.entries import load_manifest
 def fetch(**kwargs):
     try:
         return _fetch(load_manifest().find({NAME!r}), **kwargs)

@@ -68,7 +68,7 @@ def test_processes_on_a_file_system_whose_locks_do_not_lock_never_write_to_one_f
     code = """
         import contextlib, pathlib, time
         import huggingface_hub.utils
-        import maezoo.weights.transfer
+        import maezoo.hub.transfer
         huggingface_hub.utils.WeakFileLock = lambda path: contextlib.nullcontext()
         pathlib.Path({0!r}).touch()
         while not pathlib.Path({1!r}).exists():
@@ -95,8 +95,8 @@ def test_processes_on_a_file_system_whose_locks_do_not_lock_never_write_to_one_f
 def test_what_a_failed_download_left_is_gone_on_with_and_not_kept_twice(machine):
     machine.hub.always = cut_after(700_000)
     code = """
-        import maezoo.weights.transfer
-        maezoo.weights.transfer._retry = lambda action, progressed, attempts=1: action()
+        import maezoo.hub.transfer
+        maezoo.hub.transfer._retry = lambda action, progressed, attempts=1: action()
         try:
             print(fetch())
         except Exception as error:
@@ -198,7 +198,7 @@ def test_a_read_only_cache_works_and_its_check_is_remembered_at_home(machine, tm
 def test_an_unchanged_file_is_hashed_once(machine):
     fetched(machine.run(), machine)
     code = """
-        from maezoo.weights import verification
+        from maezoo.hub import verification
         hashed = []
         original = verification.digest_of
         verification.digest_of = lambda *args, **kwargs: hashed.append(args) or original(*args, **kwargs)
@@ -216,7 +216,7 @@ def test_an_unchanged_file_is_hashed_once(machine):
 
 def test_the_check_of_the_packaged_file_is_remembered_too(machine):
     code = """
-        from maezoo.weights import verification
+        from maezoo.hub import verification
         hashed = []
         original = verification.digest_of
         verification.digest_of = lambda *args, **kwargs: hashed.append(args) or original(*args, **kwargs)

@@ -24,7 +24,7 @@ model.features(torch.zeros(1, 3, 96, 96))
 model.optimize(engine="eager", batch_sizes=(1,))
 assert maezoo.verify("mae_vit_tiny").results[0].status == "verified"
 assert "mae_vit_base" in str(maezoo.list_pretrained())
-from maezoo.weights.licensing import acknowledge_license
+from maezoo.manifest.licensing import acknowledge_license
 acknowledge_license("mine", "cc-by-nc-4.0", None)
 """
 _FETCHES = """

@@ -2,7 +2,7 @@
 
 import json
 
-from maezoo.weights.convert import convert
+from maezoo.checkpoints.convert import convert
 
 from .conftest import REPO, TINY
 from .server import COMMIT

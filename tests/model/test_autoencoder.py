@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from maezoo.errors import DecoderMissingError, MaskError, SizeError
-from maezoo.masks import random_mask
+from maezoo.masks.draw import random_mask
+from maezoo.masks.visible import visible_indices
 from maezoo.model import (
     VARIANTS,
     Decoder,
@@ -22,7 +23,6 @@ from maezoo.model import (
     sincos_positions,
     unpatchify,
 )
-from maezoo.visibility import visible_indices
 
 SMALL = Variant("small", 32, 8, 24, 2, 2, 16, 1, 2)
 

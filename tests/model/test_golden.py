@@ -10,9 +10,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from maezoo import mask_from_noise
+from maezoo.checkpoints.load import load_file_into
+from maezoo.masks.visible import visible_indices
 from maezoo.model import MaskedAutoencoder, Variant, build_mae, patchify, unpatchify
-from maezoo.visibility import visible_indices
-from maezoo.weights import load_file_into
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -119,7 +119,7 @@ def out_layout(request: pytest.FixtureRequest) -> str:
 
 
 def test_every_layout_leads_to_the_same_weights(case: Case, full_layout: str, out_layout: str, tmp_path: Path) -> None:
-    from maezoo.weights import save_model
+    from maezoo.checkpoints.save import save_model
 
     model = case.model(full_layout)
     save_model(model, tmp_path / "again.safetensors", layout=out_layout)  # type: ignore[arg-type]

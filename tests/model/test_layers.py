@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 import maezoo
 from maezoo.errors import MaskError
-from maezoo.masks import random_mask
+from maezoo.masks.draw import random_mask
 from maezoo.model import MaskedAutoencoder
 
 IMAGES = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))

@@ -9,8 +9,9 @@ from timm.models import VisionTransformer
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from maezoo import mask_from_noise
+from maezoo.checkpoints.load import load_file_into
+from maezoo.checkpoints.save import save_model
 from maezoo.model import VARIANTS, build_encoder, build_mae, parameter_count
-from maezoo.weights import load_file_into, save_model
 
 PUBLISHED_VIT_B_BYTES = 447_670_680  # facebook/vit-mae-base, model.safetensors
 PUBLISHED_VIT_B_TENSORS = 334

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from maezoo.errors import DataError
-from maezoo.extract.sources import find_items
-from maezoo.images import open_image
+from maezoo.extraction.sources import find_items
+from maezoo.images.batches import open_image
 from maezoo.training import FolderImages, PackedImages, open_source
 from maezoo.training.views import Crops, draw_crops, step_generator
 

@@ -14,11 +14,11 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import CheckpointError, DataError
+from maezoo.hashing import sha256_of
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import FolderImages, ImageSource, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
 from maezoo.training.views import Crops, crop_batch, draw_crops, draw_indices, step_generator
-from maezoo.weights.hashing import sha256_of
 
 SHORT = Recipe(views=24, batch_size=4, precision="float32")
 

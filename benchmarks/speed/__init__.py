@@ -1,0 +1,1 @@
+"""How fast: every task beside its peers and the machine's ceilings."""

@@ -1,0 +1,1 @@
+"""What a user holds: models by name, and what they give."""

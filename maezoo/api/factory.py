@@ -1,0 +1,197 @@
+"""A name becomes a ready model."""
+
+import fnmatch
+from dataclasses import replace
+from pathlib import Path
+from typing import SupportsIndex
+
+import torch
+
+from maezoo.api.mae import MAE
+from maezoo.api.source import WeightsSource, find_source
+from maezoo.checkpoints.load import LoadReport, load_file_into
+from maezoo.hardware import choose_device, parse_dtype
+from maezoo.hub import fetching as _hub
+from maezoo.hub.records import known_finite, remember_finite
+from maezoo.hub.report import VerifyReport, verify_entries
+from maezoo.hub.repository import HUB, Repository
+from maezoo.manifest.entries import WeightsEntry, load_manifest
+from maezoo.model import VARIANTS, build_mae
+from maezoo.model.empty import empty_weights
+
+__all__ = ["create", "fetch", "info", "list_models", "list_pretrained", "verify"]
+
+
+def create(
+    name: str,
+    pretrained: bool = False,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | str | None = None,
+    img_size: int | tuple[int, int] | None = None,
+    in_chans: int | None = None,
+    decoder: bool = True,
+    cache_dir: str | Path | None = None,
+    offline: bool | None = None,
+) -> MAE:
+    """Create a model, in eval mode.
+
+    Args:
+        name: an architecture (`"mae_vit_base"`), weights (`"mae_vit_base.in1k_normpix"`), or a place that has both:
+            `"local-dir:path"` or `"hf-hub:org/repo[@revision]"`, which is always filled from there.
+        pretrained: fill it with the named weights, or with the architecture's default ones. Without it and without a
+            checkpoint the weights are random.
+        checkpoint: a safetensors file, or the folder of one, to fill it from, in any of the known layouts. The model
+            has a copy of its weights, so that the file may change; weights of the cache are used where they lie.
+        device: `"auto"` is CUDA where there is one, else the CPU.
+        dtype: `None` is float32; `"auto"` is bfloat16 where the hardware multiplies it fast, else float32.
+        img_size: side or (H, W) of the input in pixels, multiples of the patch side; the weights' own when `None`.
+        in_chans: channels of the input; the weights' own when `None`, 3 for random ones. With another number than the
+            weights', filters and prediction head are adapted.
+        decoder: `False` leaves the decoder out: less memory, features only.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+        offline: never ask the network; `None` follows `HF_HUB_OFFLINE`. Cached weights need no network in any case.
+
+    Returns:
+        The model. Weights without a decoder give a model without one; `reconstruct` then says which have it.
+
+    Raises:
+        UnknownModelError: no such name; the message has the closest ones.
+        WeightsNotFoundError, OfflineError: the file is not here and cannot be had.
+        IntegrityError: the file is damaged or not the published one.
+        LicenseError: the licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`.
+        LayoutError: the file does not fit the architecture, or does not say how it is to be used.
+        SizeError: `img_size` is not a whole number of patches.
+
+    Example:
+        >>> model = create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> model.name, model.grid_size
+        ('mae_vit_tiny.photos_pixel', (12, 12))
+    """
+    source = find_source(name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline)
+    target_device = choose_device(device)
+    choice = parse_dtype(dtype, target_device)
+    model = _build(source, img_size, in_chans, decoder)
+    model.load_report = _fill(model, source, target_device, choice.dtype)
+    model.entry = source.entry
+    model.license = source.license
+    model.dtype_reason = choice.reason
+    return model.to(device=target_device, dtype=choice.dtype).eval()
+
+
+def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.dtype) -> LoadReport | None:
+    """Fill a model from a file, whose values are looked at once and not again until the file changes."""
+    if source.path is None:
+        return None
+    part = "all" if model.decoder is not None else "encoder"
+    sharded = source.path.suffix == ".json"  # an index that is unchanged says nothing of the files that it names
+    check = sharded or not (known_finite(source.path, "all") or known_finite(source.path, part))
+    epsilon = 1e-6 if source.entry else None  # what lies beside a file in the cache has no say over the manifest's
+    report = load_file_into(
+        model,
+        source.path,
+        source.layout,
+        device=device,
+        dtype=dtype,
+        check_finite=check,
+        norm_epsilon=epsilon,
+        mapped=source.mapped,
+    )
+    if check and not sharded:
+        remember_finite(source.path, part)
+    return report
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """List the architectures that match a shell-style pattern.
+
+    Example:
+        >>> list_models("*large")
+        ['mae_vit_large']
+    """
+    return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
+
+
+def list_pretrained(pattern: str = "*") -> list[str]:
+    """List the weights, as `architecture.tag`, that match a shell-style pattern.
+
+    Example:
+        >>> list_pretrained("mae_vit_base*")
+        ['mae_vit_base.in1k_pixel', 'mae_vit_base.in1k_normpix']
+    """
+    return [name for name in load_manifest().entries if fnmatch.fnmatchcase(name, pattern)]
+
+
+def info(name: str) -> WeightsEntry:
+    """Return all that the manifest knows of a weight; a bare architecture stands for its default weight.
+
+    Raises:
+        UnknownModelError: no such name; the message has the closest ones.
+
+    Example:
+        >>> info("mae_vit_base").license
+        'apache-2.0'
+    """
+    return load_manifest().find(name)
+
+
+def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
+    """Return the path of a weight's verified file, downloading it when it must.
+
+    Args:
+        name: weights, an architecture, or `"hf-hub:org/repo[@revision]"`.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+        offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
+
+    Raises:
+        UnknownModelError: no such name.
+        WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be had, or is not the published one.
+
+    Example:
+        >>> fetch("mae_vit_tiny").name
+        'mae_vit_tiny.safetensors'
+    """
+    if name.startswith(HUB):
+        return Repository.parse(name.removeprefix(HUB)).fetch(cache_dir=cache_dir, offline=offline)
+    return _hub.fetch(info(name), cache_dir=cache_dir, offline=offline)
+
+
+def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> VerifyReport:
+    """Hash the files of weights that are on this machine, whatever is remembered of them, and compare.
+
+    Args:
+        name: weights or an architecture; all that are in the cache or the package when `None`.
+        cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+
+    Returns:
+        What was found of each. A hash that the manifest does not pin is asked of the hub, unless that is offline.
+
+    Raises:
+        UnknownModelError: no such name.
+
+    Example:
+        >>> report = verify("mae_vit_tiny")
+        >>> report.fine, [result.status for result in report.results][0] in ("verified", "unchanged")
+        (True, True)
+    """
+    return verify_entries([info(name)] if name else load_manifest().entries.values(), cache_dir, skip_absent=not name)
+
+
+def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int | None, decoder: bool) -> MAE:
+    """Build the empty model: on the meta device when a file will fill it."""
+    size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
+    channels = source.in_chans if in_chans is None else in_chans
+    if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}.")
+    with empty_weights() if source.path else torch.device("cpu"):
+        plain = build_mae(
+            source.variant,
+            decoder=decoder and source.has_decoder,
+            in_chans=channels,
+            img_size=(int(size[0]), int(size[1])),
+            target=source.target,
+            init=source.path is None,
+        )
+    preprocess = replace(source.preprocess, size=plain.img_size)
+    return MAE(plain.encoder, plain.decoder, preprocess=preprocess, target=source.target, name=source.name)

@@ -1,0 +1,192 @@
+"""Every patch reconstructed from its surroundings: groups of masks that together hide the whole image."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from maezoo.errors import MaskError
+from maezoo.images.batches import ImageLikes, denormalise, look_at
+from maezoo.masks.draw import as_ratio, as_seed, generator_for
+from maezoo.model import denormalise_patches, patch_statistics, patchify, unpatchify
+from maezoo.progress import track
+
+if TYPE_CHECKING:
+    from maezoo.api.mae import MAE
+
+__all__ = ["WholeReconstruction", "complementary_masks", "reconstruct_all"]
+
+_LARGEST_GROUP = 20  # masks; every multiple of 5 % is a fraction with at most this denominator
+
+
+@dataclass(frozen=True)
+class WholeReconstruction:
+    """Images of which every patch was predicted without being seen.
+
+    Attributes:
+        original: (B, C, H, W) float32 in [0, 1], as the model saw it.
+        pixels: (B, C, H, W) in [0, 1], the mean prediction of each patch over the masks that hid it.
+        error: (B, N) float32, squared error of each patch in the target's space, mean over the masks that hid it: high
+            where the surroundings do not tell what is there.
+        spread: (B, N) float32, how much those predictions differ among themselves, their variance in the target's
+            space; `error - spread` is the error of the mean prediction.
+        grid_size: (h, w) in patches.
+        mask_ratio: the share hidden by each mask.
+        predictions: how often each patch was hidden and predicted.
+        uses_input_statistics: as in `Reconstruction`: the colours of `pixels` are leaked from the input.
+    """
+
+    original: Tensor
+    pixels: Tensor
+    error: Tensor
+    spread: Tensor
+    grid_size: tuple[int, int]
+    mask_ratio: float
+    predictions: int
+    uses_input_statistics: bool
+
+    def __len__(self) -> int:
+        """Return the number of images B."""
+        return len(self.original)
+
+    @property
+    def error_map(self) -> Tensor:
+        """The error as a map, (B, h, w)."""
+        return self.error.reshape(-1, *self.grid_size)
+
+
+def complementary_masks(grid_size: tuple[int, int], ratio: float = 0.75, *, seed: int = 0) -> Tensor:
+    """Draw a group of masks that together hide every patch equally often.
+
+    A ratio of 1/2, 1/4, 1/5 … hides each patch exactly once in the group. A ratio of k/G hides it exactly k times in G
+    masks: three times in four masks at 75 %, the share that the models were trained with.
+
+    Args:
+        grid_size: (h, w) in patches.
+        ratio: share that each mask hides, 0.05 to 0.95; taken as the nearest fraction of at most 20 masks.
+        seed: of the draw; the same masks on every device.
+
+    Returns:
+        (G, N) bool on the CPU, True = hidden; its columns all have the same sum.
+
+    Raises:
+        MaskError: a ratio outside those bounds, or fewer patches than the group has masks.
+
+    Example:
+        >>> complementary_masks((4, 4), 0.25).sum(dim=0).unique()
+        tensor([1])
+        >>> complementary_masks((4, 4), 0.75).shape
+        torch.Size([4, 16])
+    """
+    share = _as_fraction(ratio)
+    masks, patches = share.denominator, grid_size[0] * grid_size[1]
+    if patches < masks:
+        raise MaskError(
+            f"a ratio of {ratio} needs a group of {masks} masks, but a grid of {grid_size[0]}x{grid_size[1]} has only "
+            f"{patches} patches; choose a simpler share, such as 0.5 or 0.75, or larger images."
+        )
+    made_as: Any = {"dtype": torch.int64, "device": "cpu"}
+    order = torch.randperm(patches, generator=generator_for(seed), **made_as)
+    slots = torch.empty(patches, **made_as)
+    slots[order] = (
+        torch.arange(patches, **made_as) % masks
+    )  # G slots of equal size; mask g hides the slots g to g + k - 1
+    distance = (slots[None] - torch.arange(masks, **made_as)[:, None]) % masks  # (G, N)
+    return distance < share.numerator
+
+
+def reconstruct_all(
+    model: "MAE",
+    images: ImageLikes,
+    ratio: float = 0.75,
+    rounds: int = 1,
+    seed: int = 0,
+    *,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> WholeReconstruction:
+    """Reconstruct whole images: every patch is hidden, predicted from others, and compared with what is there.
+
+    Args:
+        model: a model with a decoder.
+        images: as in `MAE.encode`.
+        ratio: share that each mask hides, 0.05 to 0.95; see `complementary_masks`.
+        rounds: groups of masks, each drawn anew; more rounds are slower and less noisy.
+        seed: of the first group; one seed gives one result whatever the batch.
+        batch_size: images at a time.
+        progress: show a bar.
+
+    Returns:
+        The mean prediction and its per-patch error, on the model's device.
+
+    Raises:
+        DecoderMissingError: the model has no decoder.
+        ImageError, SizeError: as in `MAE.encode`.
+        MaskError: an impossible ratio.
+        ValueError: `rounds` is not positive.
+
+    Example:
+        >>> import maezoo
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> whole = reconstruct_all(model, torch.zeros(1, 3, 96, 96), ratio=0.5, rounds=2)
+        >>> whole.error_map.shape, whole.predictions
+        (torch.Size([1, 12, 12]), 2)
+    """
+    model.require_decoder()
+    if rounds < 1:
+        raise ValueError(f"rounds is the number of groups of masks, at least 1; got {rounds}.")
+    share = _as_fraction(ratio)
+    parts = []
+    given = look_at(images)
+    with torch.no_grad(), track(given.total, "images", show=progress) as advance:
+        for chunk in model.input_batches(given, batch_size):
+            grid = model.grid_for(chunk)
+            masks = torch.cat([complementary_masks(grid, ratio, seed=as_seed(seed) + extra) for extra in range(rounds)])
+            parts.append(_reconstruct_batch(model, chunk, masks, float(share)))
+            advance(len(chunk))
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
+    return WholeReconstruction(
+        **joined,
+        grid_size=parts[0].grid_size,
+        mask_ratio=float(share),
+        predictions=parts[0].predictions,
+        uses_input_statistics=parts[0].uses_input_statistics,
+    )
+
+
+_TENSORS = ("original", "pixels", "error", "spread")
+
+
+def _reconstruct_batch(model: "MAE", images: Tensor, masks: Tensor, ratio: float) -> WholeReconstruction:
+    """Reconstruct (B, C, H, W) normalised images under every one of (M, N) masks."""
+    P, grid = model.patch_size, model.grid_for(images)
+    truth = patchify(images, P).float()  # (B, N, P*P*C)
+    error = torch.zeros(truth.shape[:2], dtype=torch.float32, device=images.device)
+    total, squares = torch.zeros_like(truth), torch.zeros_like(error)
+    times = int(masks[:, 0].sum())
+    for mask in masks:
+        prediction = model.predict(images, mask).float()
+        hidden = mask.to(images.device)[None]  # (1, N)
+        error += model.patch_error(images, prediction) * hidden
+        total += prediction * hidden[:, :, None]
+        squares += prediction.square().mean(dim=-1) * hidden
+    mean = total / times
+    pixels = denormalise_patches(mean, patch_statistics(truth)) if model.target == "normpix" else mean
+    return WholeReconstruction(
+        original=denormalise(images, model.preprocess),
+        pixels=denormalise(unpatchify(pixels, P, grid), model.preprocess),
+        error=error / times,
+        spread=(squares / times - mean.square().mean(dim=-1)).clamp(min=0),
+        grid_size=grid,
+        mask_ratio=ratio,
+        predictions=times,
+        uses_input_statistics=model.target == "normpix",
+    )
+
+
+def _as_fraction(ratio: float) -> Fraction:
+    """Return a ratio as hidden masks over masks in the group."""
+    share = as_ratio(ratio, "ratio is the share that each mask hides, between 0.05 and 0.95", 0.05, 0.95)
+    return Fraction(share).limit_denominator(_LARGEST_GROUP)

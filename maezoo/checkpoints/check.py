@@ -1,0 +1,118 @@
+"""Tensors that are to be written are looked at as `create` will look at them."""
+
+import math
+from pathlib import Path
+
+from torch import Tensor
+
+from maezoo.checkpoints.adapt import Fit
+from maezoo.checkpoints.bounds import bounded_preprocessing
+from maezoo.checkpoints.layouts import is_head
+from maezoo.checkpoints.reader import require_finite
+from maezoo.errors import LayoutError
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.model import VARIANTS, MaskedAutoencoder, Variant, build_mae
+from maezoo.model.empty import empty_weights
+
+__all__ = ["check_tensors"]
+
+
+def check_tensors(
+    path: Path,
+    tensors: dict[str, Tensor],
+    variant: Variant | None,
+    preprocess: Preprocessing | None,
+    *,
+    square: bool,
+    exact: bool,
+) -> None:
+    """Refuse tensors that are not exactly those of an architecture, not finite, or that `create` could not load.
+
+    Args:
+        path: what errors call the file.
+        tensors: by our keys.
+        variant: the architecture; `None` where nobody knows it.
+        preprocess: how images are prepared, where known.
+        square: refuse a grid that is not square, since the output cannot tell it.
+        exact: refuse positions of another grid than that of the images, since they are not resized.
+
+    Raises:
+        LayoutError: a key is missing, surplus or of a shape that does not fit.
+        IntegrityError: a value is not finite.
+    """
+    if variant is None:
+        raise LayoutError(
+            f"{path} has the shapes of none of {', '.join(VARIANTS)}; of another size, put its config.json beside it."
+        )
+    model = _empty_model(path, tensors, variant, preprocess)
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    if "encoder.fc_norm.weight" in tensors:  # fine-tuned files have this norm in place of the encoder's
+        shapes = {key: shape for key, shape in shapes.items() if not key.startswith("encoder.norm.")}
+    missing = [key for key in shapes if key not in tensors]
+    surplus = [key for key in tensors if key not in shapes and not is_head(key)]
+    if missing or surplus:
+        problem = f"lacks {', '.join(missing[:6])}" if missing else f"has no place for {', '.join(surplus[:6])}"
+        raise LayoutError(f"{path} is no whole {variant.name}: it {problem}.")
+    grid = _grid(path, tensors, variant, preprocess, square=square, exact=exact)
+    fit = Fit(model, grid)
+    for key, tensor in tensors.items():
+        require_finite(tensor, f"{path}: {key}")
+        if key in shapes and not fit.works(key, tuple(tensor.shape), shapes[key]):
+            raise LayoutError(
+                f"{path}: {key} has shape {tuple(tensor.shape)}, {variant.name} has {tuple(shapes[key])}."
+            )
+
+
+def _empty_model(
+    path: Path, tensors: dict[str, Tensor], variant: Variant, preprocess: Preprocessing | None
+) -> MaskedAutoencoder:
+    """Build what `create` would build of the output, without memory."""
+    filters = tensors.get("encoder.patch_embed.proj.weight")
+    if filters is None or filters.ndim != 4 or not filters.numel():
+        raise LayoutError(f"{path} is no whole {variant.name}: it lacks the filters encoder.patch_embed.proj.weight.")
+    if preprocess is not None:
+        try:
+            bounded_preprocessing(preprocess, variant.patch_size, filters.shape[1])
+        except ValueError as error:
+            raise LayoutError(f"{path}: {error}.") from error
+    decoder = any(key.startswith("decoder.") for key in tensors)
+    if decoder and not variant.decoder_dim:
+        raise LayoutError(f"{path} has a decoder; what is said of it ({variant.name}) has none.")
+    size = preprocess.size if preprocess is not None else None
+    with empty_weights():
+        return build_mae(variant, decoder=decoder, in_chans=filters.shape[1], img_size=size, init=False)
+
+
+def _grid(
+    path: Path,
+    tensors: dict[str, Tensor],
+    variant: Variant,
+    preprocess: Preprocessing | None,
+    *,
+    square: bool,
+    exact: bool,
+) -> tuple[int, int] | None:
+    """Return the grid of the positions, which the output must be able to tell: our header says it, or timm's config."""
+    positions = tensors["encoder.pos_embed"]
+    count = positions.shape[1] - 1 if positions.ndim == 3 else 0
+    side = math.isqrt(count)
+    h, w = [side // variant.patch_size for side in preprocess.size] if preprocess is not None else (side, side)
+    if h * w == count:
+        if h != w and square:
+            size = f"{h * variant.patch_size}x{w * variant.patch_size}"
+            raise LayoutError(
+                f"{path} is for images of {size}; a file in this layout does not tell that they are not square. "
+                f"Use --to maezoo, or of an encoder a folder with --to timm."
+            )
+        return h, w
+    if side * side != count:
+        raise LayoutError(
+            f"{path} has positions of {count} patches, which are no square; say the size of its images: "
+            f'--preprocess {{"size": [H, W], …}}.'
+        )
+    if exact and preprocess is not None:
+        raise LayoutError(
+            f"{path} has positions of {side}x{side} patches, which are not those of images of {preprocess.size}; "
+            f"transformers does not resize them when it loads them. Say the size that they are for with --preprocess."
+        )
+    return None

@@ -1,0 +1,181 @@
+"""`maezoo convert`: from any layout to any layout, tensors bit for bit."""
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from maezoo.checkpoints.bounds import NORM_EPSILON
+from maezoo.checkpoints.check import check_tensors
+from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, transformers_config, transformers_preprocessor
+from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
+from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.save import to_layout
+from maezoo.checkpoints.timm_config import head_facts, maezoo_config, timm_config
+from maezoo.errors import LayoutError
+from maezoo.files import user_path, write_safetensors, written_whole
+from maezoo.manifest.description import Description, infer_variant
+from maezoo.manifest.known import hint_for_name
+from maezoo.vocabulary import Layout, Part
+
+__all__ = ["Conversion", "convert"]
+
+_HOW = "Say it: --target pixel|normpix, --preprocess JSON, --architecture NAME, or --like NAME for all that NAME has."
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was done.
+
+    Attributes:
+        source: the file that was read.
+        output: the file that was written.
+        from_layout: of the source.
+        to_layout: of the output.
+        tensors: how many were written.
+        dropped: keys that were left out, by our names or the source's.
+        metadata: what the output says of itself; `None` if the layout has no place for it and it was not known.
+        taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
+        others: the other state dicts in the source, which `take` chooses.
+    """
+
+    source: Path
+    output: Path
+    from_layout: Layout
+    to_layout: Layout
+    tensors: int
+    dropped: tuple[str, ...]
+    metadata: WeightsMetadata | None
+    taken: str = ""
+    others: tuple[str, ...] = ()
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON."""
+        metadata = self.metadata and self.metadata.to_data()
+        return {**vars(self), "source": str(self.source), "output": str(self.output), "metadata": metadata}
+
+
+def convert(
+    source: str | Path,
+    output: str | Path,
+    *,
+    to: Layout = "maezoo",
+    like: Description | None = None,
+    encoder_only: bool = False,
+    take: str | None = None,
+) -> Conversion:
+    """Write a weights file in another layout.
+
+    Args:
+        source: a safetensors or PyTorch file, or a folder with one; FAIR's published files are recognised.
+        output: a safetensors file; or a folder, which also gets the layout's configuration files.
+        to: its layout.
+        like: what the source does not say of itself; what it does say must agree.
+        encoder_only: leave the decoder out.
+        take: which of several state dicts in the source, by its name or prefix there, such as `"model_ema"` or
+            `"teacher"`; `None` is the model itself before an average of it.
+
+    Returns:
+        What was done, and which state dict was taken. Heads of fine-tuned files stay where the layout has a name for
+        them.
+
+    Raises:
+        WeightsNotFoundError, IntegrityError: no file, a damaged one, something else, a pickle with code in it.
+        LayoutError: a key is missing, surplus or of another shape; the target or the preprocessing is not known and the
+            output needs it; the layout has no name for a part; or `create` could not read the output.
+
+    Example:
+        >>> import tempfile
+        >>> output = Path(tempfile.mkdtemp()) / "tiny.safetensors"
+        >>> convert("maezoo/checkpoints/mae_vit_tiny.safetensors", output, to="fair").from_layout
+        'maezoo'
+    """
+    output = user_path(output)
+    folder = _is_folder(output)
+    read = read_foreign(user_path(source), take=take)
+    known = _reconciled(read, like or Description())
+    tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
+    variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    known = replace(known, variant=variant)
+    check_tensors(
+        read.path,
+        tensors,
+        variant,
+        known.preprocess,
+        square=to in ("fair", "transformers") or (to == "timm" and not folder),
+        exact=to == "transformers",
+    )
+    metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
+    path = output / "model.safetensors" if folder else output
+    if os.path.realpath(path) == os.path.realpath(read.path):
+        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
+    if os.path.realpath(path) == os.path.realpath(read.path):
+        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
+    header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
+    named = to_layout(tensors, to)
+    configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}
+    write_safetensors(path, named, header)
+    for name, data in configs.items():
+        with written_whole(path.parent / name) as temporary:
+            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    dropped = (*read.dropped, *removed)
+    return Conversion(read.path, path, read.layout, to, len(named), dropped, metadata, read.taken, read.others)
+
+
+def _is_folder(output: Path) -> bool:
+    """Tell whether an output is to be a folder, or refuse what it can be neither as a file nor as a folder."""
+    if output.suffix.lower() in (".pth", ".pt", ".bin", ".ckpt", ".pkl"):
+        raise LayoutError(f"{output}: maezoo writes safetensors only; name a .safetensors file, or a folder.")
+    folder = output.suffix.lower() != ".safetensors"
+    if folder and output.exists() and not output.is_dir():
+        raise LayoutError(f"{output} is a file; name a .safetensors file, or a folder.")
+    if not folder and output.is_dir():
+        raise LayoutError(f"{output} is a folder; name a file in it, or a folder that is not called .safetensors.")
+    return folder
+
+
+def _reconciled(read: ForeignWeights, said: Description) -> Description:
+    """Join what the source says with what the user says; contradictions are errors."""
+    for fact in ("variant", "target"):
+        theirs, ours = getattr(read.description, fact), getattr(said, fact)
+        if theirs is not None and ours is not None and theirs != ours:
+            raise LayoutError(f"{read.path} says that its {fact} is {theirs!r}; you say {ours!r}.")
+    return said.filled_from(read.description)
+
+
+def _without_decoder(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Leave the decoder out, by name."""
+    kept = {key: tensor for key, tensor in tensors.items() if not key.startswith("decoder.")}
+    return kept, tuple(key for key in tensors if key not in kept)
+
+
+def _metadata(
+    read: ForeignWeights, known: Description, tensors: dict[str, Tensor], *, needed: bool
+) -> WeightsMetadata | None:
+    """Return what the output says of itself; it is never made up."""
+    if not needed and None in (known.target, known.preprocess):
+        return None
+    variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path))
+    parts: tuple[Part, ...] = ("encoder", "decoder") if "decoder.mask_token" in tensors else ("encoder",)
+    origin = known.origin or f"converted from {read.path.name} ({read.layout} layout)"
+    epsilon = read.norm_epsilon or NORM_EPSILON
+    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, epsilon)
+
+
+def _configs(
+    metadata: WeightsMetadata, to: Layout, tensors: dict[str, Tensor], source: Path
+) -> dict[str, dict[str, Any]]:
+    """Return the configuration files that readers of a layout look for, by their names."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if to == "timm":
+        return {CONFIG: timm_config(metadata, shapes, head_facts(source))}
+    if to == "transformers":
+        in_chans = shapes["vit.embeddings.patch_embeddings.projection.weight"][1]
+        return {
+            CONFIG: transformers_config(metadata, in_chans),
+            PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
+        }
+    return {CONFIG: maezoo_config(metadata, shapes["encoder.patch_embed.proj.weight"][1])} if to == "maezoo" else {}

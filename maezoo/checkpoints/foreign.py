@@ -1,0 +1,179 @@
+"""Any weights file or folder, read as our tensors: safetensors, or a pickle that holds tensors and nothing else."""
+
+import argparse
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from maezoo.checkpoints.configs import describe_folder, norm_epsilon_beside
+from maezoo.checkpoints.filetype import holds_pickle
+from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
+from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.naming import StateDict, find_state_dict
+from maezoo.checkpoints.reader import open_weights, read_index
+from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
+from maezoo.listing import files_in
+from maezoo.manifest.description import Description
+from maezoo.manifest.known import recognise_file
+from maezoo.vocabulary import Layout
+
+__all__ = ["ForeignWeights", "read_foreign"]
+
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pth", "checkpoint.pth")
+_PLACE = "/"  # between the name of a dictionary and a name in it
+_DEEPEST = 8  # dictionaries in dictionaries that a state dict is looked for in
+
+
+@dataclass(frozen=True)
+class ForeignWeights:
+    """What was read.
+
+    Attributes:
+        path: the file.
+        layout: its key layout.
+        tensors: by our keys; heads are among them.
+        dropped: the file's keys that were left out: poolers of transformers, parts of a larger model.
+        description: what the file, or what stands beside it, says of it.
+        taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
+        others: the other state dicts in the file.
+        norm_epsilon: what the norms add to a variance; `None` where nobody says.
+    """
+
+    path: Path
+    layout: Layout
+    tensors: dict[str, Tensor]
+    dropped: tuple[str, ...]
+    description: Description
+    taken: str = ""
+    others: tuple[str, ...] = ()
+    norm_epsilon: float | None = None
+
+
+class _Read(NamedTuple):
+    """What one kind of file gave: tensors, their names in it, and what it says of itself."""
+
+    tensors: dict[str, Tensor]
+    found: StateDict
+    description: Description
+    norm_epsilon: float | None = None
+
+
+def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
+    """Read a weights file, or the one in a folder, whatever its layout.
+
+    Args:
+        path: the file, an index of several, or a folder.
+        take: which of several state dicts in it, such as `"model_ema"`; `None` is the model before its average.
+
+    Raises:
+        WeightsNotFoundError: there is none.
+        IntegrityError: it is damaged, something else than weights, or a pickle that holds more than tensors.
+        LayoutError: it holds no state dict of a known layout, or several and none that is meant beyond doubt.
+    """
+    file = _file_in(path)
+    pickles = file.name.endswith(".bin.index.json") or holds_pickle(file)
+    raw, found, description, epsilon = _read_pickles(file, take) if pickles else _read_safetensors(file, take)
+    layout = recognise_layout(raw)
+    sources, unknown = our_keys(raw, layout)
+    strange = [key for key in unknown if not is_head(key)]
+    if strange:
+        raise LayoutError(
+            f"{file} ({layout} layout) has keys that no masked autoencoder has: {', '.join(strange[:6])}."
+        )
+    tensors = {
+        key: raw[names[0]] if len(names) == 1 else torch.cat([raw[name] for name in names])
+        for key, names in sources.items()
+    }
+    described = description.filled_from(describe_folder(file.parent))
+    if layout == "transformers":
+        epsilon = epsilon or norm_epsilon_beside(file)
+    dropped = (*unknown, *found.outside)
+    return ForeignWeights(file, layout, tensors, dropped, described, found.taken, found.others, epsilon)
+
+
+def _file_in(path: Path) -> Path:
+    """Return the weights file that is meant."""
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise WeightsNotFoundError(f"there is no file or folder {path}.")
+    if not path.is_dir():
+        raise IntegrityError(f"{path} is not a regular file.")
+    whole = [path / "model.safetensors", path / "model.safetensors.index.json"]
+    for candidate in (*whole, *files_in(path, ".safetensors"), *(path / name for name in _PICKLES)):
+        if candidate.is_file():
+            return candidate
+    raise WeightsNotFoundError(f"{path} is a folder and has no *.safetensors, {', '.join(_PICKLES)}; name the file.")
+
+
+def _read_safetensors(path: Path, take: str | None) -> _Read:
+    """Read the tensors of a state dict, and what the header says."""
+    with open_weights(path, take=take) as file:
+        metadata = WeightsMetadata.from_header(file.header, path)
+        tensors = {key: file.read(key) for key in file.keys}
+        found = file.naming
+    if metadata is None:
+        return _Read(tensors, found, Description())
+    description = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license, metadata.origin)
+    return _Read(tensors, found, description, metadata.norm_epsilon)
+
+
+def _read_pickles(path: Path, take: str | None) -> _Read:
+    """Read a state dict of PyTorch's, from one file or from those of an index."""
+    files = sorted(set(read_index(path).values())) if path.name.endswith(".json") else [path]
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        tensors |= _tensors_in(_load_pickle(file))
+    nameless = tuple(name for name in tensors if name.endswith("]"))
+    found = find_state_dict([name for name in tensors if name not in nameless], take, path)
+    if not found.names or any(_PLACE in name for name in found.names):
+        shown = f"; it has {', '.join(list(tensors)[:5])}, …" if tensors else ""
+        raise LayoutError(f"{path} holds no state dict of a ViT, nor does a dictionary in it{shown}.")
+    top = found.taken.partition(_PLACE)[0]
+    outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
+    chosen = {key: tensors[name] for key, name in found.names.items()}
+    description = recognise_file(path) if files == [path] else Description()
+    return _Read(chosen, replace(found, outside=(*outside, *nameless)), description)
+
+
+def _load_pickle(path: Path) -> Any:
+    """Read a pickle; code in it is never run."""
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):  # FAIR's options
+            warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
+            with path.open("rb") as file:  # by its contents: torch takes a path's ending for its kind
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsNotFoundError(f"there is no file {path}.") from error
+    except pickle.UnpicklingError as error:
+        raise IntegrityError(
+            f"{path} is refused: its pickle asks to run code, or holds more than tensors ({_first_line(error)}). "
+            f"Save its state dict alone, as safetensors."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise IntegrityError(f"{path} is damaged or no file of PyTorch's: {_first_line(error)}") from error
+
+
+def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]:
+    """Return the tensors in dictionaries in dictionaries, by their places: `model/norm.bias`; `[3]` for other keys."""
+    found: dict[str, Tensor] = {}
+    if isinstance(data, Mapping) and depth < _DEEPEST:
+        for key, value in data.items():
+            if isinstance(value, Tensor):
+                found[f"{place}{key}" if isinstance(key, str) else f"{place}[{key!r}]"] = value.detach()
+            else:
+                found |= _tensors_in(value, f"{place}{key}{_PLACE}", depth + 1)
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    """Return an error's first line: torch explains at length how to read such files nevertheless."""
+    return (
+        str(error).strip().splitlines()[0].partition(". This file can still")[0] if str(error) else type(error).__name__
+    )

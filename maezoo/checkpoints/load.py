@@ -1,0 +1,235 @@
+"""File to model: streamed, strict, and with a report of what became of every key."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maezoo.checkpoints.adapt import Fit
+from maezoo.checkpoints.bounds import NORM_EPSILON
+from maezoo.checkpoints.configs import norm_epsilon_beside
+from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
+from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
+from maezoo.errors import LayoutError
+from maezoo.files import user_path
+from maezoo.model import MaskedAutoencoder
+from maezoo.vocabulary import PARTS, Layout, Part
+
+__all__ = ["LoadReport", "load_file_into"]
+
+_SHOWN = 6  # keys named in an error before "and so on"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every key of a file.
+
+    Attributes:
+        path: the file.
+        layout: its key layout.
+        loaded: our keys that were filled, in the model's order.
+        renamed: of those, the ones the file calls otherwise, with the file's names.
+        dropped: the file's keys that were not used, each left out on purpose.
+        adapted: our keys whose tensors were changed to fit, and how.
+        norm_epsilon: the LayerNorm epsilon that was taken over from the file's configuration; `None` if none was.
+        taken: the prefix of the state dict that was read, such as `"model_ema"`; empty where the names have none.
+        others: the other state dicts in the file.
+    """
+
+    path: Path
+    layout: Layout
+    loaded: tuple[str, ...]
+    renamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    adapted: Mapping[str, str] = field(default_factory=dict)
+    norm_epsilon: float | None = None
+    taken: str = ""
+    others: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        choice = f" of {self.taken!r}" if self.taken else ""
+        others = f" (not of {', '.join(map(repr, self.others))})" if self.others else ""
+        return (
+            f"{self.path.name}: {len(self.loaded)} tensors{choice}{others} loaded from the {self.layout} layout, "
+            f"{len(self.renamed)} renamed, {len(self.adapted)} adapted, {len(self.dropped)} dropped"
+        )
+
+
+def load_file_into(
+    model: MaskedAutoencoder,
+    path: str | Path,
+    layout: Layout | None = None,
+    *,
+    parts: Iterable[Part] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    check_finite: bool = True,
+    norm_epsilon: float | None = None,
+    mapped: bool = False,
+    take: str | None = None,
+) -> LoadReport:
+    """Fill a model from a safetensors file, or from several by their index; tensors are assigned as they are read.
+
+    Args:
+        model: an autoencoder, or an encoder alone; may stand on the meta device.
+        path: the file.
+        layout: how it names its tensors; `None` recognises it.
+        parts: which parts of the model to fill; `None` for all it has. A decoder in the file that the model or
+            `parts` lacks is dropped, and the report says so.
+        device: where the tensors go.
+        dtype: what floating-point tensors become.
+        norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
+            the one that the file says, or the config.json beside a file in the transformers layout: transformers' own
+            default is 1e-12, and outputs agree only where the epsilon does.
+        check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
+        mapped: let the weights be the mapped file and not a copy of it. Only for a file that nobody changes: a model's
+            weights change with it, and a file that is cut off ends the process.
+        take: which of several state dicts in the file, by its prefix; `None` is the model before its average.
+
+    Returns:
+        The report. Positions of another grid and inputs of another number of channels are adapted and named in it.
+
+    Raises:
+        WeightsNotFoundError: no such file.
+        IntegrityError: the file is no whole safetensors file, or holds NaN or infinity.
+        LayoutError: a key is missing, unexpected or of another shape; the file says that it was trained for another
+            target than the model's; or a config.json beside it cannot be read. The model is then as it was.
+
+    Example:
+        >>> from maezoo.model import VARIANTS, build_mae
+        >>> model = build_mae(VARIANTS["mae_vit_tiny"])
+        >>> load_file_into(model, "maezoo/checkpoints/mae_vit_tiny.safetensors").layout
+        'maezoo'
+    """
+    path = user_path(path)
+    with open_weights(path, mapped=mapped, take=take) as file:
+        naming = file.naming
+        wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
+        plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)
+        tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
+        if norm_epsilon is None:
+            norm_epsilon = _norm_epsilon(file, plan.layout)
+    rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
+    model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
+    sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
+    renamed = {key: names for key, names in sources.items() if names != (key,)}
+    if norm_epsilon is not None:
+        _set_norm_epsilon(model, norm_epsilon)
+    return LoadReport(
+        path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon, naming.taken, naming.others
+    )
+
+
+def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
+    """Return the LayerNorm epsilon that a file, or a configuration beside it, has in place of the usual one."""
+    metadata = WeightsMetadata.from_header(file.header, file.path)
+    if metadata is None:
+        return norm_epsilon_beside(file.path) if layout == "transformers" else None
+    return None if metadata.norm_epsilon == NORM_EPSILON else metadata.norm_epsilon
+
+
+def _set_norm_epsilon(model: MaskedAutoencoder, epsilon: float) -> None:
+    """Set what every norm adds to a variance."""
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = epsilon
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which of the file's keys fill which of the model's, and which are left out."""
+
+    layout: Layout
+    sources: Mapping[str, tuple[str, ...]]
+    dropped: tuple[str, ...]
+
+
+def _plan(file: WeightsFile, model: MaskedAutoencoder, layout: Layout, parts: tuple[str, ...]) -> _Plan:
+    """Find a place for every key, or a reason to leave it out.
+
+    Raises:
+        LayoutError: the file lacks a key, or has one that is neither needed nor left out on purpose.
+    """
+    spelling = {canonical_key(key, layout): key for key in file.keys}
+    wanted = [key for key in model.state_dict() if key.startswith(tuple(f"{part}." for part in parts))]
+    filled = {key.partition(".")[0] for key in wanted}
+    if filled != set(parts) - ({"decoder"} if len(parts) > 1 and model.decoder is None else set()):
+        raise LayoutError(f"parts={parts!r}, but the model has {' and '.join(filled) or 'none of them'}.")
+    names = {key: foreign_keys(key, layout) for key in wanted}
+    missing = [key for key in wanted if not names[key] or any(name not in spelling for name in names[key])]
+    if missing:
+        raise LayoutError(f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(missing, spelling)}")
+    sources = {key: tuple(spelling[name] for name in names[key]) for key in wanted}
+    used = {name for theirs in sources.values() for name in theirs}
+    unused = [key for key in file.keys if key not in used]
+    surplus = [key for key in unused if not is_head(key) and _part(key, layout) in filled]
+    if surplus:
+        raise LayoutError(f"{file.path} ({layout} layout) has keys this model has no place for: {_few(surplus)}.")
+    return _Plan(layout, sources, (*(file.naming.names[key] for key in unused), *file.naming.outside))
+
+
+def _part(key: str, layout: Layout) -> Part:
+    """Return the part that a file's key belongs to."""
+    return "decoder" if is_decoder(key, layout) else "encoder"
+
+
+def _hint(missing: list[str], spelling: Mapping[str, str]) -> str:
+    """Say what may be meant by a file that lacks keys."""
+    if all(key.startswith("decoder.") for key in missing):
+        return " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
+    if {"fc_norm.weight", "encoder.fc_norm.weight"} & spelling.keys():
+        return (
+            " The file is fine-tuned for classification (fc_norm): load it with timm, global_pool='avg', fc_norm=True."
+        )
+    return ""
+
+
+def _read(
+    file: WeightsFile,
+    plan: _Plan,
+    model: MaskedAutoencoder,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    check_finite: bool,
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the planned tensors, fitted to the model; also return what was done to fit them."""
+    fit = Fit(model, _old_grid(file, model))
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    tensors, adapted = {}, {}
+    for key, names in plan.sources.items():
+        what = f"{file.path}: {' + '.join(names)}"
+        found = file.shape(*names)
+        if not fit.works(key, found, shapes[key]):
+            raise LayoutError(f"{what} has shape {found}, {key} needs {tuple(shapes[key])}.")
+        tensor, change = fit.apply(key, file.read(*names), shapes[key])
+        if check_finite:
+            require_finite(tensor, what)
+        if change:
+            adapted[key] = change
+        tensors[key] = tensor.to(device=device, dtype=dtype)
+    return tensors, adapted
+
+
+def _old_grid(file: WeightsFile, model: MaskedAutoencoder) -> tuple[int, int] | None:
+    """Return the patch grid that a file says it has, once sure that it was trained for the model's target."""
+    metadata = WeightsMetadata.from_header(file.header, file.path)
+    if metadata is None:
+        return None
+    if model.decoder is not None and metadata.target != model.target:
+        raise LayoutError(
+            f"{file.path} was trained for the target {metadata.target!r}, the model is for {model.target!r}: "
+            f"encoders and decoders of different trainings do not fit together. Build the model with target="
+            f"{metadata.target!r}."
+        )
+    h, w = metadata.preprocess.size
+    return h // metadata.variant.patch_size, w // metadata.variant.patch_size
+
+
+def _few(keys: list[str]) -> str:
+    """Name the first few of many keys."""
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return f"{', '.join(keys[:_SHOWN])}{more}"

@@ -1,0 +1,111 @@
+"""What a maezoo file says of itself in its header: enough to build the model, prepare images and judge the output."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
+from maezoo.errors import LayoutError
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.model import VARIANTS, Variant
+from maezoo.vocabulary import PARTS, TARGETS, Part, Target
+
+__all__ = ["WeightsMetadata"]
+
+_KEY = "maezoo"
+
+
+@dataclass(frozen=True)
+class WeightsMetadata:
+    """The header's metadata of a maezoo file.
+
+    Attributes:
+        variant: the architecture's name and numbers.
+        target: what the decoder predicts.
+        preprocess: how images are prepared.
+        parts: what the file holds.
+        license: of the weights.
+        origin: where they come from, in words; a file name, a run.
+        norm_epsilon: what the norms add to a variance.
+    """
+
+    variant: Variant
+    target: Target
+    preprocess: Preprocessing
+    parts: tuple[Part, ...]
+    license: str = "unknown"
+    origin: str = ""
+    norm_epsilon: float = NORM_EPSILON
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON."""
+        return {
+            "variant": asdict(self.variant),
+            "target": self.target,
+            "preprocess": self.preprocess.to_dict(),
+            "parts": list(self.parts),
+            "license": self.license,
+            "origin": self.origin,
+            "norm_epsilon": self.norm_epsilon,
+        }
+
+    def to_header(self) -> dict[str, str]:
+        """Return the safetensors header metadata: one JSON text under the key `maezoo`."""
+        return {"format": "pt", _KEY: json.dumps(self.to_data(), sort_keys=True)}
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, str] | None, where: object = "the file") -> "WeightsMetadata | None":
+        """Read a header; `None` when it has no metadata of ours.
+
+        Args:
+            header: the safetensors header's `__metadata__`.
+            where: what errors call the file.
+
+        Raises:
+            LayoutError: it claims to be ours and cannot be read.
+        """
+        if not header or _KEY not in header:
+            return None
+        try:
+            data = json.loads(header[_KEY])
+        except (ValueError, RecursionError) as error:
+            raise LayoutError(f"{where} has maezoo metadata that is not JSON: {error}. Convert it again.") from error
+        return cls.from_data(data, where)
+
+    @classmethod
+    def from_data(cls, data: Any, where: object = "the file") -> "WeightsMetadata":
+        """Read what `to_data` gave.
+
+        Args:
+            data: from JSON.
+            where: what errors call its file.
+
+        Raises:
+            LayoutError: something is missing or impossible.
+        """
+        try:
+            variant = bounded_variant(data["variant"])
+            parts, target = _parts(data["parts"]), data["target"]
+            preprocess = bounded_preprocessing(Preprocessing.from_dict(data["preprocess"]), variant.patch_size)
+            words = (
+                plain_text(data.get("license", "unknown"), "license"),
+                plain_text(data.get("origin", ""), "origin"),
+            )
+            epsilon = norm_epsilon(data.get("norm_epsilon", NORM_EPSILON))
+            if target not in TARGETS:
+                raise ValueError(f"the target is {target!r}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LayoutError(
+                f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."
+            ) from error
+        if VARIANTS.get(variant.name, variant) != variant:
+            raise LayoutError(f"{where} calls itself {variant.name} but has other numbers: {variant}.")
+        return cls(variant, target, preprocess, parts, *words, epsilon)
+
+
+def _parts(names: Any) -> tuple[Part, ...]:
+    """Return the parts that a list names."""
+    if not isinstance(names, list) or "encoder" not in names or not all(name in PARTS for name in names):
+        raise ValueError(f"parts are {names!r}; they should be the encoder, or encoder and decoder")
+    return tuple(part for part in get_args(Part) if part in names)

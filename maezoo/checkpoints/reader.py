@@ -1,0 +1,209 @@
+"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours."""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from maezoo.checkpoints.filetype import name_kind
+from maezoo.checkpoints.naming import StateDict, find_state_dict
+from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
+
+__all__ = ["WeightsFile", "open_weights", "read_index", "require_finite"]
+
+
+_INDEX = ".index.json"
+_MAX_INDEX = 64 * 2**20  # bytes of an index that are read
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One open safetensors file."""
+
+    path: Path
+    handle: Any
+
+    @functools.cached_property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """Where each tensor is in the file: its first byte, and how many; safetensors has checked them."""
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length))
+        return {
+            key: (8 + length + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+            for key, entry in entries.items()
+            if key != "__metadata__"
+        }
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """An open safetensors file, or several with an index.
+
+    Attributes:
+        path: of the file, or of the index.
+        keys: its tensors' names, without what wrappers put before them.
+        header: its metadata.
+        mapped: whether tensors are parts of the mapped file; else they are copies that outlive any change to it.
+        naming: what the file itself calls its tensors, and what else is in it.
+    """
+
+    path: Path
+    keys: tuple[str, ...]
+    header: Mapping[str, str]
+    mapped: bool
+    naming: StateDict
+    _shards: Mapping[str, _Shard]
+
+    def shape(self, *keys: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, or of several joined along the first axis, without reading them."""
+        first, *rest = (tuple(self._slice(key).get_shape()) for key in keys)
+        return (sum((shape[0] for shape in rest), first[0]), *first[1:]) if rest else first
+
+    def read(self, *keys: str) -> Tensor:
+        """Return one tensor, or several joined along the first axis.
+
+        Raises:
+            LayoutError: tensors to be joined differ in dtype or in the other axes.
+            IntegrityError: the file became shorter meanwhile.
+        """
+        if len(keys) == 1 and (self.mapped or not self.shape(*keys)):
+            raw = self.naming.names[keys[0]]
+            tensor: Tensor = self._shards[raw].handle.get_tensor(raw)
+            return tensor if self.mapped else tensor.clone()
+        return self._read_bytes(keys)
+
+    def _slice(self, key: str) -> Any:
+        raw = self.naming.names[key]
+        return self._shards[raw].handle.get_slice(raw)
+
+    def _read_bytes(self, keys: tuple[str, ...]) -> Tensor:
+        """Read tensors one after the other into memory of their own; pages mapped meanwhile would stay in memory."""
+        shapes = [self.shape(key) for key in keys]
+        kinds = {(self._slice(key).get_dtype(), shape[1:]) for key, shape in zip(keys, shapes, strict=True)}
+        if len(kinds) > 1 or not shapes[0]:
+            raise LayoutError(f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ.")
+        dtype: torch.dtype = self._slice(keys[0])[:0].dtype
+        names = [self.naming.names[key] for key in keys]
+        spans = [self._shards[name].spans[name] for name in names]
+        buffer: Any = np.empty(sum(size for _, size in spans), np.uint8)  # by NumPy, which asks for huge pages
+        room = memoryview(buffer)
+        for name, (start, size) in zip(names, spans, strict=True):
+            with self._shards[name].path.open("rb", buffering=0) as file:
+                file.seek(start)
+                _fill(file, room[:size], self._shards[name].path)
+            room = room[size:]
+        if not buffer.size:
+            return torch.empty(self.shape(*keys), dtype=dtype)
+        return torch.from_numpy(buffer).view(dtype).view(self.shape(*keys))
+
+
+def _fill(file: Any, room: memoryview, path: Path) -> None:
+    """Fill a buffer from a file; one read may give less than was asked for."""
+    while room:
+        read = file.readinto(room)
+        if not read:
+            raise IntegrityError(f"{path} ended while it was read.")
+        room = room[read:]
+
+
+@contextmanager
+def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -> Iterator[WeightsFile]:
+    """Open a safetensors file, or several by their index (`model.safetensors.index.json`).
+
+    Args:
+        path: the file or the index.
+        mapped: give tensors as parts of the mapped file: for files that nobody changes, such as those of the cache.
+        take: which of several state dicts in it; `None` is the model itself before an average of it.
+
+    Raises:
+        WeightsNotFoundError: no such file.
+        IntegrityError: not a whole safetensors file: its header is too long, or its offsets overlap, leave holes or
+            lead outside; or something else altogether, which the message names.
+        LayoutError: it holds no state dict of that name, or several and none that is meant beyond doubt.
+    """
+    if path.is_dir():
+        raise WeightsNotFoundError(f"{path} is a folder; name the file in it, or use 'local-dir:{path}'.")
+    if path.exists() and not path.is_file():
+        raise IntegrityError(f"{path} is not a regular file.")
+    try:
+        with ExitStack() as stack:
+            homes = read_index(path) if path.name.endswith(_INDEX) else None
+            shards = {
+                file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
+                for file in dict.fromkeys(homes.values() if homes is not None else [path])
+            }
+            places = _places(path, shards, homes)
+            header = next(iter(shards.values())).handle.metadata() or {}
+            naming = find_state_dict(places, take, path)
+            yield WeightsFile(path, tuple(naming.names), header, mapped, naming, places)
+    except FileNotFoundError as error:
+        raise WeightsNotFoundError(f"there is no file {path}.") from error
+    except SafetensorError as error:
+        kind = name_kind(path)
+        if kind == "a PyTorch file":
+            raise IntegrityError(
+                f"{path} is a PyTorch file; `maezoo convert` makes a safetensors one of it."
+            ) from error
+        if kind is not None:
+            raise IntegrityError(f"{path} is not a whole safetensors file but {kind}.") from error
+        raise IntegrityError(
+            f"{path} is not a whole safetensors file: {error}. Fetch it again; `maezoo convert` reads .pth files."
+        ) from error
+
+
+def read_index(path: Path) -> dict[str, Path]:
+    """Return the file of each tensor that an index names; only files beside it are meant."""
+    if path.stat().st_size > _MAX_INDEX:
+        raise LayoutError(f"{path} is larger than an index of weights can be.")
+    try:
+        homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        plain = {str(key): Path(name).name for key, name in homes.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LayoutError(f"{path} is no index of weights: it has no weight_map from names to files.") from error
+    for key, name in homes.items():
+        if plain[key] != name or "\\" in name or name in ("", ".", ".."):
+            raise LayoutError(f"{path} names {name!r}, which is not a file beside it.")
+    if not plain:
+        raise LayoutError(f"{path} is an index of no weights.")
+    absent = sorted(name for name in set(plain.values()) if not (path.parent / name).is_file())
+    if absent:
+        raise WeightsNotFoundError(f"{path} names files that are not beside it: {', '.join(absent[:6])}.")
+    return {key: path.parent / name for key, name in plain.items()}
+
+
+def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path] | None) -> dict[str, _Shard]:
+    """Return which file each tensor is in."""
+    if homes is None:
+        return {key: shard for shard in shards.values() for key in shard.handle.keys()}  # noqa: SIM118 - not a mapping
+    present = {file: frozenset(shard.handle.keys()) for file, shard in shards.items()}
+    absent = [f"{key} ({file.name})" for key, file in homes.items() if key not in present[file]]
+    if absent:
+        raise IntegrityError(f"{path} names tensors that its files lack: {', '.join(absent[:6])}.")
+    return {key: shards[file] for key, file in homes.items()}
+
+
+def require_finite(tensor: Tensor, what: str) -> None:
+    """Refuse NaN and infinity; reads every value once.
+
+    Raises:
+        IntegrityError: there is one; the message names the tensor.
+    """
+    if not tensor.is_floating_point():
+        return
+    # One sum is quicker than a look at each value, and no less sure.
+    if tensor.dtype == torch.float32:
+        with np.errstate(all="ignore"):
+            finite = bool(np.isfinite(tensor.detach().numpy().sum()))
+    else:
+        finite = bool(torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))))
+    if not finite:
+        raise IntegrityError(f"{what} holds NaN or infinity; the file is damaged, or its training diverged.")

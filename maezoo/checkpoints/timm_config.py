@@ -1,0 +1,105 @@
+"""The config.json from which timm builds an encoder, and maezoo the whole model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maezoo.checkpoints.bounds import plain_text
+from maezoo.checkpoints.configs import CONFIG, read_json
+from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.model.variants import Variant
+
+__all__ = ["head_facts", "maezoo_config", "timm_config"]
+
+# timm's own names; of other sizes the base's, whose numbers `model_args` all replace.
+_TIMM_NAMES = {
+    "mae_vit_tiny": "vit_tiny_patch16_224",
+    "mae_vit_base": "vit_base_patch16_224",
+    "mae_vit_large": "vit_large_patch16_224",
+    "mae_vit_huge": "vit_huge_patch14_224",
+}
+_POOLS = ("token", "avg", "avgmax", "max")
+_KEPT = ("label_names", "label_descriptions")
+
+
+def maezoo_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:
+    """Return the config.json of a folder in our layout; timm reads its own part of it, after `import maezoo`."""
+    config = _config(metadata.variant.name, metadata, in_chans, {})
+    return {**config, "model_args": {"img_size": list(metadata.preprocess.size), "in_chans": in_chans}}
+
+
+def timm_config(
+    metadata: WeightsMetadata, shapes: Mapping[str, tuple[int, ...]], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a config.json from which timm alone builds an encoder, its trained head included.
+
+    Args:
+        metadata: of the weights.
+        shapes: of the tensors, by timm's names.
+        facts: what the source said of its head, from `head_facts`.
+    """
+    variant = metadata.variant
+    in_chans = shapes["patch_embed.proj.weight"][1]
+    head = shapes.get("head.weight")
+    fc_norm = "fc_norm.weight" in shapes
+    config = _config(_TIMM_NAMES.get(variant.name, "vit_base_patch16_224"), metadata, in_chans, facts)
+    pool = facts.get("global_pool") or ("avg" if fc_norm else "token")
+    config["global_pool"] = pool
+    config["num_classes"] = config["pretrained_cfg"]["num_classes"] = head[0] if head else 0
+    config["model_args"] = {**_numbers(variant, metadata.preprocess, in_chans), "global_pool": pool, "fc_norm": fc_norm}
+    return config
+
+
+def head_facts(folder: Path) -> dict[str, Any]:
+    """Return what a source's config.json says of a classification head: its labels and how its input is pooled."""
+    config = read_json(folder / CONFIG) or {}
+    inner = config.get("pretrained_cfg")
+    fields = {**inner, **config} if isinstance(inner, dict) else config
+    facts = {name: fields[name] for name in _KEPT if isinstance(fields.get(name), list | dict)}
+    if isinstance(fields.get("id2label"), dict) and "label_names" not in facts:  # transformers'
+        facts["label_names"] = [plain_text(str(name), "id2label") for name in fields["id2label"].values()]
+    arguments = config.get("model_args")
+    pool = (arguments.get("global_pool") if isinstance(arguments, dict) else None) or fields.get("global_pool")
+    return facts | ({"global_pool": pool} if pool in _POOLS else {})
+
+
+def _numbers(variant: Variant, preprocess: Preprocessing, in_chans: int) -> dict[str, Any]:
+    """Return timm's arguments for an encoder."""
+    return {
+        "img_size": list(preprocess.size),
+        "patch_size": variant.patch_size,
+        "embed_dim": variant.embed_dim,
+        "depth": variant.depth,
+        "num_heads": variant.num_heads,
+        "in_chans": in_chans,
+    }
+
+
+def _config(architecture: str, metadata: WeightsMetadata, in_chans: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what both kinds share."""
+    preprocess = metadata.preprocess
+    return {
+        "architecture": architecture,
+        "num_classes": 0,
+        "num_features": metadata.variant.embed_dim,
+        "global_pool": "token",
+        **{name: facts[name] for name in _KEPT if name in facts},
+        "pretrained_cfg": {
+            "tag": metadata.target,
+            "custom_load": False,
+            "input_size": [in_chans, *preprocess.size],
+            "fixed_input_size": True,
+            "interpolation": preprocess.interpolation,
+            "crop_pct": preprocess.crop_pct,
+            "crop_mode": "squash" if preprocess.resize == "squash" else "center",
+            "mean": list(preprocess.mean),
+            "std": list(preprocess.std),
+            "num_classes": 0,
+            "pool_size": None,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+            "license": metadata.license,
+        },
+        "maezoo": metadata.to_data(),
+    }

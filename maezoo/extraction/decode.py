@@ -1,0 +1,175 @@
+"""The first stage: items become pixels. An image that cannot be read becomes a failure."""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from maezoo.errors import ImageError
+from maezoo.extraction.failures import Failure, decoding_failure, reading_errors, reading_failure
+from maezoo.extraction.items import Item, Items, image_bytes
+from maezoo.images.batches import READ_ERRORS, open_image, prepare
+from maezoo.images.preprocessing import Preprocessing
+
+__all__ = ["Chunk", "Decoded", "Decoder", "Row", "chunk_starts", "decode_chunk", "decode_items", "without_warnings"]
+
+_OVERSAMPLING = 2  # as in maezoo.images.decoding: a JPEG is decoded at no less than this many times the size needed
+
+
+class Row(NamedTuple):
+    """What the output says of an image besides its embedding; width and height of the upright picture in the file."""
+
+    id: str
+    label: str | None
+    width: int
+    height: int
+
+
+class Chunk(NamedTuple):
+    """Consecutive items that are decoded and embedded together.
+
+    Attributes:
+        start: number of the first.
+        stop: behind the last.
+        again: those of them that an earlier run could not read, if it read the others.
+    """
+
+    start: int
+    stop: int
+    again: tuple[int, ...] = ()
+
+
+class Decoded(NamedTuple):
+    """A chunk, decoded.
+
+    Attributes:
+        first: number of its first item.
+        stop: behind its last.
+        pixels: (b, 3, H, W) uint8, of those that could be read.
+        rows: b of them.
+        failures: the others.
+    """
+
+    first: int
+    stop: int
+    pixels: Tensor
+    rows: list[Row]
+    failures: list[Failure]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes chunks by number.
+
+    Attributes:
+        items: all items.
+        chunks: of them.
+        preprocess: of the model's weights.
+        exact: decode JPEGs at full size, however large.
+    """
+
+    items: Items
+    chunks: Sequence[Chunk]
+    preprocess: Preprocessing
+    exact: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of chunks."""
+        return len(self.chunks)
+
+    def __getitem__(self, index: int) -> Decoded:
+        """Decode a chunk."""
+        return decode_chunk(self.items_of(index), self.chunks[index], self.preprocess, exact=self.exact)
+
+    def items_of(self, index: int) -> list[Item]:
+        """Return the items of a chunk."""
+        return self.items.slice(self.chunks[index].start, self.chunks[index].stop)
+
+
+def chunk_starts(start: int, stop: int, size: int) -> list[Chunk]:
+    """Cut a range of items into chunks.
+
+    Example:
+        >>> [tuple(chunk)[:2] for chunk in chunk_starts(0, 5, 2)]
+        [(0, 2), (2, 4), (4, 5)]
+    """
+    return [Chunk(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+def decode_chunk(items: Sequence[Item], chunk: Chunk, preprocess: Preprocessing, *, exact: bool = False) -> Decoded:
+    """Decode a chunk. One that is tried again is decoded whole, so that its rows are those of a run without a fault.
+
+    Args:
+        items: of the chunk.
+        chunk: which ones they are.
+        preprocess: the size and the resize rule.
+        exact: decode JPEGs at full size, however large.
+
+    Returns:
+        The chunk; with nothing but failures where what is tried again cannot be read this time either.
+    """
+    if chunk.again:
+        tried = [decode_items([items[n - chunk.start]], n, preprocess, exact=exact) for n in chunk.again]
+        if not any(one.rows for one in tried):
+            failures = [failure for one in tried for failure in one.failures]
+            return Decoded(chunk.start, chunk.stop, prepare([], preprocess), [], failures)
+    return decode_items(items, chunk.start, preprocess, exact=exact)
+
+
+def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *, exact: bool = False) -> Decoded:
+    """Fetch, decode and resize items one by one; those that fail are told apart.
+
+    Args:
+        items: consecutive items.
+        first: number of the first one.
+        preprocess: the size and the resize rule.
+        exact: decode JPEGs at full size, however large.
+    """
+    pixels: list[Tensor] = []
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    for number, item in enumerate(items, start=first):
+        try:
+            data = image_bytes(item)
+        except reading_errors() as error:  # not the fault of its bytes, which nobody has seen
+            failures.append(reading_failure(item.id, number, error))
+            continue
+        try:
+            width, height, one = _decode(data, preprocess, exact)
+        except (ImageError, ImportError, RuntimeError, *READ_ERRORS) as error:  # some plug-ins raise RuntimeError
+            failures.append(decoding_failure(item.id, number, error, data[:12]))
+            continue
+        pixels.append(one)
+        rows.append(Row(item.id, item.label, width, height))
+    batch = torch.cat(pixels) if pixels else prepare([], preprocess)
+    return Decoded(first, first + len(items), batch.contiguous(), rows, failures)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep Pillow's warnings back: of damaged metadata, and of pictures that are large but allowed.
+
+    Warnings are of the process: this is for one thread at a time.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _decode(data: bytes, preprocess: Preprocessing, exact: bool) -> tuple[int, int, Tensor]:
+    """Return width and height of the upright image, and (1, 3, H, W) uint8."""
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        if not exact:
+            least = _OVERSAMPLING * round(max(preprocess.size) / preprocess.crop_pct)
+            image.draft(None, (least, least))
+        upright = open_image(image)
+        if upright.size == image.size[::-1] and width != height:  # by EXIF; some formats turn themselves when they load
+            width, height = height, width
+        return width, height, prepare([upright], preprocess)

@@ -1,0 +1,107 @@
+"""The second stage: pixels become embeddings, on the model's device."""
+
+from collections.abc import Generator, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maezoo.api.mae import MAE, pool_tokens
+from maezoo.errors import DataError
+from maezoo.extraction.decode import Decoded
+from maezoo.extraction.shards import Shard
+from maezoo.images.batches import normalise
+from maezoo.vocabulary import Pool
+
+__all__ = ["Embedder", "embedding_width"]
+
+
+def embedding_width(model: MAE, pool: Pool) -> int:
+    """Return D of the embeddings that a pool gives."""
+    return model.embed_dim * (2 if pool == "cls+mean" else 1)
+
+
+class Started(NamedTuple):
+    """Embeddings under way.
+
+    Attributes:
+        vectors: (b, D) float32, on the CPU where there is a `ready`.
+        ready: when they are there, on CUDA.
+    """
+
+    vectors: Tensor
+    ready: torch.cuda.Event | None = None
+
+
+class Embedder:
+    """Embeds decoded chunks. Starting one and reading it are two steps, so that a GPU has work while results travel.
+
+    Args:
+        model: an encoder on its device.
+        pool: which tokens.
+        dtype: `"float16"` or `"float32"`, of the result.
+    """
+
+    def __init__(self, model: MAE, pool: Pool, dtype: str) -> None:
+        self._model, self._pool, self._dtype = model, pool, dtype
+        self._copies = None if model.device.type != "cuda" else torch.cuda.Stream(model.device)  # type: ignore[no-untyped-call]
+
+    @torch.inference_mode()
+    def start(self, chunk: Decoded) -> Started:
+        """Begin to embed a chunk."""
+        model = self._model
+        if not len(chunk.pixels):
+            return Started(torch.empty(0, embedding_width(model, self._pool), dtype=torch.float32, device="cpu"))
+        vectors = pool_tokens(model.encode_tokens(self._input(chunk.pixels)), self._pool).float()
+        if self._copies is None:
+            return Started(vectors)
+        found = vectors.to("cpu", non_blocking=True)
+        # The event is of this chunk alone: waiting for all work would be waiting for the next chunk too.
+        ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        ready.record(torch.cuda.current_stream(model.device))
+        return Started(found, ready)
+
+    def read(self, chunk: Decoded, started: Started) -> Shard:
+        """Wait for a chunk's embeddings.
+
+        Raises:
+            DataError: an embedding that the files' number format cannot hold.
+        """
+        if started.ready is not None:
+            started.ready.synchronize()
+        found: NDArray[np.float32] = started.vectors.cpu().numpy()
+        with np.errstate(over="ignore"):
+            stored = found.astype(self._dtype)
+        if not np.isfinite(stored).all():
+            bad = chunk.rows[int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])].id
+            mend = "use dtype='float32'" if np.isfinite(found).all() else "the weights or the precision are at fault"
+            raise DataError(f"the embedding of {bad} is not finite in {self._dtype}; {mend}.")
+        return Shard(chunk.first, chunk.stop - chunk.first, chunk.rows, [stored], chunk.failures)
+
+    def embed_all(self, chunks: Iterable[Decoded]) -> Generator[Shard, None, None]:
+        """Yield the embeddings of chunks in order; while one is read and used, the next is computed."""
+        before = None
+        for chunk in chunks:
+            started = chunk, self.start(chunk)
+            if before is not None:
+                yield self.read(*before)
+            before = started
+        if before is not None:
+            yield self.read(*before)
+
+    def _input(self, pixels: Tensor) -> Tensor:
+        """Return the model's input on its device; on CUDA it gets there while the chunk before is computed."""
+        device = self._model.device
+        if self._copies is None:
+            return self._normalised(pixels.to(device))
+        computing = torch.cuda.current_stream(device)
+        with torch.cuda.stream(self._copies):
+            images = self._normalised(pixels.to(device, non_blocking=True))
+        computing.wait_stream(self._copies)
+        images.record_stream(computing)  # else its memory could be given away while it is read
+        return images
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return normalise(pixels, self._model.preprocess).to(self._model.dtype)

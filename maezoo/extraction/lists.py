@@ -1,0 +1,159 @@
+"""Lists of images: text files with one path a line, and tables with a header."""
+
+import codecs
+import csv
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+from maezoo.errors import DataError
+from maezoo.extraction.items import Item
+from maezoo.extraction.store import check_scheme, is_uri
+
+__all__ = ["LIST_SUFFIXES", "listed_items", "printable"]
+
+LIST_SUFFIXES = (".txt", ".lst", ".csv", ".tsv")
+_PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "filepath", "image_path")
+_SUSPECTS = 1000  # ids looked at again: one that really stands twice is enough
+
+
+class _Row(NamedTuple):
+    """What a list says of one image, and where."""
+
+    line: int
+    id: str
+    name: str
+    label: str | None = None
+
+
+def listed_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
+    """Yield the images that a list names; relative paths start at the list's folder.
+
+    The whole list is looked through before the first image comes, so that an error in it costs no work.
+
+    Args:
+        path: a text file with one path or URI a line, or a `.csv` or `.tsv` with a header.
+        labels: take the column `label`.
+
+    Raises:
+        DataError: the message names the line of what cannot be used, or the column that is not there.
+    """
+    _check_ids(path, labels)
+    for row in _rows(path, labels):
+        location = row.name if is_uri(row.name) else (path.parent / row.name).absolute()
+        label = None if row.label is None else printable(row.label)
+        yield Item(printable(row.id), os.fsencode(location), label)
+
+
+def printable(name: str) -> str:
+    r"""Return a name, which need not be valid text, as text.
+
+    Example:
+        >>> printable("caf\udce9.jpg")
+        'caf\\xe9.jpg'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _check_ids(path: Path, labels: bool) -> None:
+    """Refuse a list in which an id stands twice, or with URIs that nothing here can read; eight bytes for each row."""
+    hashes, schemes = array("q"), set()
+    for row in _rows(path, labels):
+        hashes.append(hash(row.id))
+        if is_uri(row.name) and (scheme := row.name.partition("://")[0].lower()) not in schemes:
+            check_scheme(row.name, f"{path}, line {row.line}")
+            schemes.add(scheme)
+    ordered = np.sort(np.frombuffer(hashes, np.int64)) if hashes else np.empty(0, np.int64)
+    suspects = set(ordered[1:][ordered[1:] == ordered[:-1]][:_SUSPECTS].tolist())
+    seen: dict[str, int] = {}
+    for row in _rows(path, labels) if suspects else ():
+        if hash(row.id) in suspects and seen.setdefault(row.id, row.line) != row.line:
+            raise DataError(
+                f"{path} names {row.id!r} in line {seen[row.id]} and again in line {row.line}; an id stands for one "
+                "image. Leave one out, or give a .csv with a column 'id'."
+            )
+
+
+def _rows(path: Path, labels: bool) -> Iterator[_Row]:
+    """Yield what a list says of each image."""
+    table = path.suffix.lower() in (".csv", ".tsv")
+    if labels and not table:
+        raise DataError(f"{path} has no labels: name the images in a .csv with the columns 'path' and 'label'.")
+    try:
+        _check_encoding(path)
+        # newline="" leaves line breaks inside quotes as they are. Line breaks are \n, \r\n and \r, never Unicode's.
+        newline = "" if table else None
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
+            if table:
+                yield from _table_rows(path, file, labels)
+            else:
+                yield from _line_rows(path, file)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _check_encoding(path: Path) -> None:
+    """Refuse what Windows calls Unicode text."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise DataError(f"{path}, line 1: the list is UTF-16 or UTF-32 text; save it as UTF-8.")
+
+
+def _line_rows(path: Path, file: TextIO) -> Iterator[_Row]:
+    """Yield the rows of a text file."""
+    for number, line in enumerate(file, start=1):
+        name = line.removesuffix("\n")  # blanks at the ends belong to the name
+        if name.strip():
+            _check_text(path, number, name)
+            yield _Row(number, name, name)
+
+
+def _table_rows(path: Path, file: TextIO, labels: bool) -> Iterator[_Row]:
+    """Yield the rows of a CSV or TSV."""
+    records = _records(path, file)
+    _, columns = next(records, (1, []))
+    where = next((name for name in _PATH_COLUMNS if name in columns), None)
+    if where is None or (labels and "label" not in columns):
+        needed = "path" if where is None else "label"
+        raise DataError(f"{path} needs a header with a column {needed!r}; it has {', '.join(map(repr, columns))}.")
+    for name in (where, "id", "label"):
+        if columns.count(name) > 1:
+            raise DataError(f"{path}, line 1: the header has {columns.count(name)} columns {name!r}; one is meant.")
+    for line, record in records:
+        if len(record) != len(columns):
+            raise DataError(
+                f"{path}, line {line}: {len(record)} cells under a header of {len(columns)}. A name with a comma or "
+                "tab in it stands in quotes."
+            )
+        row = dict(zip(columns, record, strict=True))
+        if not row[where].strip():
+            raise DataError(f"{path}, line {line}: the column {where!r} is empty.")
+        yield _Row(line, row.get("id") or row[where], row[where], row["label"] if labels else None)
+
+
+def _records(path: Path, file: TextIO) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield the records of a table that are not empty, each with the number of its first line."""
+    reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    line = 1
+    try:
+        for record in reader:
+            if record:
+                for cell in record:
+                    _check_text(path, line, cell)
+                yield line, record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        limit = csv.field_size_limit()
+        mend = f"a cell has at most {limit:,} characters; is a quote missing?" if "limit" in str(error) else "mend it."
+        raise DataError(f"{path}, line {line}: {error}: {mend}") from error
+
+
+def _check_text(path: Path, line: int, text: str) -> None:
+    """Refuse bytes that no text has."""
+    if "\0" in text:
+        raise DataError(f"{path}, line {line}: a NUL byte; a list is plain text in UTF-8.")

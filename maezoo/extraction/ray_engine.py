@@ -1,0 +1,150 @@
+"""The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes what comes out of it.
+
+    number ranges -> map: fetch and decode (tasks on all cores) -> map: embed (actors, one for each GPU) -> here
+
+Ray starts the tasks, moves the data, holds back what is too fast, and repeats what a dead worker or node has lost.
+What moves is Arrow: a chunk is the table of a `Shard`, with pixels in the place of embeddings until there are any.
+"""
+
+import json
+import logging
+from collections.abc import Generator
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from maezoo.api.mae import MAE
+from maezoo.errors import MissingExtraError
+from maezoo.extraction.arrow import bytes_to_table, table_to_bytes
+from maezoo.extraction.decode import Chunk, Decoded, decode_chunk, without_warnings
+from maezoo.extraction.embed import Embedder
+from maezoo.extraction.items import Items
+from maezoo.extraction.job import Job
+from maezoo.extraction.pillow import PillowState
+from maezoo.extraction.shards import Shard
+from maezoo.extraction.spans import Span
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.vocabulary import Pool
+
+__all__ = ["ray_pieces"]
+
+_CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
+
+
+def ray_pieces(
+    job: Job, spans: list[Span], model: MAE, *, device: str, batch_size: int, actors: int | None
+) -> Generator[Shard, None, None]:
+    """Yield the missing pieces as they come, in any order.
+
+    Args:
+        job: the run.
+        spans: the shards that are missing.
+        model: the encoder, on the CPU; each actor gets a copy.
+        device: where the actors run it; `"auto"` is the GPU that Ray gives each, where the cluster has any.
+        batch_size: images of a chunk.
+        actors: that run the model; by the cluster when `None`.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+    ray = _connect()
+    resources = ray.cluster_resources()
+    if device == "auto":
+        device = "cuda" if resources.get("GPU") else "cpu"
+    on_gpu = device.startswith("cuda")
+    count = actors or max(1, int(resources.get("GPU", 1) if on_gpu else resources.get("CPU", 1) // 2))
+    settings = job.settings
+    chunks = [{_CHUNK: json.dumps(chunk)} for span in spans for chunk in span.chunks(batch_size)]
+    embedded = (
+        ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
+        .map(_Decode(ray.put(job.items), model.preprocess, settings.exact, PillowState.of_this_process()))
+        .map(
+            _Embed,
+            fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),
+            compute=ray.data.ActorPoolStrategy(size=count),
+            num_gpus=1 if on_gpu else 0,
+            num_cpus=0,  # unlike the tasks: Ray fuses stages that are alike, and actors would decode for themselves
+        )
+    )
+    for row in embedded.iter_rows():
+        yield _unpack(row)
+
+
+class _Decode:
+    """Fetches and decodes one chunk in a Ray task.
+
+    Args:
+        items: Ray's reference to all items.
+        preprocess: of the weights.
+        exact: decode JPEGs at full size.
+        pillow: what Pillow is set to in the process that started the run.
+    """
+
+    def __init__(self, items: Any, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
+        self._items, self._preprocess, self._exact, self._pillow = items, preprocess, exact, pillow
+
+    def __call__(self, row: dict[str, str]) -> dict[str, bytes]:
+        """Decode a chunk."""
+        start, stop, again = json.loads(row[_CHUNK])
+        items: Items = _require_ray().get(self._items)
+        self._pillow.apply()
+        with without_warnings():
+            chunk = decode_chunk(
+                items.slice(start, stop), Chunk(start, stop, tuple(again)), self._preprocess, exact=self._exact
+            )
+        pixels = chunk.pixels.flatten(1).numpy()  # (b, 3 * H * W)
+        return _pack(Shard(start, stop - start, chunk.rows, [pixels], chunk.failures))
+
+
+class _Embed:
+    """Holds the model in a Ray actor and embeds chunks.
+
+    Args:
+        model: Ray's reference to the model, on the CPU.
+        device: where it shall run.
+        pool: which tokens.
+        dtype: of the embeddings.
+    """
+
+    def __init__(self, model: Any, device: str, pool: Pool, dtype: str) -> None:
+        self._model: MAE = _require_ray().get(model).to(device)
+        self._embedder = Embedder(self._model, pool, dtype)
+
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        """Embed a chunk."""
+        shard = _unpack(row)
+        pixels = torch.tensor(shard.vectors[0]).view(len(shard.rows), 3, *self._model.preprocess.size)  # (b, 3, H, W)
+        chunk = Decoded(shard.first, shard.first + shard.count, pixels, shard.rows, shard.failures)
+        return _pack(self._embedder.read(chunk, self._embedder.start(chunk)))
+
+
+def _pack(shard: Shard) -> dict[str, bytes]:
+    """Make a row of Ray's data set."""
+    return {_CHUNK: table_to_bytes(shard.to_table())}
+
+
+def _unpack(row: dict[str, bytes]) -> Shard:
+    """Read such a row."""
+    return Shard.from_table(bytes_to_table(row[_CHUNK]))
+
+
+def _connect() -> ModuleType:
+    """Return Ray, connected: to the caller's, to the cluster that `RAY_ADDRESS` names, or to one started here."""
+    ray = _require_ray()
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours shows the whole run
+    return ray
+
+
+def _require_ray() -> ModuleType:
+    """Return Ray with its data library imported."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtraError.for_extra("ray", "engine='ray'") from error
+    module: ModuleType = ray
+    return module

@@ -1,0 +1,215 @@
+"""extract(): the whole way, from a source to a finished output."""
+
+import copy
+import multiprocessing
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image, ImageFile
+
+from maezoo.api.factory import create
+from maezoo.api.mae import MAE
+from maezoo.api.optimized import OptimizedMAE
+from maezoo.errors import DataError
+from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.assembly import Assembly
+from maezoo.extraction.embed import embedding_width
+from maezoo.extraction.interrupts import Interrupts
+from maezoo.extraction.items import Items
+from maezoo.extraction.job import Job
+from maezoo.extraction.local import choose_batch_size, choose_workers, local_pieces
+from maezoo.extraction.lock import exclusive
+from maezoo.extraction.prepared import prepared
+from maezoo.extraction.result import ExtractResult, Meter, Progress
+from maezoo.extraction.resume import open_job
+from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
+from maezoo.extraction.shards import Shard
+from maezoo.extraction.sources import find_items
+from maezoo.extraction.spans import Span
+from maezoo.extraction.store import LocalStore, is_uri, open_store, path_in
+from maezoo.extraction.used_weights import used_weights
+from maezoo.files import user_path
+from maezoo.hardware import choose_device
+from maezoo.vocabulary import Pool
+
+__all__ = ["extract"]
+
+Engine = Literal["local", "ray"]
+
+
+def extract(
+    source: str | Path,
+    output: str | Path,
+    *,
+    model: str | MAE = "mae_vit_tiny",
+    pool: Pool = "cls",
+    dtype: EmbeddingType = "float16",
+    precision: torch.dtype | str | None = None,
+    device: str | torch.device = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    shard_size: int = 10_000,
+    engine: Engine = "local",
+    labels: bool = False,
+    exact: bool = False,
+    limit: int | None = None,
+    contents: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> ExtractResult:
+    """Embed all images of a source into a folder of Parquet files. Run it again to go on after any interruption.
+
+    Args:
+        source: a folder (searched recursively), a list of paths (.txt, .csv), a tar shard or a folder of them.
+        output: a folder: `part-….parquet` with `id`, `embedding` (D numbers), `label`, `width`, `height`;
+            in its folder `__maezoo__`, which readers of whole folders pass over, `errors.parquet` with `id`, `error`,
+            `message`, and `extract.json`. It may be a URI such as `s3://bucket/folder`.
+        model: weights by name, or a model.
+        pool: `"cls"`, `"mean"` or `"cls+mean"`, as in `MAE.features`.
+        dtype: of the embeddings in the files.
+        precision: of the computation: `None` is float32, `"auto"` is bfloat16 where the hardware multiplies it fast.
+        device: `"auto"` is CUDA where there is one, else the CPU.
+        batch_size: images at a time; by the device when `None`.
+        workers: processes that decode, 0 for none beside this one; by the machine when `None`. With Ray: actors that
+            run the model.
+        shard_size: images of one file.
+        engine: `"local"`, or `"ray"` for a cluster.
+        labels: store labels: names of folders, a list's column `label`, or a shard's `.cls` files.
+        exact: decode large JPEGs at full size, not at a half, quarter or eighth (which is never below twice what is
+            needed).
+        limit: only the first so many images.
+        contents: tell pictures that have changed since an earlier run by a hash of their bytes, not by size and time.
+        report: called after each batch.
+
+    Returns:
+        What was done. `complete` is false when Ctrl-C ended it, and when images are pending, which the same call tries
+        again.
+
+    Raises:
+        DataError: no images, an output begun with other settings or in use by another run, or numbers that do not add
+            up.
+        MissingExtraError: pyarrow (or Ray) is not installed.
+        ChildProcessError: a worker process died.
+        OSError: a folder cannot be read, or the disk is full. What was finished stays.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (120, 90), "teal").save(folder / "teal.png")
+        >>> result = extract(folder, folder / "features", device="cpu")
+        >>> result.rows, result.errors
+        (1, 0)
+    """
+    require_pyarrow()
+    _refuse_in_a_worker()
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine is 'local' or 'ray'; got {engine!r}.")
+    _check_counts(batch_size, workers)
+    encoder = _encoder(model, engine, device, precision)
+    if encoder.in_chans != 3:
+        raise ValueError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
+    where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
+    settings = Settings(
+        source=where,
+        model=encoder.name,
+        sha256=used_weights(encoder, given=isinstance(model, MAE)),
+        preprocess=encoder.preprocess.to_dict(),
+        pool=pool,
+        dtype=dtype,
+        precision=str(encoder.dtype).removeprefix("torch."),
+        exact=exact,
+        labels=labels,
+        limit=limit,
+        shard_size=shard_size,
+        contents=contents,
+        max_image_pixels=Image.MAX_IMAGE_PIXELS,
+        load_truncated_images=ImageFile.LOAD_TRUNCATED_IMAGES,
+    )
+    with ExitStack() as held:
+        store = open_store(output)
+        records = open_store(path_in(output, FOLDER))
+        if isinstance(records, LocalStore):
+            held.enter_context(exclusive(records.folder / "lock", output))
+        found = Items.collect(find_items(source, labels=labels), limit, contents=contents)
+        job = open_job(store, records, str(output), settings, found, embedding_width(encoder, pool))
+        return _run(job, _Work(encoder, engine, str(device), batch_size, workers), report)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How the rows are to be made: nothing here changes what they are, save for the last digits."""
+
+    model: MAE
+    engine: Engine
+    device: str
+    batch_size: int | None
+    workers: int | None
+
+    def pieces(self, job: Job, spans: list[Span]) -> Generator[Shard, None, None]:
+        """Start the engine on what is missing."""
+        kind = self.model.device.type
+        batch_size = self.batch_size or choose_batch_size(kind)
+        if self.engine == "ray":
+            from maezoo.extraction.ray_engine import ray_pieces
+
+            job.keep_engine("eager")
+            return ray_pieces(job, spans, self.model, device=self.device, batch_size=batch_size, actors=self.workers)
+        images = sum(span.missing for span in spans)
+        workers = choose_workers(kind, images, batch_size) if self.workers is None else self.workers
+        model = prepared(self.model, job, images, batch_size)
+        return local_pieces(job, spans, model, batch_size=batch_size, workers=workers)
+
+
+def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractResult:
+    """Make what is missing; Ctrl-C ends it wherever it waits, and what is done is kept."""
+    spans = job.missing()
+    counts = job.counts()
+    missing = sum(span.missing for span in spans)
+    begun = [failure for span in spans if span.begun for failure in span.begun.failures]
+    known = counts.errors + counts.pending - sum(len(span.again) for span in spans) + len(begun)
+    meter = Meter(total=len(job.items), done=len(job.items) - missing, errors=known)
+    report(meter.count(0, 0))
+    assembly, interrupts = Assembly(job, spans), Interrupts()
+    if spans:
+        pieces = work.pieces(job, spans)
+        with interrupts.caught(), closing(pieces):
+            for piece in pieces:
+                with interrupts.held_back():
+                    through, failed = assembly.add(piece)
+                    report(meter.count(through, failed))
+        if interrupts.came:
+            assembly.keep()
+            if job.missing():
+                return job.pause(meter.done, meter.seconds)
+    return job.finish(meter.done, meter.seconds)
+
+
+def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None) -> MAE:
+    """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
+    device = "cpu" if engine == "ray" else device
+    if isinstance(model, OptimizedMAE) and engine == "ray":
+        raise ValueError(
+            "Ray's actors move the model, and an optimised one stays; pass the model that it was made from."
+        )
+    if isinstance(model, MAE):
+        return copy.deepcopy(model).cpu() if engine == "ray" else model
+    return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)
+
+
+def _check_counts(batch_size: int | None, workers: int | None) -> None:
+    """Refuse impossible numbers before anything is read."""
+    if (batch_size is not None and batch_size < 1) or (workers is not None and workers < 0):
+        raise ValueError(f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.")
+
+
+def _refuse_in_a_worker() -> None:
+    """Explain what otherwise ends in a riddle: a script without a main guard, which each worker runs once more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise DataError(
+            "maezoo.extract starts processes that import your script; call it below `if __name__ == '__main__':`, or "
+            "pass workers=0."
+        )

@@ -1,0 +1,167 @@
+"""One file of the output: the rows of a range of items, and in its metadata which range, which run and what failed.
+
+A file holds its own failures, so there is one thing to write for each range and nothing to keep in step.
+"""
+
+import io
+import json
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.decode import Row
+from maezoo.extraction.failures import Failure
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Shard", "ShardNote", "error_table", "parquet_bytes", "parquet_table", "read_note", "shard_name"]
+
+_KEY = b"maezoo"
+
+
+@dataclass
+class Shard:
+    """The rows of consecutive items.
+
+    Attributes:
+        first: number of the first item.
+        count: items covered: rows + failures, but for a chunk of which nothing could be read once more.
+        rows: what is said of each image that could be read.
+        vectors: their embeddings, one (b, D) array for each batch, which may be (0, D).
+        failures: of the other images.
+    """
+
+    first: int
+    count: int = 0
+    rows: list[Row] = field(default_factory=list)
+    vectors: list[NDArray[Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def append(self, other: "Shard") -> None:
+        """Add the items that follow."""
+        self.count += other.count
+        self.rows += other.rows
+        self.vectors += other.vectors
+        self.failures += other.failures
+
+    def with_pieces(self, pieces: "list[Shard]") -> "Shard":
+        """Return the shard with the rows that pieces of it have; an image that failed in them keeps what it had."""
+        rows = self._by_number()
+        failures = {failure.number: failure for failure in self.failures}
+        for piece in pieces:
+            rows |= piece._by_number()
+            failures |= {failure.number: failure for failure in piece.failures}
+        found = [rows[number] for number in sorted(rows)]
+        vectors = np.stack([vector for _, vector in found]) if found else np.concatenate(self.vectors)
+        left = [failures[number] for number in sorted(failures.keys() - rows.keys())]
+        return Shard(self.first, self.count, [row for row, _ in found], [vectors], left)
+
+    def _by_number(self) -> dict[int, tuple[Row, NDArray[Any]]]:
+        """Return row and embedding of each item that has them."""
+        failed = {failure.number for failure in self.failures}
+        numbers = [number for number in range(self.first, self.first + self.count) if number not in failed]
+        return dict(zip(numbers, zip(self.rows, np.concatenate(self.vectors), strict=True), strict=False))
+
+    def to_table(self, run: str = "", *, labels: bool = True) -> "pa.Table":
+        """Return the shard as a table that holds all of it: what a file has, and what travels between processes.
+
+        Args:
+            run: the run's fingerprint.
+            labels: whether there is a column of labels.
+        """
+        pa = require_pyarrow()
+        vectors = np.concatenate(self.vectors)
+        columns: dict[str, Any] = {
+            "id": pa.array([row.id for row in self.rows], pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
+        }
+        if labels:
+            columns["label"] = pa.array([row.label for row in self.rows], pa.string())
+        columns["width"] = pa.array([row.width for row in self.rows], pa.int32())
+        columns["height"] = pa.array([row.height for row in self.rows], pa.int32())
+        note = {"run": run, "first": self.first, "count": self.count, "failures": self.failures}
+        return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(note)})
+
+    @classmethod
+    def from_table(cls, table: "pa.Table") -> "Shard":
+        """Read a shard back."""
+        note = _note(table.schema)
+        names = [name for name in ("id", "label", "width", "height") if name in table.column_names]
+        rows = [Row(**{"label": None, **row}) for row in table.select(names).to_pylist()]
+        column = table["embedding"].combine_chunks()
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), column.type.list_size)
+        return cls(note.first, note.count, rows, [vectors], note.failures)
+
+
+@dataclass(frozen=True)
+class ShardNote:
+    """What a file says of itself: run, range, rows and failures."""
+
+    run: str
+    first: int
+    count: int
+    rows: int
+    failures: list[Failure]
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a shard's file.
+
+    Example:
+        >>> shard_name(12)
+        'part-000012.parquet'
+    """
+    return f"part-{number:06d}.parquet"
+
+
+def read_note(opened: IO[bytes]) -> ShardNote | None:
+    """Read what a file says of itself; `None` when it is damaged or not one of ours."""
+    pa = require_pyarrow()
+    try:
+        file = pa.parquet.ParquetFile(opened)
+        note = _note(file.schema_arrow)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return None
+    rows = file.metadata.num_rows
+    return ShardNote(note.run, note.first, note.count, rows, note.failures) if _adds_up(note, rows) else None
+
+
+def error_table(failures: list[Failure]) -> "pa.Table":
+    """Return failures as the table that `errors.parquet` and `pending.parquet` hold."""
+    pa = require_pyarrow()
+    names = ("id", "error", "message")
+    return pa.table({name: pa.array([getattr(f, name) for f in failures], pa.string()) for name in names})
+
+
+def parquet_table(data: bytes) -> "pa.Table":
+    """Read what `parquet_bytes` gave."""
+    table: pa.Table = require_pyarrow().parquet.read_table(io.BytesIO(data))
+    return table
+
+
+def parquet_bytes(table: "pa.Table") -> bytes:
+    """Return a table as a Parquet file. Embeddings do not compress; the other columns do.
+
+    A table without rows becomes a file without row groups: readers of whole folders stumble over an empty one.
+    """
+    pa = require_pyarrow()
+    sink = io.BytesIO()
+    plain = {name: "NONE" if name == "embedding" else "ZSTD" for name in table.column_names}
+    dictionary = [name for name in ("label",) if name in table.column_names]
+    with pa.parquet.ParquetWriter(sink, table.schema, compression=plain, use_dictionary=dictionary) as writer:
+        if table.num_rows:
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+def _note(schema: "pa.Schema") -> ShardNote:
+    note = json.loads(schema.metadata[_KEY])
+    return ShardNote(note["run"], note["first"], note["count"], 0, [Failure(*each) for each in note["failures"]])
+
+
+def _adds_up(note: ShardNote, rows: int) -> bool:
+    return rows + len(note.failures) == note.count

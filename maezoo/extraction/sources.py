@@ -1,0 +1,116 @@
+"""A folder, a list or tar shards become the numbered list of images that an extraction reads."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path, PurePosixPath
+
+from maezoo.errors import DataError
+from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.items import Item
+from maezoo.extraction.lists import LIST_SUFFIXES, listed_items, printable
+from maezoo.extraction.store import child_uri, is_uri, open_filesystem
+from maezoo.extraction.tars import tar_items
+from maezoo.extraction.web import is_web
+from maezoo.files import user_path
+from maezoo.listing import files_in, image_files, is_hidden, is_image
+
+__all__ = ["find_items"]
+
+
+def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
+    """Yield the images of a source in an order that is the same each time.
+
+    Args:
+        source: a folder (searched recursively; hidden files left out), a folder of tar shards, one tar shard, a text
+            file with one path a line, or a CSV file with a column `path`; a folder may be a URI such as
+            `s3://bucket/photos`, and a list may hold URIs and URLs.
+        labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
+
+    Raises:
+        DataError: nothing there, nothing that can be read as one of these, an id that stands twice, or labels that no
+            image has.
+        OSError: a folder cannot be listed.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "cats").mkdir()
+        >>> (folder / "cats" / "tom.jpg").touch()
+        >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
+        [('cats/tom.jpg', 'cats')]
+    """
+    items = _items(str(source), labels)
+    return _labelled(str(source), items) if labels else items
+
+
+def _items(source: str, labels: bool) -> Iterator[Item]:
+    """Yield the images of any source."""
+    if is_uri(source) and not source.lower().startswith("file:"):
+        return _remote_folder(source, labels)
+    path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
+    if path.is_dir():
+        tars = files_in(path, ".tar")
+        return _shards(path, tars, labels) if tars else _folder(path, labels)
+    if not path.exists():
+        raise DataError(f"{path} does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
+    if path.suffix.lower() == ".tar" and path.is_file():
+        return tar_items(path, labels=labels)
+    if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
+        return listed_items(path, labels=labels)
+    raise DataError(
+        f"{path} is no source: pass a folder of images, a list ({', '.join(LIST_SUFFIXES)}), a .tar shard or a folder "
+        "of them."
+        + (" Compressed tars cannot be read from the middle; unpack them." if ".tar" in path.suffixes else "")
+    )
+
+
+def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items; refuse a source in which none has a label: the user believes that they have."""
+    images = labelled = 0
+    for item in items:
+        images += 1
+        labelled += item.label is not None
+        yield item
+    if images and not labelled:
+        raise DataError(
+            f"labels were asked for, and none of the {images:,} images of {source} has one: in a folder they are the "
+            "names of the folders in it, in a tar shard the .cls files."
+        )
+
+
+def _shards(folder: Path, tars: list[Path], labels: bool) -> Iterator[Item]:
+    """Yield the images of a folder's tar shards, in the order of their names."""
+    image = next(image_files(folder), None)
+    if image is not None:
+        raise DataError(f"{folder} holds tar shards and images ({image}); name a folder that holds one or the other.")
+    yield from chain.from_iterable(tar_items(tar, labels=labels) for tar in tars)
+
+
+def _folder(root: Path, labels: bool) -> Iterator[Item]:
+    """Yield the images below a folder, sorted by their path."""
+    for path in image_files(root):
+        name = printable(path.relative_to(root).as_posix())
+        yield Item(name, os.fsencode(path.absolute()), _folder_of(name) if labels else None)
+
+
+def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
+    """Yield the images below a folder of cloud storage, sorted by their path; hidden ones are left out there, too."""
+    if is_web(uri):
+        raise DataError(f"{uri}: a web server does not list its folders; write the images' URLs into a .txt or .csv.")
+    system, root = open_filesystem(uri)
+    try:
+        found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
+    except NotADirectoryError as error:
+        raise DataError(f"{uri} is a file; a source on cloud storage is a folder of images.") from error
+    images = (info for info in found if info.is_file and is_image(info.base_name))
+    for info in sorted(images, key=lambda info: info.path):
+        name = info.path[len(root) :].lstrip("/")
+        stamp = f"{info.size} {info.mtime_ns}"
+        if not is_hidden(name):
+            yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None, stamp=stamp)
+
+
+def _folder_of(name: str) -> str | None:
+    """Return the name of the folder that an image is in; `None` at the top."""
+    return PurePosixPath(name).parent.name or None

@@ -1,0 +1,157 @@
+"""Processes that decode, each at the end of a pipe. There is no shared memory and no queue that could lose a chunk."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+
+import torch
+
+from maezoo.extraction.decode import Decoded, Decoder, decode_chunk
+from maezoo.extraction.pillow import PillowState
+from maezoo.images.preprocessing import Preprocessing
+
+__all__ = ["Crew"]
+
+_SOON = 2.0  # seconds in which a process that was ended is gone, and a signal to several processes has reached all
+
+
+class Crew:
+    """Some processes; any thread may ask them to decode, and each decodes one chunk at a time.
+
+    Args:
+        decoder: what to decode.
+        count: of processes.
+        pin: hand the pixels over in page-locked memory, for CUDA.
+    """
+
+    def __init__(self, decoder: Decoder, count: int, *, pin: bool) -> None:
+        self._decoder, self._count, self._pin = decoder, count, pin
+        self._workers: list[_Worker] = []
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """Start the processes. Whatever happens meanwhile, `end` ends those that are there.
+
+        Raises:
+            OSError: the system starts no more processes.
+        """
+        pillow = PillowState.of_this_process()
+        for _ in range(self._count):
+            worker = _Worker(self._decoder.preprocess, self._decoder.exact, pillow)
+            self._workers.append(worker)
+            worker.start()
+            self._idle.put(worker)
+
+    def decode(self, index: int) -> Decoded:
+        """Decode a chunk in a process that has nothing to do.
+
+        Raises:
+            ChildProcessError: the process died.
+        """
+        worker = self._idle.get()
+        try:
+            return worker.decode(self._decoder, index, pin=self._pin)
+        finally:
+            self._idle.put(worker)
+
+    def end(self) -> None:
+        """End all processes at once: what they decode now is decoded again by the next run."""
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.join()
+
+
+class _Worker:
+    """One process, seen from this one."""
+
+    def __init__(self, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy locks and CUDA's state
+        self._connection, self._theirs = context.Pipe()
+        arguments = (self._theirs, preprocess, exact, pillow)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+
+    def start(self) -> None:
+        """Start the process; it has the only other end of the pipe, so that its end closes it."""
+        with self._theirs, _deaf_to_interrupts():
+            self._process.start()
+
+    def decode(self, decoder: Decoder, index: int, *, pin: bool) -> Decoded:
+        """Send a chunk's items; wait for its pixels, or for the process's end."""
+        try:
+            self._connection.send((decoder.items_of(index), decoder.chunks[index]))
+            first, stop, shape, rows, failures = self._connection.recv()
+            pixels = torch.empty(shape, dtype=torch.uint8, device="cpu", pin_memory=pin)
+            if rows:
+                self._connection.recv_bytes_into(pixels.view(-1).numpy())
+        except (OSError, EOFError) as error:
+            raise ChildProcessError(self._obituary()) from error
+        return Decoded(first, stop, pixels, rows, failures)
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        if self._process.pid is not None:
+            self._process.kill()
+
+    def join(self) -> None:
+        """Wait until it is gone."""
+        if self._process.pid is not None:
+            self._process.join(_SOON)
+
+    def _obituary(self) -> str:
+        """Say how the process died, and what may help."""
+        self._process.join(_SOON)
+        code = self._process.exitcode
+        if code == -signal.SIGTERM:
+            time.sleep(_SOON)  # whoever ends a group of processes has a signal on its way to this one, too
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
+        return (
+            f"a process that decodes images ended {how}. Was memory short? Try fewer workers, or workers=0. In a "
+            "script of your own, call maezoo.extract below `if __name__ == '__main__':`."
+        )
+
+
+def _serve(connection: Connection, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
+    """Decode what comes through a pipe, until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    pillow.apply()
+    with suppress(EOFError, ConnectionError):
+        while True:
+            items, chunk = connection.recv()
+            done = decode_chunk(items, chunk, preprocess, exact=exact)
+            connection.send((done.first, done.stop, tuple(done.pixels.shape), done.rows, done.failures))
+            if done.rows:
+                connection.send_bytes(done.pixels.view(-1).numpy().data)
+
+
+def _follow_parent() -> None:
+    """Leave when the parent is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start a process deaf to Ctrl-C, which a terminal sends to all: from its first instruction on, and for good."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # else the start of a process does, which lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

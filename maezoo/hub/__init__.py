@@ -1,0 +1,1 @@
+"""Verified files, in the cache or from the hub."""

@@ -1,0 +1,97 @@
+"""`hf-hub:org/repo[@revision]`: any repository of the hub, with the configuration files beside its weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
+from maezoo.errors import UnknownModelError
+from maezoo.hub.client import HubFile
+from maezoo.hub.fetching import fetch, fetch_file
+from maezoo.manifest.checks import path_problem, repo_problem, short
+from maezoo.manifest.entries import WeightsEntry, load_manifest
+from maezoo.manifest.licensing import acknowledge_license
+
+__all__ = ["HUB", "WEIGHTS", "Repository"]
+
+HUB, WEIGHTS = "hf-hub:", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository at a revision.
+
+    Attributes:
+        repo_id: `org/repo`.
+        revision: a commit, branch, tag or ref; the main branch when `None`.
+    """
+
+    repo_id: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return self.repo_id if self.revision is None else f"{self.repo_id}@{self.revision}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Repository":
+        """Read `org/repo` or `org/repo@revision`.
+
+        Raises:
+            UnknownModelError: it is neither.
+
+        Example:
+            >>> Repository.parse("zoo/tiny@v1").revision
+            'v1'
+        """
+        repo_id, at, revision = text.partition("@")
+        problem = "must be org/repo" if repo_id.count("/") != 1 else repo_problem(repo_id)
+        if problem:
+            raise UnknownModelError(
+                f"{HUB}{short(text)}: the repository {problem}; hf-hub:org/repo[@revision] is read."
+            )
+        if at and (problem := path_problem(revision)):
+            raise UnknownModelError(f"{HUB}{short(text)}: the revision {problem}; a commit, a branch or a tag is one.")
+        return cls(repo_id, revision if at else None)
+
+    def entry(self) -> WeightsEntry | None:
+        """Return the manifest's entry for this repository: of this revision, if several have it."""
+        entries = [entry for entry in load_manifest().entries.values() if entry.repo_id == self.repo_id]
+        entries.sort(key=lambda entry: entry.revision != self.revision)
+        return entries[0] if entries else None
+
+    def file(self, filename: str) -> HubFile:
+        """Return one of its files."""
+        return HubFile(self.repo_id, self.revision or "main", filename)
+
+    def fetch(self, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
+        """Return its weights file, verified; the manifest's pins and licences hold for the manifest's repositories.
+
+        Args:
+            cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
+            offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
+
+        Raises:
+            WeightsNotFoundError, OfflineError, IntegrityError, LicenseError: see `maezoo.fetch`.
+        """
+        known = self.entry()
+        if known is not None and self.revision in (None, known.revision):
+            return fetch(known, cache_dir=cache_dir, offline=offline)
+        if known is not None and known.noncommercial:
+            acknowledge_license(known.name, known.license, known.license_note)
+        command = f"maezoo download {HUB}{self}"
+        return fetch_file(self.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
+
+    def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> None:
+        """Fetch the configuration files of the commit that a weights file is of, so that they lie beside it.
+
+        Args:
+            weights: the cached file; its folder is called by its commit.
+            cache_dir: as for the weights.
+            offline: as for the weights.
+
+        Raises:
+            WeightsNotFoundError, OfflineError: there is none, or it cannot be had.
+        """
+        commit = Repository(self.repo_id, weights.parent.name)
+        path = fetch_file(commit.file(CONFIG), cache_dir=cache_dir, offline=offline)
+        if "hidden_size" in (read_json(path) or {}):  # transformers keeps the preparation in a second file
+            fetch_file(commit.file(PREPROCESSOR), cache_dir=cache_dir, offline=offline)

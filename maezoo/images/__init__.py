@@ -1,0 +1,1 @@
+"""Image-likes to model input."""

@@ -1,0 +1,139 @@
+"""What an argument of images is, looked at once: how many there are, and one after the other."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from maezoo.errors import ImageError
+from maezoo.images.decoding import ImageLike, kind_of, open_image, read_bytes
+
+__all__ = ["ImageLikes", "Images", "check_pixels", "look_at"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images, looked at.
+
+    Attributes:
+        total: how many there are; `None` when only their end will tell.
+        tensor: all of them, (B, C, H, W) float and normalised, when that is what was given; `items` is then empty.
+        items: image-likes, or tensors (C, H, W), in order.
+        fleeting: each is asked for only once, and may change or be closed when the next one is.
+    """
+
+    total: int | None
+    tensor: Tensor | None = None
+    items: Iterable[Any] = ()
+    fleeting: bool = False
+
+    def chunks(self, size: int) -> Iterator[list[Any]]:
+        """Yield the items some at a time, no earlier than asked for; at least one chunk, if need be an empty one."""
+        items = enumerate(self.items)
+        kept = (_kept(item, f"image {index}") if self.fleeting else item for index, item in items)
+        yield list(islice(kept, size))
+        while chunk := list(islice(kept, size)):
+            yield chunk
+
+
+ImageLikes: TypeAlias = ImageLike | Tensor | Sequence[ImageLike | Tensor] | Iterable[ImageLike | Tensor] | Images
+"""One image-like; a list, iterator or generator of them; a batch as a tensor; or what `look_at` gave."""
+
+
+def look_at(images: ImageLikes) -> Images:
+    """Look at an argument of images, once: nothing of an iterator is taken, no picture is opened.
+
+    Raises:
+        ImageError: it is nothing that images can be taken from, or a tensor of another shape or dtype; the message
+            says what it is.
+
+    Example:
+        >>> look_at("cat.jpg").total, look_at(torch.zeros(5, 3, 8, 8)).total, look_at(iter(["cat.jpg"])).total
+        (1, 5, None)
+    """
+    if isinstance(images, Images):
+        return images
+    if isinstance(images, Tensor):
+        return _look_at_tensor(images)
+    if isinstance(images, np.ndarray):
+        return _listed(_items_of_array(images))
+    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or hasattr(images, "read"):
+        return _listed([images])
+    if isinstance(images, Sequence):
+        return _listed(images)
+    return _look_at_iterable(images)
+
+
+def check_pixels(images: Tensor, name: str) -> Tensor:
+    """Return a tensor of images that is uint8, or float and finite.
+
+    Raises:
+        ImageError: it is neither.
+    """
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise ImageError(f"{name} is uint8 (0 to 255) or float (already normalised); got {images.dtype}.")
+    if not bool(torch.isfinite(images).all()):
+        raise ImageError(f"{name} holds NaN or infinity.")
+    return images
+
+
+def _listed(items: Sequence[Any]) -> Images:
+    return Images(len(items), items=items)
+
+
+def _look_at_tensor(images: Tensor) -> Images:
+    """Check a tensor's shape and values; one of uint8 becomes images of its own, which are resized like others."""
+    batch = images[None] if images.ndim == 3 else images
+    if batch.ndim != 4:
+        raise ImageError(f"a tensor of images has the shape (B, C, H, W); got {tuple(images.shape)}.")
+    check_pixels(batch, "a tensor of images")
+    return _listed(list(batch)) if batch.dtype == torch.uint8 else Images(len(batch), tensor=batch)
+
+
+def _items_of_array(array: NDArray[Any]) -> list[Any]:
+    """Return the items of an array: one picture, a batch of them, or paths and other image-likes."""
+    if array.dtype.kind not in "OSUT":
+        return list(array) if array.ndim == 4 else [array]
+    if array.ndim > 1:
+        raise ImageError(f"an array of dtype {array.dtype} is a list of images, one axis long; got {array.shape}.")
+    items = array.reshape(-1).tolist()
+    return [os.fsdecode(item) for item in items] if array.dtype.kind == "S" else items
+
+
+def _look_at_iterable(images: Any) -> Images:
+    """Take an iterator, generator or other collection, whose items come in an order."""
+    table = hasattr(images, "keys") and getattr(images, "ndim", 2) != 1  # a Series of pandas has keys and one axis
+    if isinstance(images, set | frozenset | Mapping) or table:
+        raise ImageError(
+            f"{kind_of(images)} is no list of images: pass a list, a column or the values, in their order."
+        )
+    try:
+        items = iter(images)
+    except TypeError:
+        raise ImageError(
+            f"cannot take images from {kind_of(images)}; pass a path, bytes, an open file, a PIL image, a uint8 or "
+            "uint16 array, a tensor, or a list or iterator of them."
+        ) from None
+    return Images(len(images) if hasattr(images, "__len__") else None, items=items, fleeting=True)
+
+
+def _kept(item: Any, name: str) -> Any:
+    """Return an item as it is now, whatever its source does with it later."""
+    if isinstance(item, Tensor):
+        return item.clone()
+    if isinstance(item, np.ndarray):
+        return item.copy()
+    if isinstance(item, Image.Image):
+        return open_image(item, name=name)
+    if isinstance(item, bytearray | memoryview) or hasattr(item, "read"):
+        return read_bytes(item, name)
+    return item

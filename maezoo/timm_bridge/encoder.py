@@ -1,0 +1,150 @@
+"""What `timm.create_model` gives for our names: timm's own building and adapting, of files that we verified."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.models import VisionTransformer
+from torch import Tensor
+
+from maezoo.api.source import shapes_of, weights_in
+from maezoo.checkpoints.adapt import adapt_filters
+from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
+from maezoo.checkpoints.reader import open_weights
+from maezoo.errors import LayoutError
+from maezoo.files import user_path
+from maezoo.hub.fetching import fetch
+from maezoo.hub.repository import Repository
+from maezoo.manifest.entries import load_manifest
+from maezoo.model import Variant, build_encoder
+
+__all__ = ["build_timm_encoder", "encoder_tensors"]
+
+_POOLING = "attn_pool."
+_FOREIGN = ("encoder.", "decoder.", "decoder_", "mask_token", "vit.", "embeddings.")  # how no name of timm's begins
+_OWN_SOURCES = frozenset({"file", "state_dict", "url"})  # a caller's overlay that names the weights itself
+
+
+def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> VisionTransformer:
+    """Build a variant's encoder as timm builds its own models.
+
+    Args:
+        variant: the architecture.
+        pretrained: load the weights that timm's configuration names, by way of `maezoo.fetch`.
+        **kwargs: timm's arguments for `create_model`.
+
+    Raises:
+        UnknownModelError, WeightsNotFoundError, OfflineError, IntegrityError: see `maezoo.fetch`.
+        LayoutError: the file lacks a tensor, or has one that has no place in the encoder.
+
+    Example:
+        >>> import maezoo, timm
+        >>> timm.create_model("mae_vit_tiny", pretrained=True, num_classes=10).num_classes
+        10
+    """
+    from timm.models import build_model_with_cfg  # timm may have been imported anew since this module was
+
+    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
+    config = kwargs.get("pretrained_cfg")
+    if pretrained and not overlay.keys() & _OWN_SOURCES:
+        overlay |= _verified_file(variant, config, kwargs.get("cache_dir"))
+    if pretrained and "input_size" not in overlay:
+        overlay |= _own_channels(variant, config, overlay.get("file"), kwargs)
+    model: VisionTransformer = build_model_with_cfg(
+        partial(build_encoder, variant),
+        variant.name,
+        pretrained,
+        pretrained_cfg_overlay=overlay or None,
+        pretrained_filter_fn=encoder_tensors,
+        feature_cfg={"out_indices": kwargs.pop("out_indices", 3), "feature_cls": "getter"},
+        **kwargs,
+    )
+    if hasattr(model, "patch_embed"):  # not a pyramid around it
+        register: Any = model.register_load_state_dict_pre_hook
+        register(_take_any_layout)
+    return model
+
+
+def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dict[str, Tensor]:
+    """Turn a file's tensors, in any known layout, to those of timm's encoder: float32, at the model's grid.
+
+    Args:
+        tensors: of the whole file.
+        model: timm's encoder; its head and its attention pooling may be fresh, nothing else.
+
+    Raises:
+        LayoutError: the keys belong to no known layout, or one of the encoder's is missing or has no place there.
+            (timm itself is not strict once `num_classes` differs from the file's.)
+    """
+    layout = recognise_layout(tensors.keys())
+    sources, unknown = our_keys(tensors.keys(), layout)
+    ours = {key.removeprefix("encoder."): names for key, names in sources.items() if key.startswith("encoder.")}
+    wanted = model.state_dict().keys()
+    missing = [key for key in wanted if key not in ours and not is_head(key) and not key.startswith(_POOLING)]
+    replaced = "norm." if "fc_norm.weight" in wanted else "head."  # a model with fc_norm has no norm before it
+    surplus = [key for key in ours if key not in wanted and not is_head(key) and not key.startswith(replaced)]
+    surplus += [key for key in unknown if not is_head(key) and not is_decoder(key, layout)]
+    if missing or surplus:
+        problem = (
+            f"it lacks {', '.join(missing[:6])}" if missing else f"which has no place for {', '.join(surplus[:6])}"
+        )
+        hint = " It is fine-tuned: pass global_pool='avg', fc_norm=True." if "fc_norm.weight" in ours else ""
+        raise LayoutError(f"the {layout} file does not fit timm's encoder: {problem}.{hint}")
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
+    filters, in_chans = found["patch_embed.proj.weight"], model.patch_embed.proj.in_channels
+    if _said_channels(model) == in_chans != filters.shape[1]:  # timm adapts to other channels than its configuration's
+        found["patch_embed.proj.weight"] = adapt_filters(filters, in_chans)
+    fresh = {key: value for key, value in model.state_dict().items() if key.startswith(_POOLING) and key not in found}
+    return dict(checkpoint_filter_fn(found, model)) | fresh
+
+
+def _own_channels(variant: Variant, config: Any, file: str | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell timm how many channels a file's filters take, where its configuration of the model says another number."""
+    from timm.models._builder import resolve_pretrained_cfg
+
+    if file is None or Path(file).suffix != ".safetensors":
+        return {}
+    with open_weights(Path(file)) as opened:
+        shapes = shapes_of(opened, recognise_layout(opened.keys))
+    filters = shapes.get("encoder.patch_embed.proj.weight", ())
+    said = resolve_pretrained_cfg(variant.name, config).input_size
+    if len(filters) != 4 or filters[1] == said[0]:
+        return {}
+    return {"input_size": (arguments.get("in_chans") or filters[1], *said[1:])}
+
+
+def _said_channels(model: VisionTransformer) -> int:
+    """Return the channels that timm's configuration of a model says its weights have."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return int((config.get("input_size") or (3,))[0])
+
+
+def _take_any_layout(model: Any, tensors: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take files in any layout; a missing head stays fresh."""
+    if prefix or not any(key.startswith(_FOREIGN) for key in tensors):
+        return
+    found = encoder_tensors(dict(tensors), model)
+    if not any(is_head(key) for key in found):
+        found |= {key: value for key, value in model.state_dict().items() if is_head(key)}
+    tensors.clear()
+    tensors.update(found)
+
+
+def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) -> dict[str, str | None]:
+    """Return timm's `file` for the weights that its configuration names."""
+    fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
+    if fields.get("source") == "local-dir":
+        path = weights_in(user_path(fields["file"]))
+        if path.suffix == ".json":
+            raise LayoutError(f"{path}: timm reads one file; `maezoo convert {path.parent} FOLDER` makes one of these.")
+        return {"file": str(path), "source": None}
+    if fields.get("source") == "hf-hub":
+        path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
+        return {"file": str(path), "source": None}
+    tag = fields.get("tag")
+    entry = load_manifest().find(f"{variant.name}.{tag}" if tag else variant.name)
+    return {"file": str(fetch(entry, cache_dir=cache_dir))}

@@ -1,0 +1,95 @@
+"""Our encoders in timm's registry: `timm.create_model("mae_vit_base.in1k_normpix", pretrained=True)`."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from maezoo.manifest.entries import Manifest, WeightsEntry, load_manifest
+from maezoo.model.variants import VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from timm.models import VisionTransformer
+    from timm.models._pretrained import DefaultCfg, PretrainedCfg
+
+__all__ = ["register"]
+
+default_cfgs: "dict[str, DefaultCfg]" = {}  # timm looks for this name in the module of each entry point
+
+
+def register() -> None:
+    """Register the architectures and the manifest's weights with the timm that is imported. Again does no harm."""
+    from timm.models import is_model, register_model
+
+    manifest = load_manifest()
+    for variant in VARIANTS.values():
+        if not is_model(variant.name):
+            default_cfgs[variant.name] = _default_cfg(variant, manifest)
+            register_model(_entry_point(variant))
+
+
+def _entry_point(variant: Variant) -> "Callable[..., VisionTransformer]":
+    """Make the function that timm calls for an architecture."""
+
+    def build(pretrained: bool = False, **kwargs: Any) -> "VisionTransformer":
+        from maezoo.timm_bridge.encoder import (
+            build_timm_encoder,  # at the first use: this module is read while timm is imported
+        )
+
+        return build_timm_encoder(variant, pretrained, **kwargs)
+
+    build.__name__ = build.__qualname__ = variant.name
+    build.__doc__ = f"{variant.name}: a masked-autoencoder encoder, as a plain timm VisionTransformer."
+    build.__module__ = __name__
+    return build
+
+
+def _default_cfg(variant: Variant, manifest: Manifest) -> "DefaultCfg":
+    """Describe an architecture's weights to timm, the default tag first."""
+    from timm.models._pretrained import DefaultCfg
+
+    entries = [entry for entry in manifest.entries.values() if entry.architecture == variant.name]
+    default = manifest.defaults.get(variant.name)
+    entries.sort(key=lambda entry: entry.tag != default)
+    if not entries:
+        return DefaultCfg(tags=deque([""]), cfgs={"": _plain_cfg(variant)})
+    tags = deque(entry.tag for entry in entries)
+    return DefaultCfg(tags=tags, cfgs={entry.tag: _pretrained_cfg(variant, entry) for entry in entries})
+
+
+def _plain_cfg(variant: Variant, **fields: Any) -> "PretrainedCfg":
+    """Return the fields that an architecture's weights share."""
+    from timm.models._pretrained import PretrainedCfg
+
+    size = variant.img_size
+    shared: dict[str, Any] = {
+        "input_size": (3, size, size),
+        "fixed_input_size": True,
+        "num_classes": 0,
+        "first_conv": "patch_embed.proj",
+        "classifier": "head",
+        "paper_name": "Masked Autoencoders Are Scalable Vision Learners",
+        "paper_ids": "arXiv:2111.06377",
+    }
+    return PretrainedCfg(**(shared | fields))
+
+
+def _pretrained_cfg(variant: Variant, entry: WeightsEntry) -> "PretrainedCfg":
+    """Return a weight's configuration for timm: its source, preprocessing and licence."""
+    preprocess = entry.preprocess
+    if entry.repo_id is None:
+        source: dict[str, Any] = {"file": entry.package_file}
+    else:
+        source = {"hf_hub_id": f"{entry.repo_id}@{entry.revision}", "hf_hub_filename": entry.filename}
+    return _plain_cfg(
+        variant,
+        **source,
+        input_size=(3, *preprocess.size),
+        interpolation=preprocess.interpolation,
+        crop_pct=preprocess.crop_pct,
+        crop_mode="squash" if preprocess.resize == "squash" else "center",
+        mean=preprocess.mean,
+        std=preprocess.std,
+        license=entry.license,
+        origin_url=entry.source_url,
+        notes=(entry.notes,) if entry.notes else None,
+    )
