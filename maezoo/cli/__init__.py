@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from maezoo._lazy import lazy_names
+import lazy_loader
 
 if TYPE_CHECKING:
     from maezoo.cli.commands import app
@@ -21,4 +21,4 @@ def main() -> None:
     run_and_exit()
 
 
-__getattr__, __dir__ = lazy_names(__name__, {"app": "maezoo.cli.commands"})
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"commands": ["app"]})

@@ -3,21 +3,6 @@
 `served` runs it on this machine; it needs the extra `demo`. `Studio` does the work without any page.
 """
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from maezoo._lazy import lazy_names
-
-if TYPE_CHECKING:
-    from maezoo.demo.serve import served
-    from maezoo.demo.studio import Request, Studio, View
-
-__all__ = ["Request", "Studio", "View", "served"]
-
-_HOMES = {
-    "Request": "maezoo.demo.studio",
-    "Studio": "maezoo.demo.studio",
-    "View": "maezoo.demo.studio",
-    "served": "maezoo.demo.serve",
-}
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

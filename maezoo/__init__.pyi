@@ -1,0 +1,35 @@
+from . import checkpoints as checkpoints
+from . import demo as demo
+from . import engines as engines
+from . import errors as errors
+from . import evaluation as evaluation
+from . import extraction as extraction
+from . import figures as figures
+from . import hardware as hardware
+from . import hub as hub
+from . import images as images
+from . import manifest as manifest
+from . import masks as masks
+from . import model as model
+from . import training as training
+from . import vocabulary as vocabulary
+from .api.factory import create as create
+from .api.factory import fetch as fetch
+from .api.factory import info as info
+from .api.factory import list_models as list_models
+from .api.factory import list_pretrained as list_pretrained
+from .api.factory import verify as verify
+from .api.mae import MAE as MAE
+from .api.optimized import OptimizedMAE as OptimizedMAE
+from .api.reconstruction import Reconstruction as Reconstruction
+from .api.whole_image import WholeReconstruction as WholeReconstruction
+from .api.whole_image import reconstruct_all as reconstruct_all
+from .extraction.run import extract as extract
+from .masks.draw import block_mask as block_mask
+from .masks.draw import grid_mask as grid_mask
+from .masks.draw import mask_from_noise as mask_from_noise
+from .masks.draw import mask_from_pixels as mask_from_pixels
+from .masks.draw import random_mask as random_mask
+from .model.autoencoder import MAEOutput as MAEOutput
+
+__version__: str

@@ -1,0 +1,12 @@
+from .plan import Plan as Plan
+from .plan import Route as Route
+from .plan import TaskPlan as TaskPlan
+from .plan import Trial as Trial
+from .prepare import PreparedTask as PreparedTask
+from .prepare import prepare_task as prepare_task
+from .registry import ENGINES as ENGINES
+from .registry import PRECISIONS as PRECISIONS
+from .registry import Engine as Engine
+from .registry import Precision as Precision
+from .tasks import TASKS as TASKS
+from .tasks import Task as Task

@@ -1,0 +1,11 @@
+from .attention import class_attention as class_attention
+from .attention import plot_attention as plot_attention
+from .components import patch_components as patch_components
+from .components import plot_components as plot_components
+from .grids import plot_reconstruction as plot_reconstruction
+from .grids import plot_whole as plot_whole
+from .similarity import patch_similarity as patch_similarity
+from .similarity import plot_similarity as plot_similarity
+from .sweep import MaskRatioSweep as MaskRatioSweep
+from .sweep import measure_sweep as measure_sweep
+from .sweep import plot_sweep as plot_sweep
