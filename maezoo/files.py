@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all, and whose errors say which file it was."""
+"""Files that appear whole or not at all, whose errors say which file it was; and their hashes."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -8,7 +9,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -16,24 +17,25 @@ from typing import IO, TYPE_CHECKING
 from safetensors import SafetensorError
 
 from maezoo.errors import DiskFullError, MaezooError
+from maezoo.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["errors_named", "is_stream", "picture_format", "user_path", "write_safetensors", "written_whole"]
+__all__ = [
+    "digest_of",
+    "errors_named",
+    "is_stream",
+    "md5_of",
+    "picture_format",
+    "sha256_of",
+    "write_safetensors",
+    "written_whole",
+]
 
+_CHUNK = 8 * 2**20  # bytes hashed at a time
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout)|/dev/(stderr)")
-
-
-def user_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path with a leading `~` spelled out; as it is where nobody knows that home.
-
-    Example:
-        >>> user_path("~/x.jpg").name, str(user_path("~no-such-user/x.jpg"))
-        ('x.jpg', '~no-such-user/x.jpg')
-    """
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no home
 
 
 def is_stream(path: Path) -> bool:
@@ -194,3 +196,50 @@ def _open_stream(path: Path) -> IO[bytes]:
     if sys.stdout is not None:
         sys.stdout.flush()
     return os.fdopen(os.dup(int(own[1] or (1 if own[2] else 2))), "wb")
+
+
+def sha256_of(path: Path, advance: Callable[[int], None] = lambda count: None) -> str:
+    """Return a file's sha256 as 64 hex digits, calling `advance` with the bytes of each chunk read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "empty"
+        >>> path.touch()
+        >>> sha256_of(path)[:8]
+        'e3b0c442'
+    """
+    return _hash(path, "sha256", b"", advance)
+
+
+def md5_of(path: Path) -> str:
+    """Return a file's md5 as 32 hex digits: FAIR publishes the first six of its files'."""
+    return _hash(path, "md5", b"", lambda count: None)
+
+
+def digest_of(path: Path, like: str, advance: Callable[[int], None] = lambda count: None) -> str:
+    """Return a file's hash of the kind that `like` is: the hub names large files by sha256, small ones by git's sha1.
+
+    Args:
+        path: the file.
+        like: 64 hex digits for sha256, 40 for the sha1 of a git blob.
+        advance: called with the bytes of each chunk read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "empty"
+        >>> path.touch()
+        >>> digest_of(path, "0" * 40)[:8]  # git hash-object
+        'e69de29b'
+    """
+    if len(like) != 40:
+        return sha256_of(path, advance)
+    return _hash(path, "sha1", b"blob %d\0" % path.stat().st_size, advance)
+
+
+def _hash(path: Path, algorithm: str, prefix: bytes, advance: Callable[[int], None]) -> str:
+    digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()

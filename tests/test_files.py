@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from maezoo.errors import DiskFullError
-from maezoo.files import errors_named, is_stream, picture_format, user_path, write_safetensors, written_whole
+from maezoo.files import errors_named, is_stream, picture_format, write_safetensors, written_whole
+from maezoo.paths import user_path
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links, modes and pipes of POSIX")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from maezoo.api.source import weights_in
+from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.foreign import read_foreign
 from maezoo.extraction.sources import find_items
 from maezoo.listing import files_in, image_files

@@ -9,10 +9,11 @@ from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.api.reconstruction import Reconstruction, reconstruct_batch
-from maezoo.checkpoints.folders import describe_model, push_folder, save_folder
+from maezoo.checkpoints.folders import describe_model, save_folder
 from maezoo.checkpoints.load import LoadReport
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import DecoderMissingError
+from maezoo.hub.push import push_folder
 from maezoo.images.batches import ImageLikes, batches, look_at, normalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry, load_manifest

@@ -14,7 +14,7 @@ from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Tas
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
 from maezoo.errors import WeightsNotFoundError
-from maezoo.hub.records import expanded, state_folder
+from maezoo.paths import cache_folder, state_folder
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
 
@@ -228,7 +228,7 @@ def _sample_images(model: MAE, count: int) -> Tensor:
 def _folder(cache_dir: str | Path | None) -> Path | None:
     """Return the folder of remembered choices; `None` where there is no place for one."""
     try:
-        return (state_folder() if cache_dir is None else expanded(cache_dir)) / "engines"
+        return (state_folder() if cache_dir is None else cache_folder(cache_dir)) / "engines"
     except WeightsNotFoundError:
         return None
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from maezoo.files import picture_format, user_path, written_whole
+from maezoo.files import picture_format, written_whole
 from maezoo.images.batches import denormalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder, denormalise_patches, patch_statistics, patchify, unpatchify
+from maezoo.paths import user_path
 
 __all__ = ["Reconstruction", "reconstruct_batch"]
 

@@ -6,22 +6,22 @@ from pathlib import Path
 
 from maezoo.checkpoints.bounds import bounded_preprocessing, check_shapes
 from maezoo.checkpoints.configs import describe_folder
-from maezoo.checkpoints.layouts import our_keys, recognise_layout
+from maezoo.checkpoints.folders import weights_in
+from maezoo.checkpoints.layouts import recognise_layout
 from maezoo.checkpoints.metadata import WeightsMetadata
-from maezoo.checkpoints.reader import WeightsFile, open_weights
-from maezoo.errors import LayoutError, WeightsNotFoundError
-from maezoo.files import user_path
+from maezoo.checkpoints.reader import open_weights, shapes_of
+from maezoo.errors import LayoutError
 from maezoo.hub.fetching import fetch
-from maezoo.hub.repository import HUB, WEIGHTS, Repository
+from maezoo.hub.repository import HUB, Repository
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.listing import files_in
 from maezoo.manifest.description import Description, infer_variant
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license, is_noncommercial
 from maezoo.model import Variant, find_variant
+from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Target
 
-__all__ = ["WeightsSource", "find_source", "shapes_of", "weights_in"]
+__all__ = ["WeightsSource", "find_source"]
 
 LOCAL = "local-dir:"
 
@@ -83,36 +83,6 @@ def find_source(
     if not pretrained:
         return _untrained(name)
     return _from_entry(load_manifest().find(name), cache_dir, offline)
-
-
-def weights_in(folder: Path) -> Path:
-    """Return the weights file of a folder: model.safetensors or its index, or the only safetensors file there.
-
-    Args:
-        folder: the folder; a file stands for itself.
-
-    Raises:
-        WeightsNotFoundError: there is none, or none that is meant.
-    """
-    if folder.is_file():
-        return folder
-    for name in (WEIGHTS, f"{WEIGHTS}.index.json"):
-        if (folder / name).is_file():
-            return folder / name
-    found = files_in(folder, ".safetensors") if folder.is_dir() else []
-    if len(found) == 1:
-        return found[0]
-    what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"
-    hint = "name one of them" if found else "`maezoo convert` makes one of .pth and .bin files"
-    raise WeightsNotFoundError(f"{folder} has {what} {WEIGHTS}; {hint}.")
-
-
-def shapes_of(file: WeightsFile, layout: Layout) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a file's tensors, by our keys, nothing read."""
-    shapes = {}
-    for key, names in our_keys(file.keys, layout).sources.items():
-        shapes[key] = file.shape(*names)
-    return shapes
 
 
 def _from_entry(entry: WeightsEntry, cache_dir: str | Path | None, offline: bool | None) -> WeightsSource:

@@ -16,9 +16,10 @@ from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.timm_config import head_facts, maezoo_config, timm_config
 from maezoo.errors import LayoutError
-from maezoo.files import user_path, write_safetensors, written_whole
+from maezoo.files import write_safetensors, written_whole
 from maezoo.manifest.description import Description, infer_variant
 from maezoo.manifest.known import hint_for_name
+from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part
 
 __all__ = ["Conversion", "convert"]

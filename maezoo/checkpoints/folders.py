@@ -1,7 +1,6 @@
-"""A model as a folder that maezoo and timm read back, and that folder on the hub."""
+"""Folders of weights: which file is meant, and a model as a folder that maezoo and timm read back."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,18 @@ from maezoo.checkpoints.configs import CONFIG
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import save_model
 from maezoo.checkpoints.timm_config import maezoo_config
-from maezoo.files import user_path, written_whole
+from maezoo.errors import WeightsNotFoundError
+from maezoo.files import written_whole
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.listing import files_in
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.variants import VARIANTS, Variant
+from maezoo.paths import user_path
 from maezoo.vocabulary import Part
 
-__all__ = ["describe_model", "push_folder", "save_folder", "variant_of"]
+__all__ = ["WEIGHTS", "describe_model", "save_folder", "variant_of", "weights_in"]
+
+WEIGHTS = "model.safetensors"
 
 _CARD = """---
 license: {license}
@@ -77,6 +81,28 @@ def _heads(blocks: Any) -> int:
     return int(blocks[0].attn.num_heads)
 
 
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a folder: model.safetensors or its index, or the only safetensors file there.
+
+    Args:
+        folder: the folder; a file stands for itself.
+
+    Raises:
+        WeightsNotFoundError: there is none, or none that is meant.
+    """
+    if folder.is_file():
+        return folder
+    for name in (WEIGHTS, f"{WEIGHTS}.index.json"):
+        if (folder / name).is_file():
+            return folder / name
+    found = files_in(folder, ".safetensors") if folder.is_dir() else []
+    if len(found) == 1:
+        return found[0]
+    what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"
+    hint = "name one of them" if found else "`maezoo convert` makes one of .pth and .bin files"
+    raise WeightsNotFoundError(f"{folder} has {what} {WEIGHTS}; {hint}.")
+
+
 def describe_model(
     model: MaskedAutoencoder, preprocess: Preprocessing, *, license: str = "unknown", origin: str = ""
 ) -> WeightsMetadata:
@@ -108,7 +134,7 @@ def save_folder(
         The folder.
     """
     folder = user_path(folder)
-    save_model(model, folder / "model.safetensors", metadata=metadata)
+    save_model(model, folder / WEIGHTS, metadata=metadata)
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(maezoo_config(metadata, model.in_chans), indent=2) + "\n", encoding="utf-8")
     h, w = metadata.preprocess.size
@@ -128,39 +154,3 @@ def save_folder(
     with written_whole(folder / "README.md") as temporary:
         temporary.write_text(card, encoding="utf-8")
     return folder
-
-
-def push_folder(
-    model: MaskedAutoencoder,
-    repo_id: str,
-    metadata: WeightsMetadata,
-    *,
-    private: bool = False,
-    revision: str | None = None,
-    commit_message: str = "Add model",
-    token: str | None = None,
-) -> str:
-    """Write a model's folder to a repository of the hub, made when missing, in one commit.
-
-    Args:
-        model: the autoencoder.
-        repo_id: `org/repo`.
-        metadata: of the model, from `describe_model`.
-        private: of a repository that is made.
-        revision: the branch.
-        commit_message: of the commit.
-        token: to write with; `HF_TOKEN` or the one of `hf auth login` when `None`.
-
-    Returns:
-        The commit's address.
-    """
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token, library_name="maezoo")
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        save_folder(model, folder, metadata, repo_id=repo_id)
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
-        )
-    return str(commit.commit_url)

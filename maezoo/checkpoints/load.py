@@ -14,8 +14,8 @@ from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, 
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
 from maezoo.errors import LayoutError
-from maezoo.files import user_path
 from maezoo.model import MaskedAutoencoder
+from maezoo.paths import user_path
 from maezoo.vocabulary import PARTS, Layout, Part
 
 __all__ = ["LoadReport", "load_file_into"]

@@ -14,8 +14,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from maezoo.checkpoints.filetype import name_kind
+from maezoo.checkpoints.layouts import our_keys
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
+from maezoo.vocabulary import Layout
 
 __all__ = ["WeightsFile", "open_weights", "read_index", "require_finite"]
 
@@ -207,3 +209,11 @@ def require_finite(tensor: Tensor, what: str) -> None:
         finite = bool(torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))))
     if not finite:
         raise IntegrityError(f"{what} holds NaN or infinity; the file is damaged, or its training diverged.")
+
+
+def shapes_of(file: WeightsFile, layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's tensors, by our keys, nothing read."""
+    shapes = {}
+    for key, names in our_keys(file.keys, layout).sources.items():
+        shapes[key] = file.shape(*names)
+    return shapes

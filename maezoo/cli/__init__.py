@@ -18,7 +18,18 @@ def main() -> None:
     except KeyboardInterrupt:  # so early that nothing else is there to say it
         print("stopped", file=sys.stderr)
         sys.exit(130)
-    run_and_exit()
+    run_and_exit(_run)
+
+
+def _run() -> int:
+    """Run the command that was asked for, and return its exit code."""
+    from maezoo.cli.commands import app
+
+    try:
+        app(prog_name="maezoo")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    return 0
 
 
 __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"commands": ["app"]})

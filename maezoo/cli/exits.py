@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -23,15 +24,18 @@ class StoppedError(Exception):
     """Ctrl-C, on its way out of a command; typer would end on a KeyboardInterrupt without a word."""
 
 
-def run_and_exit() -> None:
-    """Run the command line and leave: 0 when all went well, 1 on an error, 2 on wrong usage.
+def run_and_exit(run: Callable[[], int]) -> None:
+    """Run a command and leave: 0 when all went well, 1 on an error, 2 on wrong usage.
 
     130 stands for Ctrl-C, 143 for SIGTERM, which ends a command in the same way.
+
+    Args:
+        run: runs the command and returns its exit code.
     """
     _make_streams_safe()
     signal.signal(signal.SIGTERM, _end_as_ctrl_c_does)
     try:
-        code = _run()
+        code = run()
         with errors_named(Path("standard output")):
             sys.stdout.flush()
     except (StoppedError, KeyboardInterrupt):
@@ -46,17 +50,6 @@ def run_and_exit() -> None:
         code = _say(f"maezoo: {error} (set MAEZOO_TRACEBACK=1 to see where)", 1)
     _discard_what_cannot_be_written()
     sys.exit(_TERMINATED if _terminated and code == INTERRUPTED else code)
-
-
-def _run() -> int:
-    """Run the command that was asked for, and return its exit code."""
-    from maezoo.cli.commands import app
-
-    try:
-        app(prog_name="maezoo")
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    return 0
 
 
 def _say(line: str, code: int) -> int:

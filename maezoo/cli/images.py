@@ -8,7 +8,8 @@ import typer
 from maezoo.cli.outputs import check_no_input, picture_targets
 from maezoo.cli.screen import complain, errors, note, print_json, say
 from maezoo.errors import DiskFullError, ImageError
-from maezoo.files import is_stream, user_path
+from maezoo.files import is_stream
+from maezoo.paths import user_path
 from maezoo.vocabulary import Pool, Strategy
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.screen import errors, note, print_json, say
-from maezoo.files import user_path, written_whole
+from maezoo.files import written_whole
+from maezoo.paths import user_path
 from maezoo.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:

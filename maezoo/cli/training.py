@@ -8,7 +8,7 @@ import typer
 
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.screen import errors, note, say
-from maezoo.files import user_path
+from maezoo.paths import user_path
 from maezoo.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def pretrain(
     license_: Annotated[str, typer.Option("--license", help="Of the weights, written into the file.")] = "unknown",
 ) -> None:
     """Pretrain a masked autoencoder; writes model.safetensors, and checkpoints from which the same command goes on."""
+    from maezoo.files import sha256_of
     from maezoo.hardware import choose_device
-    from maezoo.hashing import sha256_of
     from maezoo.training import FolderImages, Recipe, open_source
     from maezoo.training import pretrain as run
     from maezoo.training.result import write_result

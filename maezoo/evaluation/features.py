@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import DataError, MissingExtraError
-from maezoo.files import user_path
 from maezoo.listing import files_in
+from maezoo.paths import user_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

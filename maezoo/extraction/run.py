@@ -32,8 +32,8 @@ from maezoo.extraction.sources import find_items
 from maezoo.extraction.spans import Span
 from maezoo.extraction.store import LocalStore, is_uri, open_store, path_in
 from maezoo.extraction.used_weights import used_weights
-from maezoo.files import user_path
 from maezoo.hardware import choose_device
+from maezoo.paths import user_path
 from maezoo.vocabulary import Pool
 
 __all__ = ["extract"]

@@ -12,8 +12,8 @@ from maezoo.extraction.lists import LIST_SUFFIXES, listed_items, printable
 from maezoo.extraction.store import child_uri, is_uri, open_filesystem
 from maezoo.extraction.tars import tar_items
 from maezoo.extraction.web import is_web
-from maezoo.files import user_path
 from maezoo.listing import files_in, image_files, is_hidden, is_image
+from maezoo.paths import user_path
 
 __all__ = ["find_items"]
 

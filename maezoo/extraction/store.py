@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.web import is_web
-from maezoo.files import user_path, written_whole
+from maezoo.files import written_whole
+from maezoo.paths import user_path
 
 __all__ = ["Store", "check_scheme", "child_uri", "is_uri", "open_filesystem", "open_store", "path_in"]
 

@@ -8,7 +8,7 @@ import torch
 from maezoo.api.factory import create
 from maezoo.api.mae import MAE
 from maezoo.errors import MaezooError
-from maezoo.hashing import sha256_of
+from maezoo.files import sha256_of
 
 __all__ = ["used_weights"]
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from maezoo.files import written_whole
 from maezoo.hub.client import HubFile, RemoteFile, hub_utils
-from maezoo.hub.records import expanded
+from maezoo.paths import cache_folder
 
 __all__ = ["SPARE", "HubCache"]
 
@@ -39,7 +39,7 @@ class HubCache:
         """
         from huggingface_hub import constants
 
-        return cls(expanded(cache_dir or constants.HF_HUB_CACHE).resolve())
+        return cls(cache_folder(cache_dir or constants.HF_HUB_CACHE).resolve())
 
     def repository(self, file: HubFile) -> Path:
         """Return the folder of a file's repository."""

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from maezoo.errors import DiskFullError, IntegrityError, OfflineError, UnknownModelError, WeightsNotFoundError
-from maezoo.hashing import digest_of
+from maezoo.files import digest_of
 from maezoo.hub.cache import SPARE, HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError, RemoteFile
 from maezoo.hub.records import FileState

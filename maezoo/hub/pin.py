@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maezoo.files import user_path, written_whole
+from maezoo.files import written_whole
 from maezoo.hub.client import RemoteFile
 from maezoo.hub.fetching import hub_file
 from maezoo.hub.transfer import ask
 from maezoo.manifest.entries import WeightsEntry, read_manifest
+from maezoo.paths import user_path
 
 __all__ = ["Pin", "pin_manifest"]
 

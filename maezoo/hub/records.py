@@ -6,22 +6,20 @@ read-only and shared caches and installed packages are remembered too. A lost or
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maezoo.errors import WeightsNotFoundError
 from maezoo.files import written_whole
+from maezoo.paths import state_folder
 
 __all__ = [
     "FileState",
     "Record",
-    "expanded",
     "known_finite",
     "read_record",
     "remember_finite",
-    "state_folder",
     "write_record",
 ]
 
@@ -59,32 +57,6 @@ class Record:
     found: str
     expected: str | None
     checked_at: float
-
-
-def state_folder() -> Path:
-    """Return the folder where maezoo keeps what it remembers of this user: `HF_HOME/maezoo`.
-
-    Raises:
-        WeightsNotFoundError: this user has no home folder, and `HF_HOME` is not set. Nothing is remembered then.
-    """
-    from huggingface_hub import constants
-
-    return expanded(os.environ.get("HF_HOME") or constants.HF_HOME) / "maezoo"
-
-
-def expanded(folder: str | Path) -> Path:
-    """Return a folder of the cache with `~` replaced.
-
-    Raises:
-        WeightsNotFoundError: this user has no home folder, as in some containers.
-    """
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError as error:
-        raise WeightsNotFoundError(
-            f"the cache would be {folder}, and this user has no home folder (no HOME, no entry among the system's "
-            "users). Set HF_HOME to a folder of yours, or pass cache_dir."
-        ) from error
 
 
 def read_record(path: Path, beside: Path | None = None) -> Record | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
+from maezoo.checkpoints.folders import WEIGHTS
 from maezoo.errors import UnknownModelError
 from maezoo.hub.client import HubFile
 from maezoo.hub.fetching import fetch, fetch_file
@@ -11,9 +12,9 @@ from maezoo.manifest.checks import path_problem, repo_problem, short
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license
 
-__all__ = ["HUB", "WEIGHTS", "Repository"]
+__all__ = ["HUB", "Repository"]
 
-HUB, WEIGHTS = "hf-hub:", "model.safetensors"
+HUB = "hf-hub:"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maezoo.errors import IntegrityError
-from maezoo.hashing import digest_of
+from maezoo.files import digest_of
 from maezoo.hub.records import FileState, Record, read_record, write_record
 
 __all__ = ["Check", "check_file", "remember_check", "verify_mode"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffTags, UnidentifiedImageError
 
 from maezoo.errors import ImageError
-from maezoo.files import user_path
+from maezoo.paths import user_path
 
 __all__ = ["READ_ERRORS", "ImageLike", "kind_of", "open_image", "read_bytes", "to_uint8"]
 

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from maezoo.errors import ManifestError, UnknownModelError
-from maezoo.files import user_path
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
+from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part, Target
 
 __all__ = ["Manifest", "WeightsEntry", "load_manifest", "read_manifest"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from maezoo.hashing import md5_of
+from maezoo.files import md5_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.model.variants import VARIANTS

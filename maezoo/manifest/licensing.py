@@ -5,7 +5,7 @@ import os
 
 from maezoo.errors import LicenseError
 from maezoo.files import written_whole
-from maezoo.hub.records import state_folder
+from maezoo.paths import state_folder
 
 __all__ = ["acknowledge_license", "is_noncommercial"]
 

@@ -9,16 +9,16 @@ import torch
 from timm.models import VisionTransformer
 from torch import Tensor
 
-from maezoo.api.source import shapes_of, weights_in
 from maezoo.checkpoints.adapt import adapt_filters
+from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
-from maezoo.checkpoints.reader import open_weights
+from maezoo.checkpoints.reader import open_weights, shapes_of
 from maezoo.errors import LayoutError
-from maezoo.files import user_path
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
 from maezoo.model import Variant, build_encoder
+from maezoo.paths import user_path
 
 __all__ = ["build_timm_encoder", "encoder_tensors"]
 

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from maezoo.checkpoints.load import load_file_into
 from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import CheckpointError
-from maezoo.files import write_safetensors
-from maezoo.hashing import sha256_of
+from maezoo.files import sha256_of, write_safetensors
 from maezoo.model import MaskedAutoencoder
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe

@@ -16,9 +16,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from maezoo.errors import DataError, ImageError
-from maezoo.files import user_path, written_whole
+from maezoo.files import written_whole
 from maezoo.images.batches import READ_ERRORS, open_image
 from maezoo.listing import IMAGE_SUFFIXES, image_files
+from maezoo.paths import user_path
 from maezoo.training.views import Crops, crop_batch
 
 __all__ = ["FolderImages", "ImageSource", "PackedImages", "open_source", "write_pack"]

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maezoo.files import errors_named, user_path
+from maezoo.files import errors_named
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.masks.draw import random_mask
 from maezoo.model import MaskedAutoencoder, Variant, build_mae, find_variant
+from maezoo.paths import user_path
 from maezoo.training.checkpoint import load_checkpoint, load_start, save_checkpoint
 from maezoo.training.data import ImageSource
 from maezoo.training.interrupts import interrupts_held_back

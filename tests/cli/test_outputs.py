@@ -141,7 +141,7 @@ def test_convert_never_writes_over_what_it_reads(tmp_path: Path) -> None:
 def test_a_tilde_is_the_home_in_every_path(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     import maezoo
     from maezoo.evaluation import read_features
-    from maezoo.files import user_path
+    from maezoo.paths import user_path
     from maezoo.training import open_source
 
     for variable in ("HOME", "USERPROFILE"):
