@@ -1,6 +1,9 @@
 """Every error that maezoo raises on purpose.
 
     MaezooError
+    ├── ArgumentError          (ValueError)         an argument with a value that is not allowed
+    ├── LayerError             (IndexError)         a block that the encoder does not have
+    ├── SettingError           (ValueError)         an environment variable with a value that is not allowed
     ├── UnknownModelError      (ValueError)         no such architecture, tag or variant
     ├── ManifestError          (ValueError)         the weights manifest is malformed
     ├── WeightsNotFoundError   (FileNotFoundError)  these weights have no file here or there
@@ -10,27 +13,38 @@
     ├── DiskFullError          (OSError)            no room for a file that is to be written
     ├── LayoutError            (ValueError)         missing, unexpected or wrong-shape keys
     ├── DecoderMissingError    (RuntimeError)       reconstruction asked of an encoder alone
+    ├── FrozenModelError       (RuntimeError)       an optimised model was to be trained or moved
+    ├── EngineError            (RuntimeError)       no engine computes the right output here
     ├── ImageError             (ValueError)         something that cannot be read as an image
     ├── MaskError              (ValueError)         an impossible mask or ratio
     ├── SizeError              (ValueError)         height or width is no multiple of the patch side
     ├── DataError              (ValueError)         a data set that cannot be used as asked
-    ├── CheckpointError        (ValueError)         a training check-point that does not fit the run
+    ├── CheckpointError        (ValueError)         a training checkpoint that does not fit the run
+    ├── WorkerError            (ChildProcessError)  a worker process died
     └── MissingExtraError      (ImportError)        an optional dependency is not installed
 
 Catch `MaezooError` for all of them, or the built-in named beside each.
-Every message says what was wrong, what is allowed, and what to type instead.
+Every message says what was wrong, what is allowed, and what to type instead. The same facts are attributes of the
+error (see `MaezooError`), so no program has to parse a message. All of them pickle.
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 __all__ = [
+    "ArgumentError",
     "CheckpointError",
     "DataError",
     "DecoderMissingError",
     "DiskFullError",
+    "EngineError",
+    "FrozenModelError",
     "ImageError",
     "IntegrityError",
+    "LayerError",
     "LayoutError",
     "LicenseError",
     "MaezooError",
@@ -38,14 +52,87 @@ __all__ = [
     "MaskError",
     "MissingExtraError",
     "OfflineError",
+    "SettingError",
     "SizeError",
     "UnknownModelError",
     "WeightsNotFoundError",
+    "WorkerError",
 ]
 
 
 class MaezooError(Exception):
-    """The base of every error that maezoo raises on purpose."""
+    """The base of every error that maezoo raises on purpose.
+
+    Every error has all of these attributes; `None` or empty where it has nothing to say.
+
+    Args:
+        message: what was wrong, what is allowed, what to type instead.
+        index: which image, row or line, counted from 0.
+        path: the file or folder.
+        reason: why, in a few words.
+        expected: what is allowed, or what should have been there.
+        found: what was there instead.
+        url: the address that was asked.
+        suggestions: names that may have been meant, the closest first.
+        command: what to type.
+        extra: the optional dependency that is missing.
+
+    Example:
+        >>> try:
+        ...     raise SizeError("100x100 is no size", found=(100, 100), suggestions=["96x96"])
+        ... except MaezooError as error:
+        ...     error.found, error.suggestions
+        ((100, 100), ('96x96',))
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        index: int | None = None,
+        path: str | Path | None = None,
+        reason: str | None = None,
+        expected: object = None,
+        found: object = None,
+        url: str | None = None,
+        suggestions: Iterable[str] = (),
+        command: str | None = None,
+        extra: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.index = index
+        self.path = None if path is None else str(path)
+        self.reason = reason
+        self.expected = expected
+        self.found = found
+        self.url = url
+        self.suggestions = tuple(suggestions)
+        self.command = command
+        self.extra = extra
+
+
+class ArgumentError(MaezooError, ValueError):
+    """An argument has a value that is not allowed."""
+
+    @classmethod
+    def for_choice(cls, argument: str, found: object, allowed: Iterable[object]) -> "ArgumentError":
+        """Word the error for an argument that takes one of a few words.
+
+        Example:
+            >>> str(ArgumentError.for_choice("pool", "max", ["cls", "mean"]))
+            "pool is one of 'cls', 'mean'; got 'max'."
+        """
+        allowed = tuple(allowed)
+        message = f"{argument} is one of {', '.join(map(repr, allowed))}; got {found!r}."
+        return cls(message, expected=allowed, found=found, suggestions=_closest(found, allowed))
+
+
+class LayerError(MaezooError, IndexError):
+    """The encoder has no such block."""
+
+
+class SettingError(MaezooError, ValueError):
+    """An environment variable has a value that is not allowed."""
 
 
 class UnknownModelError(MaezooError, ValueError):
@@ -55,9 +142,9 @@ class UnknownModelError(MaezooError, ValueError):
     def for_name(cls, name: str, known: Iterable[str], what: str = "model") -> "UnknownModelError":
         """Word the error for `name`, suggesting the closest of the `known` names."""
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        close = _closest(name, known)
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
-        return cls(f"Unknown {what} {name!r}. {hint}")
+        return cls(f"Unknown {what} {name!r}. {hint}", found=name, expected=tuple(known), suggestions=close)
 
 
 class ManifestError(MaezooError, ValueError):
@@ -81,7 +168,11 @@ class LicenseError(MaezooError, PermissionError):
 
 
 class DiskFullError(MaezooError, OSError):
-    """There is no room for a file that is to be written."""
+    """There is no room for the file `path`; `errno` is the system's number for it."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.errno = errno.ENOSPC
 
 
 class LayoutError(MaezooError, ValueError):
@@ -90,6 +181,14 @@ class LayoutError(MaezooError, ValueError):
 
 class DecoderMissingError(MaezooError, RuntimeError):
     """A model without a decoder was asked for something only a decoder can give."""
+
+
+class FrozenModelError(MaezooError, RuntimeError):
+    """An optimised model was to be trained, moved or converted; its engines hold weights of their own."""
+
+
+class EngineError(MaezooError, RuntimeError):
+    """An engine does not run here, or none of them gave the right output."""
 
 
 class ImageError(MaezooError, ValueError):
@@ -109,7 +208,11 @@ class DataError(MaezooError, ValueError):
 
 
 class CheckpointError(MaezooError, ValueError):
-    """A training check-point is damaged or belongs to another run."""
+    """A training checkpoint is damaged or belongs to another run."""
+
+
+class WorkerError(MaezooError, ChildProcessError):
+    """A worker process died, and its work with it."""
 
 
 class MissingExtraError(MaezooError, ImportError):
@@ -118,4 +221,10 @@ class MissingExtraError(MaezooError, ImportError):
     @classmethod
     def for_extra(cls, extra: str, purpose: str) -> "MissingExtraError":
         """Word the error for the extra named `extra`, needed for `purpose`."""
-        return cls(f"{purpose} needs the extra '{extra}': pip install 'maezoo[{extra}]'")
+        command = f"pip install 'maezoo[{extra}]'"
+        return cls(f"{purpose} needs the extra '{extra}': {command}", extra=extra, command=command)
+
+
+def _closest(name: object, known: Iterable[object]) -> list[str]:
+    """Return the known names that a wrong one may have meant."""
+    return difflib.get_close_matches(str(name), [str(each) for each in known], n=3, cutoff=0.5)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from maezoo.errors import DiskFullError, MaezooError
+from maezoo.errors import ArgumentError, DiskFullError, MaezooError
 from maezoo.paths import user_path
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def picture_format(path: Path) -> str:
     """Return Pillow's name of the format that a suffix stands for; PNG for a pipe or device that has none.
 
     Raises:
-        ValueError: a suffix that Pillow writes no format for.
+        ArgumentError: a suffix that Pillow writes no format for.
 
     Example:
         >>> picture_format(Path("strip.jpg"))
@@ -142,7 +142,7 @@ def picture_format(path: Path) -> str:
     formats = Image.registered_extensions()
     suffix = path.suffix.lower() or (".png" if is_stream(path) else "")
     if formats.get(suffix) not in Image.SAVE:
-        raise ValueError(f"{path}: no picture is written with the suffix {suffix!r}; take .png, .jpg or .webp.")
+        raise ArgumentError(f"{path}: no picture is written with the suffix {suffix!r}; take .png, .jpg or .webp.")
     return formats[suffix]
 
 
@@ -172,9 +172,10 @@ def _naming(path: Path, code: int | None, reason: str) -> OSError:
         return OSError(f"{path} cannot be written: {reason}")
     if code not in _FULL:
         return OSError(code, reason, str(path))
-    full = DiskFullError(f"{path} cannot be written: {os.strerror(code)}. Make room, or name another place.")
-    full.errno = code
-    return full
+    reason = os.strerror(code)
+    return DiskFullError(
+        f"{path} cannot be written: {reason}. Make room, or name another place.", path=path, reason=reason
+    )
 
 
 def _mode_of(path: Path) -> int | None:

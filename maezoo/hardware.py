@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import torch
 
+from maezoo.errors import ArgumentError
+
 __all__ = ["Choice", "choose_device", "choose_dtype", "parse_dtype"]
 
 _NAMES = {
@@ -28,7 +30,7 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device that a name stands for; `"auto"` is CUDA where there is one, else the CPU.
 
     Raises:
-        ValueError: no such kind of device, or none of that kind here.
+        ArgumentError: no such kind of device, or none of that kind here.
 
     Example:
         >>> choose_device("cpu")
@@ -39,10 +41,10 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …; got {device!r}.") from error
+        raise ArgumentError(f"device is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …; got {device!r}.") from error
     here: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if chosen.type in here and not here[chosen.type]():
-        raise ValueError(f"PyTorch finds no {chosen.type} device here; pass device='auto' or 'cpu'.")
+        raise ArgumentError(f"PyTorch finds no {chosen.type} device here; pass device='auto' or 'cpu'.")
     return chosen
 
 
@@ -73,7 +75,7 @@ def parse_dtype(dtype: torch.dtype | str | None, device: torch.device) -> Choice
     """Read a dtype argument: a torch dtype, its name, `"auto"`, or `None` for float32.
 
     Raises:
-        ValueError: not a floating-point format that models run in.
+        ArgumentError: not a floating-point format that models run in.
 
     Example:
         >>> parse_dtype("bf16", torch.device("cpu")).dtype
@@ -85,7 +87,7 @@ def parse_dtype(dtype: torch.dtype | str | None, device: torch.device) -> Choice
         return Choice(torch.float32, "the default")
     wanted = _NAMES.get(dtype) if isinstance(dtype, str) else dtype
     if wanted is None or wanted not in _NAMES.values():
-        raise ValueError(f"dtype is 'auto', 'float32', 'bfloat16' or 'float16' (or the torch dtype); got {dtype!r}.")
+        raise ArgumentError(f"dtype is 'auto', 'float32', 'bfloat16' or 'float16' (or the torch dtype); got {dtype!r}.")
     return Choice(wanted, "asked for")
 
 

@@ -10,6 +10,7 @@ import torch
 from maezoo.api.mae import MAE
 from maezoo.api.source import WeightsSource, find_source
 from maezoo.checkpoints.load import LoadReport, load_file_into
+from maezoo.errors import ArgumentError
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.hub import fetching as _hub
 from maezoo.hub.records import known_finite, remember_finite
@@ -183,7 +184,7 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
     size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
     channels = source.in_chans if in_chans is None else in_chans
     if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
-        raise ValueError(f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}.")
+        raise ArgumentError(f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}.")
     with empty_weights() if source.path else torch.device("cpu"):
         plain = build_mae(
             source.variant,

@@ -12,7 +12,7 @@ from maezoo.api.reconstruction import Reconstruction, reconstruct_batch
 from maezoo.checkpoints.folders import describe_model, save_folder
 from maezoo.checkpoints.load import LoadReport
 from maezoo.checkpoints.metadata import WeightsMetadata
-from maezoo.errors import DecoderMissingError
+from maezoo.errors import ArgumentError, DecoderMissingError
 from maezoo.hub.push import push_folder
 from maezoo.images.batches import ImageLikes, batches, look_at, normalise
 from maezoo.images.preprocessing import Preprocessing
@@ -136,11 +136,11 @@ class MAE(MaskedAutoencoder):
             (B, D), or (B, 2 D), on the model's device.
 
         Raises:
-            ValueError: an unknown pool.
+            ArgumentError: an unknown pool.
             ImageError, SizeError: as in `encode`.
         """
         if pool not in POOLS:
-            raise ValueError(f"pool is one of {', '.join(map(repr, POOLS))}; got {pool!r}.")
+            raise ArgumentError(f"pool is one of {', '.join(map(repr, POOLS))}; got {pool!r}.")
         return self._join(
             self._map(images, batch_size, progress, lambda chunk: pool_tokens(self.encode_tokens(chunk), pool))
         )
@@ -304,8 +304,8 @@ class MAE(MaskedAutoencoder):
             The optimised model; its `plan` says what was tried, measured and chosen.
 
         Raises:
-            ValueError: an unknown engine, precision or task, a precision that the engine does not have, or a model that
-                is optimised already.
+            ArgumentError: an unknown engine, precision or task, a precision that the engine does not have, or a model
+                that is optimised already.
             MissingExtraError: what the engine needs is not installed.
             DecoderMissingError: `"reconstruct"` without a decoder.
             RuntimeError: no engine gave the right output; the message has each one's reason.

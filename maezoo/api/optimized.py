@@ -13,7 +13,7 @@ from maezoo.api.mae import MAE
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
-from maezoo.errors import WeightsNotFoundError
+from maezoo.errors import ArgumentError, FrozenModelError, WeightsNotFoundError
 from maezoo.paths import cache_folder, state_folder
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
@@ -74,16 +74,18 @@ class OptimizedMAE(MAE):
         """Refuse training mode: the engines hold weights of their own.
 
         Raises:
-            RuntimeError: `mode` is True.
+            FrozenModelError: `mode` is True.
         """
         if mode:
-            raise RuntimeError("an optimised model is frozen; train the model it was made from, then optimise that.")
+            raise FrozenModelError(
+                "an optimised model is frozen; train the model it was made from, then optimise that."
+            )
         super().train(False)
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "OptimizedMAE":
         """Refuse to be moved or converted."""
-        raise RuntimeError(
+        raise FrozenModelError(
             f"this model was optimised for {self.device} and {self.plan.precision}; "
             "move or convert the model it was made from, then optimise that."
         )
@@ -92,9 +94,11 @@ class OptimizedMAE(MAE):
         """Refuse other weights: the engines hold their own.
 
         Raises:
-            RuntimeError: always.
+            FrozenModelError: always.
         """
-        raise RuntimeError("an optimised model is frozen; load into the model it was made from, then optimise that.")
+        raise FrozenModelError(
+            "an optimised model is frozen; load into the model it was made from, then optimise that."
+        )
 
     def _fits(self, images: Tensor, visible: Tensor | None) -> bool:
         """Tell whether the engines were prepared for an input: its size, images at all, patches seen and hidden.
@@ -118,7 +122,7 @@ def optimize(
 ) -> OptimizedMAE:
     """Prepare a copy of a model for this machine; the arguments are those of `MAE.optimize`."""
     if isinstance(model, OptimizedMAE):
-        raise ValueError("this model is optimised already; call optimize() on the model that it was made from.")
+        raise ArgumentError("this model is optimised already; call optimize() on the model that it was made from.")
     wanted, asked = _check_tasks(tasks, model), _check_precision(precision, model)
     sizes = _check_batch_sizes(batch_sizes, model.device)
     return _prepare(
@@ -187,11 +191,11 @@ def _check_tasks(tasks: Sequence[str], model: MAE) -> list[Task]:
     """Return the tasks without repeats."""
     for task in tasks:
         if task not in TASKS:
-            raise ValueError(f"tasks are of {', '.join(map(repr, TASKS))}; got {task!r}.")
+            raise ArgumentError(f"tasks are of {', '.join(map(repr, TASKS))}; got {task!r}.")
         if task == "reconstruct":
             model.require_decoder()
     if not tasks:
-        raise ValueError(f"name one task or more: {', '.join(map(repr, TASKS))}.")
+        raise ArgumentError(f"name one task or more: {', '.join(map(repr, TASKS))}.")
     return [cast(Task, task) for task in dict.fromkeys(tasks)]
 
 
@@ -200,7 +204,9 @@ def _check_precision(precision: str | None, model: MAE) -> Precision:
     if precision is None:
         return _DTYPES[model.dtype]
     if precision not in PRECISIONS:
-        raise ValueError(f"precision is None (the model's own), {', '.join(map(repr, PRECISIONS))}; got {precision!r}.")
+        raise ArgumentError(
+            f"precision is None (the model's own), {', '.join(map(repr, PRECISIONS))}; got {precision!r}."
+        )
     return precision
 
 
@@ -209,7 +215,7 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
     if batch_sizes is None:
         return [1, 64, 256] if device.type == "cuda" else [1, 8, 32]
     if not batch_sizes or min(batch_sizes) < 1:
-        raise ValueError(f"batch_sizes are numbers from 1; got {tuple(batch_sizes)}.")
+        raise ArgumentError(f"batch_sizes are numbers from 1; got {tuple(batch_sizes)}.")
     return sorted(set(batch_sizes))
 
 

@@ -10,7 +10,7 @@ from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.layouts import recognise_layout
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.reader import open_weights, shapes_of
-from maezoo.errors import LayoutError
+from maezoo.errors import ArgumentError, LayoutError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import HUB, Repository
 from maezoo.images.preprocessing import Preprocessing
@@ -73,7 +73,7 @@ def find_source(
     placed = name.startswith((LOCAL, HUB))
     if checkpoint is not None:
         if pretrained or placed:
-            raise ValueError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
+            raise ArgumentError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
         return _from_checkpoint(name, user_path(checkpoint))
     if name.startswith(LOCAL):
         path = weights_in(user_path(name.removeprefix(LOCAL)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maezoo.errors import MaskError
+from maezoo.errors import ArgumentError, MaskError
 from maezoo.images.batches import ImageLikes, denormalise, look_at
 from maezoo.masks.draw import as_ratio, as_seed, generator_for
 from maezoo.model import denormalise_patches, patch_statistics, patchify, unpatchify
@@ -125,7 +125,7 @@ def reconstruct_all(
         DecoderMissingError: the model has no decoder.
         ImageError, SizeError: as in `MAE.encode`.
         MaskError: an impossible ratio.
-        ValueError: `rounds` is not positive.
+        ArgumentError: `rounds` is not positive.
 
     Example:
         >>> import maezoo
@@ -136,7 +136,7 @@ def reconstruct_all(
     """
     model.require_decoder()
     if rounds < 1:
-        raise ValueError(f"rounds is the number of groups of masks, at least 1; got {rounds}.")
+        raise ArgumentError(f"rounds is the number of groups of masks, at least 1; got {rounds}.")
     share = _as_fraction(ratio)
     parts = []
     given = look_at(images)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from maezoo.errors import ArgumentError
 from maezoo.images.preprocessing import MOST_CHANNELS, Preprocessing
 from maezoo.model.variants import Variant
 
@@ -38,14 +39,14 @@ def whole_number(value: Any, name: str, low: int, high: int) -> int:
     """Return a whole number between two bounds.
 
     Raises:
-        ValueError: it is something else; JSON's `true` and `12.0` are no whole numbers.
+        ArgumentError: it is something else; JSON's `true` and `12.0` are no whole numbers.
 
     Example:
         >>> whole_number(12, "depth", 1, 1024)
         12
     """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} is {_shown(value)}; it should be a whole number from {low} to {high}")
+        raise ArgumentError(f"{name} is {_shown(value)}; it should be a whole number from {low} to {high}")
     return value
 
 
@@ -53,14 +54,14 @@ def plain_text(value: Any, name: str) -> str:
     """Return a text of one line.
 
     Raises:
-        ValueError: it is no text, or too long for what it is.
+        ArgumentError: it is no text, or too long for what it is.
 
     Example:
         >>> plain_text("mit", "license")
         'mit'
     """
     if not isinstance(value, str) or len(value) > _LONGEST:
-        raise ValueError(f"{name} is {_shown(value)}; it should be a text of at most {_LONGEST} characters")
+        raise ArgumentError(f"{name} is {_shown(value)}; it should be a text of at most {_LONGEST} characters")
     return " ".join(value.split())
 
 
@@ -68,14 +69,14 @@ def norm_epsilon(value: Any) -> float:
     """Return what norms add to a variance.
 
     Raises:
-        ValueError: it is no small positive number.
+        ArgumentError: it is no small positive number.
 
     Example:
         >>> norm_epsilon(1e-12)
         1e-12
     """
     if not isinstance(value, float) or not 0 < value < 1:
-        raise ValueError(f"the norms' epsilon is {_shown(value)}; it should be a small positive number")
+        raise ArgumentError(f"the norms' epsilon is {_shown(value)}; it should be a small positive number")
     return value
 
 
@@ -83,19 +84,23 @@ def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
     """Return an architecture whose numbers could be those of a model.
 
     Raises:
-        ValueError: one is missing, unknown, no whole number or out of bounds, or heads do not divide a width.
+        ArgumentError: one is missing, unknown, no whole number or out of bounds, or heads do not divide a width.
     """
     names = {field.name for field in fields(Variant)}
     if numbers.keys() != names:
-        raise ValueError(f"an architecture has {', '.join(sorted(names))}; got {', '.join(sorted(map(str, numbers)))}")
+        raise ArgumentError(
+            f"an architecture has {', '.join(sorted(names))}; got {', '.join(sorted(map(str, numbers)))}"
+        )
     checked = {field: whole_number(numbers[field], field, *bounds) for field, bounds in _BOUNDS.items()}
     variant = Variant(name=plain_text(numbers["name"], "name"), **checked)
     has_decoder = bool(variant.decoder_dim)
     if has_decoder != bool(variant.decoder_depth) or has_decoder != bool(variant.decoder_heads):
-        raise ValueError("decoder_dim, decoder_depth and decoder_heads should all be positive, or all 0 for no decoder")
+        raise ArgumentError(
+            "decoder_dim, decoder_depth and decoder_heads should all be positive, or all 0 for no decoder"
+        )
     for width, heads in (("embed_dim", "num_heads"), ("decoder_dim", "decoder_heads")):
         if checked[heads] and checked[width] % checked[heads]:
-            raise ValueError(f"{width} is {checked[width]}; it should be a multiple of {heads}, {checked[heads]}")
+            raise ArgumentError(f"{width} is {checked[width]}; it should be a multiple of {heads}, {checked[heads]}")
     return variant
 
 
@@ -110,19 +115,19 @@ def bounded_preprocessing(
         in_chans: channels C of its model, where known.
 
     Raises:
-        ValueError: the size is out of bounds or no whole number of patches, the crop keeps next to nothing, or mean
+        ArgumentError: the size is out of bounds or no whole number of patches, the crop keeps next to nothing, or mean
             and deviation are of another number of channels.
     """
     for side in preprocess.size:
         whole_number(side, "preprocess.size", *_BOUNDS["img_size"])
         if patch_size and side % patch_size:
-            raise ValueError(f"preprocess.size is {preprocess.size}, no whole number of {patch_size}-pixel patches")
+            raise ArgumentError(f"preprocess.size is {preprocess.size}, no whole number of {patch_size}-pixel patches")
     if patch_size and preprocess.size[0] * preprocess.size[1] > _MOST_PATCHES * patch_size**2:
-        raise ValueError(f"preprocess.size is {preprocess.size}, which is more than {_MOST_PATCHES} patches")
+        raise ArgumentError(f"preprocess.size is {preprocess.size}, which is more than {_MOST_PATCHES} patches")
     if preprocess.crop_pct < _LEAST_CROP:
-        raise ValueError(f"preprocess.crop_pct is {preprocess.crop_pct}; it should be at least {_LEAST_CROP}")
+        raise ArgumentError(f"preprocess.crop_pct is {preprocess.crop_pct}; it should be at least {_LEAST_CROP}")
     if in_chans is not None and len(preprocess.mean) not in (1, 3, in_chans):
-        raise ValueError(f"preprocess.mean has {len(preprocess.mean)} numbers for {in_chans} channels")
+        raise ArgumentError(f"preprocess.mean has {len(preprocess.mean)} numbers for {in_chans} channels")
     return preprocess
 
 
@@ -134,11 +139,11 @@ def check_shapes(variant: Variant, shapes: Mapping[str, tuple[int, ...]]) -> Non
         shapes: by our keys.
 
     Raises:
-        ValueError: they are not of this architecture.
+        ArgumentError: they are not of this architecture.
     """
     filters = shapes.get("encoder.patch_embed.proj.weight", ())
     if len(filters) != 4 or not 1 <= filters[1] <= MOST_CHANNELS:
-        raise ValueError(
+        raise ArgumentError(
             f"its patch embedding has the shape {filters}; it should be (D, C, P, P), C at most {MOST_CHANNELS}"
         )
     said: dict[str, Any] = {
@@ -151,7 +156,7 @@ def check_shapes(variant: Variant, shapes: Mapping[str, tuple[int, ...]]) -> Non
         said["decoder's blocks"] = (variant.decoder_depth, _depth(shapes, "decoder"))
     for what, (should, found) in said.items():
         if should != found:
-            raise ValueError(f"{variant.name} should have {what} {should}, but the tensors have {found}")
+            raise ArgumentError(f"{variant.name} should have {what} {should}, but the tensors have {found}")
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]], part: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from maezoo.checkpoints.bounds import bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
 from maezoo.checkpoints.metadata import WeightsMetadata
-from maezoo.errors import LayoutError
+from maezoo.errors import ArgumentError, LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.model.variants import VARIANTS, Variant
@@ -115,7 +115,7 @@ def _from_transformers(config: Mapping[str, Any], where: Path) -> Description:
             numbers[field] = _side(value, field)
         variant = _named(bounded_variant({"name": "", **numbers}))
         if variant.img_size % variant.patch_size:
-            raise ValueError(f"image_size {variant.img_size} is no multiple of patch_size {variant.patch_size}")
+            raise ArgumentError(f"image_size {variant.img_size} is no multiple of patch_size {variant.patch_size}")
     target: Literal["normpix", "pixel"] | None = None
     if "norm_pix_loss" in config:
         if not isinstance(config["norm_pix_loss"], bool):
@@ -129,7 +129,7 @@ def _side(value: Any, name: str) -> Any:
     if not isinstance(value, list):
         return value
     if len(value) != 2 or value[0] != value[1]:
-        raise ValueError(f"{name} is {value}; only squares are supported in transformers' layout")
+        raise ArgumentError(f"{name} is {value}; only squares are supported in transformers' layout")
     return value[0]
 
 

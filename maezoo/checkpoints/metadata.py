@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
-from maezoo.errors import LayoutError
+from maezoo.errors import ArgumentError, LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, Variant
 from maezoo.vocabulary import PARTS, TARGETS, Part, Target
@@ -94,7 +94,7 @@ class WeightsMetadata:
             )
             epsilon = norm_epsilon(data.get("norm_epsilon", NORM_EPSILON))
             if target not in TARGETS:
-                raise ValueError(f"the target is {target!r}")
+                raise ArgumentError(f"the target is {target!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LayoutError(
                 f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."
@@ -107,5 +107,5 @@ class WeightsMetadata:
 def _parts(names: Any) -> tuple[Part, ...]:
     """Return the parts that a list names."""
     if not isinstance(names, list) or "encoder" not in names or not all(name in PARTS for name in names):
-        raise ValueError(f"parts are {names!r}; they should be the encoder, or encoder and decoder")
+        raise ArgumentError(f"parts are {names!r}; they should be the encoder, or encoder and decoder")
     return tuple(part for part in get_args(Part) if part in names)

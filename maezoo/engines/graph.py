@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from maezoo.errors import EngineError
+
 __all__ = ["export_graph", "write_onnx"]
 
 _exporting = threading.Lock()  # filters of warnings belong to the process: two that overlap put the wrong ones back
@@ -42,6 +44,6 @@ def write_onnx(module: nn.Module, example: tuple[Tensor, ...], folder: Path) -> 
         warnings.simplefilter("ignore")  # the exporter warns of its own plans
         program = torch.onnx.export(export_graph(module, example), dynamo=True, verbose=False)
     if program is None:
-        raise RuntimeError("torch.onnx gave no program")
+        raise EngineError("torch.onnx gave no program")
     program.save(path, external_data=True)
     return path

@@ -16,6 +16,7 @@ from maezoo.engines.registry import Engine, Precision, choose_engines, find_engi
 from maezoo.engines.runner import Runner, in_chunks
 from maezoo.engines.tasks import Task, example_inputs, task_module
 from maezoo.engines.trial import finish, prepare_all, time_all
+from maezoo.errors import EngineError
 from maezoo.model import MaskedAutoencoder
 
 __all__ = ["PreparedTask", "prepare_task"]
@@ -68,7 +69,7 @@ def prepare_task(
 
     Raises:
         ValueError, MissingExtraError: see `choose_engines`.
-        RuntimeError: no engine gave the right output.
+        EngineError: no engine gave the right output.
     """
     engines = choose_engines(engine, precision, images.device)
     key = _key(task, model, engine, precision, batch_sizes, images)
@@ -95,7 +96,7 @@ def _measure(
     runners, checks = _prepare(engines, task, model, inputs, precision, advance)
     if not runners:
         reasons = "; ".join(f"{name}: {check.note}" for name, check in checks.items())
-        raise RuntimeError(f"no engine computes {task} of this model in {precision} rightly here. {reasons}.")
+        raise EngineError(f"no engine computes {task} of this model in {precision} rightly here. {reasons}.")
     trials = time_all(runners, checks, inputs, batch_sizes, advance)
     return finish(trials, checks), runners
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maezoo.engines import eager, inductor, onednn, onnxruntime, openvino
 from maezoo.engines.runner import Runner
-from maezoo.errors import MissingExtraError
+from maezoo.errors import ArgumentError, EngineError, MissingExtraError
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "Precision", "choose_engines", "find_engine"]
 
@@ -98,14 +98,14 @@ def find_engine(name: str) -> Engine:
     """Return the engine called `name`.
 
     Raises:
-        ValueError: no such engine.
+        ArgumentError: no such engine.
 
     Example:
         >>> find_engine("onednn").precisions
         ('float32', 'bfloat16')
     """
     if name not in ENGINES:
-        raise ValueError(f"engine is 'auto', 'pytorch', {', '.join(map(repr, ENGINES))}; got {name!r}.")
+        raise ArgumentError(f"engine is 'auto', 'pytorch', {', '.join(map(repr, ENGINES))}; got {name!r}.")
     return ENGINES[name]
 
 
@@ -118,9 +118,9 @@ def choose_engines(name: str, precision: Precision, device: torch.device) -> lis
         device: where.
 
     Raises:
-        ValueError: no such engine, or it does not compute in this precision on this device.
+        ArgumentError: no such engine, or it does not compute in this precision on this device.
         MissingExtraError: what it needs is not installed; the message has the command.
-        RuntimeError: the machine lacks what it needs.
+        EngineError: the machine lacks what it needs.
     """
     if name in ("auto", "pytorch"):
         found = [each for each in ENGINES.values() if each.runs(precision, device) and device.type in each.automatic]
@@ -131,17 +131,17 @@ def choose_engines(name: str, precision: Precision, device: torch.device) -> lis
         extra = next((each.extra for each in found if each.extra), None)
         if extra:
             raise MissingExtraError.for_extra(extra, f"{precision} engines")
-        raise ValueError(_no_engine(precision, device))
+        raise ArgumentError(_no_engine(precision, device))
     engine = find_engine(name)
     if not engine.runs(precision, device):
-        raise ValueError(
+        raise ArgumentError(
             f"{name} runs in {', '.join(engine.precisions)} on {', '.join(engine.devices)}; "
             f"got {precision} on {device.type}."
         )
     if not engine.is_available():
         if engine.extra:
             raise MissingExtraError.for_extra(engine.extra, f"the engine {name}")
-        raise RuntimeError(f"this machine or this PyTorch cannot run the engine {name}; engine='auto' takes what can.")
+        raise EngineError(f"this machine or this PyTorch cannot run the engine {name}; engine='auto' takes what can.")
     return [engine]
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from maezoo.errors import DataError, MissingExtraError
+from maezoo.errors import ArgumentError, DataError, MissingExtraError
 from maezoo.evaluation.features import LabelledFeatures
 from maezoo.evaluation.score import Score, score_predictions
 
@@ -36,7 +36,7 @@ def knn(train: LabelledFeatures, test: LabelledFeatures, *, k: int = 20, tempera
 
     Raises:
         DataError: the two do not fit together.
-        ValueError: k or temperature is not positive.
+        ArgumentError: k or temperature is not positive.
 
     Example:
         >>> points = LabelledFeatures(np.eye(4, dtype=np.float32), np.array(["a", "b", "c", "d"]))
@@ -44,7 +44,7 @@ def knn(train: LabelledFeatures, test: LabelledFeatures, *, k: int = 20, tempera
         1.0
     """
     if k < 1 or temperature <= 0:
-        raise ValueError(f"k is at least 1 and temperature is above 0; got k={k}, temperature={temperature}.")
+        raise ArgumentError(f"k is at least 1 and temperature is above 0; got k={k}, temperature={temperature}.")
     train.check_fits(test)
     classes, votes_for = np.unique(train.labels, return_inverse=True)
     bank = F.normalize(torch.from_numpy(train.vectors), dim=1)

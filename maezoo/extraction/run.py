@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from maezoo.api.factory import create
 from maezoo.api.mae import MAE
 from maezoo.api.optimized import OptimizedMAE
-from maezoo.errors import DataError
+from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.assembly import Assembly
 from maezoo.extraction.embed import embedding_width
@@ -107,11 +107,11 @@ def extract(
     require_pyarrow()
     _refuse_in_a_worker()
     if engine not in ("local", "ray"):
-        raise ValueError(f"engine is 'local' or 'ray'; got {engine!r}.")
+        raise ArgumentError(f"engine is 'local' or 'ray'; got {engine!r}.")
     _check_counts(batch_size, workers)
     encoder = _encoder(model, engine, device, precision)
     if encoder.in_chans != 3:
-        raise ValueError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
+        raise ArgumentError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,
@@ -192,7 +192,7 @@ def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, preci
     """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
     device = "cpu" if engine == "ray" else device
     if isinstance(model, OptimizedMAE) and engine == "ray":
-        raise ValueError(
+        raise ArgumentError(
             "Ray's actors move the model, and an optimised one stays; pass the model that it was made from."
         )
     if isinstance(model, MAE):
@@ -203,7 +203,7 @@ def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, preci
 def _check_counts(batch_size: int | None, workers: int | None) -> None:
     """Refuse impossible numbers before anything is read."""
     if (batch_size is not None and batch_size < 1) or (workers is not None and workers < 0):
-        raise ValueError(f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.")
+        raise ArgumentError(f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.")
 
 
 def _refuse_in_a_worker() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
-from maezoo.errors import DataError
+from maezoo.errors import ArgumentError, DataError
 from maezoo.vocabulary import POOLS, Pool
 
 __all__ = ["FOLDER", "RECORD", "Settings", "read_record", "versions"]
@@ -58,11 +58,11 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that stand for nothing."""
         if self.pool not in POOLS:
-            raise ValueError(f"pool is one of {', '.join(map(repr, POOLS))}; got {self.pool!r}.")
+            raise ArgumentError(f"pool is one of {', '.join(map(repr, POOLS))}; got {self.pool!r}.")
         if self.dtype not in get_args(EmbeddingType):
-            raise ValueError(f"dtype is 'float16' or 'float32', the embeddings' in the files; got {self.dtype!r}.")
+            raise ArgumentError(f"dtype is 'float16' or 'float32', the embeddings' in the files; got {self.dtype!r}.")
         if self.shard_size < 1 or (self.limit is not None and self.limit < 1):
-            raise ValueError(
+            raise ArgumentError(
                 f"shard_size and limit are at least 1; got shard_size={self.shard_size} and limit={self.limit}."
             )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from maezoo.errors import DataError
+from maezoo.errors import DataError, DiskFullError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.web import is_web
 from maezoo.files import written_whole
@@ -61,17 +61,20 @@ class LocalStore:
         """Make or replace a file; it appears whole or not at all, also when the power fails.
 
         Raises:
-            OSError: the disk is full, or what else the system says; with the file's path, which its own errors lack.
+            DiskFullError: no room for it.
+            OSError: another failure to write; the message names the file.
         """
         path = self.folder / name
+        stays = "What is finished stays; then run the same command again."
         try:
             with written_whole(path) as temporary, temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+        except DiskFullError as error:
+            raise DiskFullError(f"{error} {stays}", path=path, reason=error.reason) from error
         except OSError as error:
-            says = f"{error.strerror}; what is finished stays: mend this and run the same command again"
-            raise OSError(error.errno, says, str(path)) from error
+            raise OSError(error.errno, f"{error.strerror}. {stays}", str(path)) from error
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

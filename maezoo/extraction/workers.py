@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
+from maezoo.errors import WorkerError
 from maezoo.extraction.decode import Decoded, Decoder, decode_chunk
 from maezoo.extraction.pillow import PillowState
 from maezoo.images.preprocessing import Preprocessing
@@ -54,7 +55,7 @@ class Crew:
         """Decode a chunk in a process that has nothing to do.
 
         Raises:
-            ChildProcessError: the process died.
+            WorkerError: the process died.
         """
         worker = self._idle.get()
         try:
@@ -93,7 +94,7 @@ class _Worker:
             if rows:
                 self._connection.recv_bytes_into(pixels.view(-1).numpy())
         except (OSError, EOFError) as error:
-            raise ChildProcessError(self._obituary()) from error
+            raise WorkerError(self._obituary()) from error
         return Decoded(first, stop, pixels, rows, failures)
 
     def kill(self) -> None:

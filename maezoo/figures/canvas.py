@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maezoo.errors import MissingExtraError
+from maezoo.errors import ArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def encode_figure(figure: "Figure", suffix: str) -> bytes:
     """Return a figure as the bytes of a file with a suffix; PNG where there is none.
 
     Raises:
-        ValueError: a suffix that matplotlib knows no format for.
+        ArgumentError: a suffix that matplotlib knows no format for.
     """
     picture = BytesIO()
     figure.savefig(picture, format=suffix.removeprefix(".") or "png")
@@ -175,12 +175,12 @@ def check_captions(captions: Sequence[str] | None, images: int) -> Sequence[str]
     """Return one caption for each image, empty ones when there are none.
 
     Raises:
-        ValueError: their number is another than the images'.
+        ArgumentError: their number is another than the images'.
     """
     if captions is None:
         return [""] * images
     if isinstance(captions, str) or len(captions) != images:
-        raise ValueError(f"captions is a list with one text for each of the {images} images; got {captions!r}.")
+        raise ArgumentError(f"captions is a list with one text for each of the {images} images; got {captions!r}.")
     return captions
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_captions, grid_of_panels, label_row, show_map, show_picture, title_column
 from maezoo.images.batches import ImageLikes, denormalise
 
@@ -69,7 +70,7 @@ def plot_components(
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ValueError: no image, or another number of captions.
+        ArgumentError: no image, or another number of captions.
         IndexError, ImageError, SizeError: as in `patch_components`.
 
     Example:
@@ -81,7 +82,7 @@ def plot_components(
     inputs = model.prepare(images)
     captions = check_captions(captions, len(inputs))
     if not len(inputs):
-        raise ValueError("there is no image to draw; pass at least one.")
+        raise ArgumentError("there is no image to draw; pass at least one.")
     components = patch_components(model, inputs, layer=layer)
     h, w = components.shape[-2:]
     figure, axes = grid_of_panels(len(inputs), 5, h / w)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from maezoo.api.reconstruction import Reconstruction
 from maezoo.api.whole_image import WholeReconstruction
-from maezoo.errors import MaskError
+from maezoo.errors import ArgumentError, MaskError
 from maezoo.figures.canvas import (
     BAR,
     ERROR_COLOURS,
@@ -43,7 +43,7 @@ def plot_reconstruction(reconstruction: Reconstruction, *, captions: Sequence[st
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ValueError: no image, or another number of captions.
+        ArgumentError: no image, or another number of captions.
 
     Example:
         >>> import maezoo, torch
@@ -73,7 +73,7 @@ def plot_whole(whole: WholeReconstruction, *, captions: Sequence[str] | None = N
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ValueError: no image, or another number of captions.
+        ArgumentError: no image, or another number of captions.
 
     Example:
         >>> import maezoo, torch
@@ -131,5 +131,5 @@ def _upper_limit(errors: Tensor) -> float:
 def _at_least_one(images: int) -> int:
     """Refuse an empty figure."""
     if images == 0:
-        raise ValueError("there is no image to draw; reconstruct at least one.")
+        raise ArgumentError("there is no image to draw; reconstruct at least one.")
     return images

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional as F
 
-from maezoo.errors import SizeError
+from maezoo.errors import ArgumentError, SizeError
 from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
 from maezoo.images.batches import ImageLikes, denormalise
 
@@ -66,7 +66,7 @@ def plot_similarity(
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ValueError: no patch.
+        ArgumentError: no patch.
         SizeError, IndexError, ImageError: as in `patch_similarity`.
 
     Example:
@@ -76,7 +76,7 @@ def plot_similarity(
         4
     """
     if not patches:
-        raise ValueError("patches is a list of (row, column), at least one.")
+        raise ArgumentError("patches is a list of (row, column), at least one.")
     inputs = model.prepare(image)[:1]
     h, w = model.grid_for(inputs)
     figure, axes = grid_of_panels(1, len(patches) + 1, h / w, panel=2.4, beside=BAR)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maezoo.api.reconstruction import Reconstruction
+from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure, show_picture, title_column
 from maezoo.images.batches import ImageLikes
 from maezoo.progress import track
@@ -76,7 +77,7 @@ def measure_sweep(
     Raises:
         DecoderMissingError: the model has no decoder.
         ImageError, MaskError: an image that cannot be read, or an impossible ratio or strategy.
-        ValueError: no image, ratio, strategy or seed.
+        ArgumentError: no image, ratio, strategy or seed.
 
     Example:
         >>> import maezoo
@@ -87,7 +88,7 @@ def measure_sweep(
     model.require_decoder()
     inputs = model.prepare(images)
     if not (len(inputs) and len(ratios) and len(strategies) and seeds > 0):
-        raise ValueError("a sweep needs at least one image, one ratio, one strategy and one seed.")
+        raise ArgumentError("a sweep needs at least one image, one ratio, one strategy and one seed.")
     errors, deviations, masked, pixels, original = [], [], [], [], None
     with track(len(ratios) * len(strategies), "masks", show=progress) as advance:
         for strategy in strategies:

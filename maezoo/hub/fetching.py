@@ -8,7 +8,14 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from maezoo.errors import DiskFullError, IntegrityError, OfflineError, UnknownModelError, WeightsNotFoundError
+from maezoo.errors import (
+    ArgumentError,
+    DiskFullError,
+    IntegrityError,
+    OfflineError,
+    UnknownModelError,
+    WeightsNotFoundError,
+)
 from maezoo.files import digest_of
 from maezoo.hub.cache import SPARE, HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError, RemoteFile
@@ -49,7 +56,7 @@ def fetch(entry: WeightsEntry, *, cache_dir: str | Path | None = None, offline: 
 def hub_file(entry: WeightsEntry) -> HubFile:
     """Return where the hub has an entry's file. The entry must have a repository."""
     if entry.repo_id is None or entry.revision is None or entry.filename is None:
-        raise ValueError(f"{entry.name} lies in the package, not on the hub.")
+        raise ArgumentError(f"{entry.name} lies in the package, not on the hub.")
     return HubFile(entry.repo_id, entry.revision, entry.filename, entry.size, entry.sha256)
 
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from maezoo.errors import IntegrityError
+from maezoo.errors import IntegrityError, SettingError
 from maezoo.files import digest_of
 from maezoo.hub.records import FileState, Record, read_record, write_record
 
@@ -61,7 +61,7 @@ def verify_mode() -> str:
     """Return when cached files are hashed: `MAEZOO_VERIFY`, by default `changed`.
 
     Raises:
-        ValueError: it is set to anything else than always, changed, never.
+        SettingError: it is set to anything else than always, changed, never.
 
     Example:
         >>> verify_mode()
@@ -69,7 +69,7 @@ def verify_mode() -> str:
     """
     mode = os.environ.get(ENVIRONMENT, "").strip().lower() or "changed"
     if mode not in MODES:
-        raise ValueError(f"{ENVIRONMENT} must be one of {', '.join(MODES)}, not {mode!r}.")
+        raise SettingError(f"{ENVIRONMENT} must be one of {', '.join(MODES)}, not {mode!r}.")
     return mode
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from maezoo.errors import ImageError
+from maezoo.errors import ArgumentError, ImageError
 from maezoo.images.arguments import ImageLikes, check_pixels, look_at
 from maezoo.images.decoding import READ_ERRORS, ImageLike, open_image, to_uint8
 from maezoo.images.preprocessing import Preprocessing
@@ -110,7 +110,7 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
 
     Raises:
         ImageError: an image cannot be read, or a tensor has a wrong shape, dtype or NaN.
-        ValueError: batch_size is not positive.
+        ArgumentError: batch_size is not positive.
     """
     size = _check_batch_size(batch_size)
     given = look_at(images)
@@ -149,7 +149,7 @@ def _check_batch_size(batch_size: SupportsIndex) -> int:
     """Return a number of images at a time as a Python int."""
     size = operator.index(batch_size) if isinstance(batch_size, SupportsIndex) else 0
     if size < 1:
-        raise ValueError(f"batch_size is a whole number and must be at least 1, not {batch_size}.")
+        raise ArgumentError(f"batch_size is a whole number and must be at least 1, not {batch_size}.")
     return size
 
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Any, SupportsIndex
 
+from maezoo.errors import ArgumentError
+
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -51,24 +53,24 @@ class Preprocessing:
         }
         for field, fine in checks.items():
             if not fine:
-                raise ValueError(f"preprocess.{field} cannot be {getattr(self, field)!r}")
+                raise ArgumentError(f"preprocess.{field} cannot be {getattr(self, field)!r}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
         """Read what `to_dict` wrote.
 
         Raises:
-            ValueError: a field is missing, unknown or out of range; the message names it.
+            ArgumentError: a field is missing, unknown or out of range; the message names it.
 
         Example:
             >>> Preprocessing.from_dict({"size": [224, 224], "resize": "squash"}).size
             (224, 224)
         """
         if not isinstance(data, Mapping):
-            raise ValueError(f"preprocess should be an object with 'size' and more, not {data!r}")
+            raise ArgumentError(f"preprocess should be an object with 'size' and more, not {data!r}")
         unknown = set(data) - set(cls.__dataclass_fields__)
         if unknown or "size" not in data:
-            raise ValueError(
+            raise ArgumentError(
                 f"preprocess needs 'size' and knows {', '.join(cls.__dataclass_fields__)}; got {sorted(data)}"
             )
         try:
@@ -77,7 +79,7 @@ class Preprocessing:
             }
             return cls(**fields)
         except TypeError as error:
-            raise ValueError(f"preprocess has a value of the wrong type: {error}") from error
+            raise ArgumentError(f"preprocess has a value of the wrong type: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, lists for tuples, fit for JSON."""

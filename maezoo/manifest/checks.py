@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maezoo.errors import ArgumentError
 from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS
 
 __all__ = [
@@ -51,7 +52,7 @@ def read_bounded_json(path: Path, largest: int) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no file, too large, or no JSON.
+        ArgumentError: it is no file, too large, or no JSON.
 
     Example:
         >>> import tempfile
@@ -62,11 +63,11 @@ def read_bounded_json(path: Path, largest: int) -> Any:
     """
     path.stat()  # says why there is none
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ArgumentError("it is no regular file")
     with path.open("rb") as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise ValueError(f"it has more than {largest:,} bytes")
+        raise ArgumentError(f"it has more than {largest:,} bytes")
     try:
         return json.loads(
             data.decode("utf-8-sig"),
@@ -74,7 +75,7 @@ def read_bounded_json(path: Path, largest: int) -> Any:
             parse_int=_whole,
         )
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ArgumentError("it is nested too deep") from error
 
 
 def path_problem(text: str) -> str | None:

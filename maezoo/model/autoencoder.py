@@ -9,7 +9,7 @@ from timm.models import VisionTransformer
 from timm.models._manipulate import checkpoint_seq
 from torch import Tensor, nn
 
-from maezoo.errors import DecoderMissingError, SizeError
+from maezoo.errors import ArgumentError, DecoderMissingError, LayerError, SizeError
 from maezoo.masks.draw import random_mask
 from maezoo.masks.visible import check_mask, group_rows, traced_indices
 from maezoo.model.decoder import Decoder
@@ -49,7 +49,7 @@ class MaskedAutoencoder(nn.Module):
             and standard deviation.
 
     Raises:
-        ValueError: encoder and decoder do not fit together, or the encoder has no class token.
+        ArgumentError: encoder and decoder do not fit together, or the encoder has no class token.
 
     Example:
         >>> from maezoo.model import VARIANTS, build_mae
@@ -145,12 +145,12 @@ class MaskedAutoencoder(nn.Module):
             One (B, 1 + N, D) tensor for each entry of `layers`, in its order.
 
         Raises:
-            IndexError: no such block.
+            LayerError: no such block.
         """
         depth = len(self.encoder.blocks)
         wanted = [layer if layer >= 0 else depth + layer for layer in layers]
         if not wanted or min(wanted) < 0 or max(wanted) >= depth:
-            raise IndexError(
+            raise LayerError(
                 f"layers={tuple(layers)}: this encoder has the blocks 0 to {depth - 1} (or -{depth} to -1)."
             )
         x = self._embed(images, None)
@@ -281,13 +281,13 @@ class MaskedAutoencoder(nn.Module):
 def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: str) -> None:
     """Refuse parts that cannot work together."""
     if target not in TARGETS:
-        raise ValueError(f"target is 'pixel' or 'normpix', not {target!r}.")
+        raise ArgumentError(f"target is 'pixel' or 'normpix', not {target!r}.")
     if not encoder.has_class_token or encoder.num_prefix_tokens != 1 or encoder.pos_embed is None:
-        raise ValueError("the encoder needs a class token, no other prefix tokens, and positions.")
+        raise ArgumentError("the encoder needs a class token, no other prefix tokens, and positions.")
     if decoder is None:
         return
     grid, patch = (attribute_of(encoder.patch_embed, name) for name in ("grid_size", "patch_size"))
     ours = (encoder.embed_dim, tuple(grid), patch[0])
     theirs = (decoder.embed_dim, tuple(decoder.grid_size), decoder.patch_size)
     if ours != theirs:
-        raise ValueError(f"encoder (width, grid, patch) {ours} and decoder {theirs} do not fit together.")
+        raise ArgumentError(f"encoder (width, grid, patch) {ours} and decoder {theirs} do not fit together.")

@@ -4,6 +4,8 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
+from maezoo.errors import ArgumentError
+
 __all__ = ["resize_positions", "sincos_positions"]
 
 
@@ -21,14 +23,14 @@ def sincos_positions(grid_size: tuple[int, int], dim: int) -> Tensor:
         (1, 1 + h*w, dim) float32, raster order.
 
     Raises:
-        ValueError: `dim` is not a multiple of 4.
+        ArgumentError: `dim` is not a multiple of 4.
 
     Example:
         >>> sincos_positions((2, 3), 8).shape
         torch.Size([1, 7, 8])
     """
     if dim % 4:
-        raise ValueError(f"2-D sin-cos positions need a width that is a multiple of 4, not {dim}.")
+        raise ArgumentError(f"2-D sin-cos positions need a width that is a multiple of 4, not {dim}.")
     h, w = grid_size
     rows, columns = torch.meshgrid(
         torch.arange(h, dtype=torch.float64, device="cpu"),

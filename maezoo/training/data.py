@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from maezoo.errors import DataError, ImageError
+from maezoo.errors import ArgumentError, DataError, ImageError
 from maezoo.files import written_whole
 from maezoo.images.batches import READ_ERRORS, open_image
 from maezoo.listing import IMAGE_SUFFIXES, image_files
@@ -196,9 +196,9 @@ def _blobs(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
             blob, offset = pack["blob"], pack["offset"].astype(np.int64, casting="same_kind")
         if blob.dtype != np.uint8 or blob.ndim != 1 or offset.ndim != 1:
-            raise ValueError("'blob' is (bytes,) uint8 and 'offset' (n + 1,) integers")
+            raise ArgumentError("'blob' is (bytes,) uint8 and 'offset' (n + 1,) integers")
         if len(offset) and (offset[0] < 0 or offset[-1] > len(blob) or (np.diff(offset) < 0).any()):
-            raise ValueError("'offset' leads out of 'blob'")
+            raise ArgumentError("'offset' leads out of 'blob'")
     except (*READ_ERRORS, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a pack of images (an .npz with 'blob' and 'offset'): {error}.") from error
     for start, end in itertools.pairwise(offset):

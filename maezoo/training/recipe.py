@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from maezoo.errors import ArgumentError
 from maezoo.vocabulary import Target
 
 __all__ = ["Recipe"]
@@ -75,7 +76,7 @@ class Recipe:
         }
         for name, fine in checks.items():
             if not fine:
-                raise ValueError(f"{name}={getattr(self, name)!r} is out of range; see maezoo.training.Recipe.")
+                raise ArgumentError(f"{name}={getattr(self, name)!r} is out of range; see maezoo.training.Recipe.")
 
     @property
     def steps(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import maezoo
-from maezoo.errors import DataError, MissingExtraError
+from maezoo.errors import DataError, DiskFullError, MissingExtraError
 
 SETTINGS = {"workers": 0, "batch_size": 8, "shard_size": 30}
 
@@ -216,9 +216,9 @@ def test_a_full_disk_ends_the_run_and_costs_nothing_that_was_done(damaged, tmp_p
                 while True:
                     file.write(bytes(4096))
 
-    with pytest.raises(OSError, match="No space left on device; what is finished stays") as caught:
+    with pytest.raises(DiskFullError, match=r"No space left on device\..* What is finished stays") as caught:
         maezoo.extract(damaged, output, model=small, report=fill, **SETTINGS)
-    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(output / "part-000002.parquet"))
+    assert (caught.value.errno, caught.value.path) == (errno.ENOSPC, str(output / "part-000002.parquet"))
     assert len(list(output.glob("part-*"))) == 2
     with pytest.raises(OSError, match="No space left"):
         maezoo.extract(damaged, output, model=small, **SETTINGS)
