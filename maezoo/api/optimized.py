@@ -77,9 +77,7 @@ class OptimizedMAE(MAE):
             FrozenModelError: `mode` is True.
         """
         if mode:
-            raise FrozenModelError(
-                "an optimised model is frozen; train the model it was made from, then optimise that."
-            )
+            raise FrozenModelError("an optimised model is frozen; train the model that it was made from.")
         super().train(False)
         return self
 
@@ -96,9 +94,7 @@ class OptimizedMAE(MAE):
         Raises:
             FrozenModelError: always.
         """
-        raise FrozenModelError(
-            "an optimised model is frozen; load into the model it was made from, then optimise that."
-        )
+        raise FrozenModelError("an optimised model is frozen; load into the model that it was made from.")
 
     def _fits(self, images: Tensor, visible: Tensor | None) -> bool:
         """Tell whether the engines were prepared for an input: its size, images at all, patches seen and hidden.
@@ -204,9 +200,7 @@ def _check_precision(precision: str | None, model: MAE) -> Precision:
     if precision is None:
         return _DTYPES[model.dtype]
     if precision not in PRECISIONS:
-        raise ArgumentError(
-            f"precision is None (the model's own), {', '.join(map(repr, PRECISIONS))}; got {precision!r}."
-        )
+        raise ArgumentError.for_choice("precision", precision, [None, *PRECISIONS])
     return precision
 
 

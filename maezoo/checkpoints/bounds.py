@@ -95,9 +95,7 @@ def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
     variant = Variant(name=plain_text(numbers["name"], "name"), **checked)
     has_decoder = bool(variant.decoder_dim)
     if has_decoder != bool(variant.decoder_depth) or has_decoder != bool(variant.decoder_heads):
-        raise ArgumentError(
-            "decoder_dim, decoder_depth and decoder_heads should all be positive, or all 0 for no decoder"
-        )
+        raise ArgumentError("decoder_dim, decoder_depth and decoder_heads are all positive, or all 0 for no decoder")
     for width, heads in (("embed_dim", "num_heads"), ("decoder_dim", "decoder_heads")):
         if checked[heads] and checked[width] % checked[heads]:
             raise ArgumentError(f"{width} is {checked[width]}; it should be a multiple of {heads}, {checked[heads]}")
