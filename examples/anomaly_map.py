@@ -1,8 +1,8 @@
-"""Find what does not belong: paste a piece of one photo into another, and see where the model is surprised.
+"""Find what does not belong: paste a piece of one photo into another, and see where the error rises.
 
-Every patch is hidden and predicted from its surroundings, several times over. What the surroundings do not explain is
-predicted badly. Busy texture is, too: so the error is compared with that of the photo before the paste, as one compares
-a part with good parts of its kind (needs the extra `figures`).
+Every patch is hidden and predicted from its surroundings, several times. What does not fit the surroundings is
+predicted badly, and so is fine texture. So the error is compared with that of the photo before the paste, as one would
+compare a part with good parts of the same kind. Needs the extra `figures`.
 
 python examples/anomaly_map.py photo.jpg foreign.jpg -o anomaly.png
 """
@@ -18,7 +18,7 @@ from maezoo.images.batches import open_image
 
 SIDE = 256  # pixels of the square photos
 PIECE = 44  # pixels of the pasted piece
-PLACE = (148, 40)  # its left and top
+PLACE = (148, 40)  # of its left and top edge
 
 
 def main(photo: Path, foreign: Path, output: Path, rounds: int = 4) -> float:

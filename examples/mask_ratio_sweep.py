@@ -1,4 +1,4 @@
-"""How much can be hidden? Error against mask ratio for three ways to choose patches (needs the extra `figures`).
+"""How much can be hidden? The error over mask ratios, for three masking strategies. Needs the extra `figures`.
 
 python examples/mask_ratio_sweep.py photo.jpg other.jpg -o sweep.png
 """

@@ -12,12 +12,12 @@ import maezoo
 
 
 def main(photos: list[Path], output: Path) -> None:
-    """Print how alike the photos are, then hide three quarters of the first and have it filled."""
+    """Print how similar the photos are; then hide three quarters of the first and reconstruct it."""
     model = maezoo.create("mae_vit_tiny", pretrained=True)
 
     vectors = torch.nn.functional.normalize(model.features(photos), dim=1)  # (B, 192)
-    for photo, likeness in zip(photos, vectors @ vectors[0], strict=True):
-        print(f"{photo.name:<24} cosine with the first: {likeness:.3f}")
+    for photo, similarity in zip(photos, vectors @ vectors[0], strict=True):
+        print(f"{photo.name:<24} cosine with the first: {similarity:.3f}")
 
     result = model.reconstruct(photos[0], mask_ratio=0.75, seed=0)
     result.save(output)

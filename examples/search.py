@@ -22,7 +22,7 @@ def main(query: Path, folder: Path, output: Path, k: int = 3) -> list[Path]:
     photos = [path for path in photos if path.resolve() != query.resolve()]
 
     vectors = model.features([query, *photos], pool="mean", batch_size=64)  # (1 + n, D)
-    vectors = vectors - vectors.mean(dim=0)  # what all photos share says nothing
+    vectors = vectors - vectors.mean(dim=0)  # remove what all photos share
     vectors = torch.nn.functional.normalize(vectors, dim=1)
     best = (vectors[1:] @ vectors[0]).topk(min(k, len(photos)))
 
@@ -34,7 +34,7 @@ def main(query: Path, folder: Path, output: Path, k: int = 3) -> list[Path]:
 
 
 def draw(paths: list[Path]) -> Image.Image:
-    """Return the photos in a row, the query first with a wider gap behind it."""
+    """Return the photos in a row, the query first with a wider gap after it."""
     strip = Image.new("RGB", (len(paths) * (SIDE + GAP) + 2 * GAP, SIDE), "white")
     for place, path in enumerate(paths):
         photo = open_image(path, least=SIDE)

@@ -1,4 +1,4 @@
-"""Use the encoder from timm, as any other of its models: `import maezoo` is all that it needs (and `figures` to draw).
+"""Use the encoder as a timm model: after `import maezoo` nothing else is needed. Drawing needs the extra `figures`.
 
 python examples/timm_backbone.py photo.jpg -o layers.png
 """
@@ -15,7 +15,7 @@ from maezoo.images.batches import open_image
 
 
 def main(photo: Path, output: Path) -> None:
-    """Print what a classifier and a pyramid of features look like, and draw how strongly each layer answers."""
+    """Print what a classifier and a pyramid of features look like, and draw how strongly each layer responds."""
     classifier = timm.create_model("mae_vit_tiny", pretrained=True, num_classes=10).eval()
     settings = timm.data.resolve_model_data_config(classifier)
     prepare = timm.data.create_transform(**settings, is_training=False)

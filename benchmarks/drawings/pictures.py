@@ -1,9 +1,9 @@
-"""Draw every picture of the docs anew: `python -m benchmarks.drawings.pictures`.
+"""Draw every picture of the docs again: `python -m benchmarks.drawings.pictures`.
 
 It needs the extras `figures` and `demo`, and for the demo page Playwright and a Chromium.
 
-Everything comes from the bundled weights and the photographs of `tests/data/photos`, so that the pictures can be drawn
-again after either has changed.
+The pictures show the bundled weights and the photographs of `tests/data/photos`. Draw them again after a change of
+either.
 """
 
 import importlib.util
@@ -19,16 +19,16 @@ from PIL import Image
 import maezoo
 from maezoo import figures
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "images"
 PHOTOS = {path.stem: path for path in sorted((ROOT / "tests" / "data" / "photos").glob("*.jpg"))}
-LARGEST = 300_000  # bytes of a picture
+LARGEST = 300_000  # bytes of a file
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 def main() -> None:
-    """Draw all pictures and say what each weighs."""
+    """Draw all pictures and print the size of each."""
     model = maezoo.create("mae_vit_tiny", pretrained=True)
     wide = maezoo.create("mae_vit_tiny", pretrained=True, img_size=(96, 144))
     photos, names = list(PHOTOS.values()), list(PHOTOS)
@@ -69,7 +69,7 @@ def cut(path: Path) -> list[Image.Image]:
 
 
 def draw_page() -> None:
-    """Photograph the demo page, where there is a browser."""
+    """Take screenshots of the demo page, where there is a browser."""
     browser = next((path for path in map(shutil.which, BROWSERS) if path), None)
     if browser is None:
         print("no Chromium: the pictures of the demo page stay as they are")
@@ -108,7 +108,7 @@ def keep_example(name: str, run: Callable[[Any, Path], Any]) -> None:
 
 
 def keep(name: str, picture: Any) -> None:
-    """Write a figure, or the bytes of a picture, as a PNG; of 256 colours where more would make it too heavy."""
+    """Write a figure, or the bytes of a picture, as a PNG; reduced to 256 colours where the file would be too large."""
     if not isinstance(picture, bytes):
         buffer = BytesIO()
         picture.savefig(buffer, format="png")

@@ -3,10 +3,10 @@
     python -m benchmarks.quality.experiments pretrain.npz [more.npz …] --eval eval.npz --photos FOLDER --out FOLDER
         [--views N]
 
-Each experiment has a folder of its own below `--out`; a finished one is not run again, an unfinished one goes on from
-its check-point. `table.md` there is drawn anew after each. The measures are those of `benchmarks.quality`: the error of
-the hidden pixels at 75 %, as a share of harmonic filling of the same masks, and k-nearest-neighbour and linear accuracy
-of mean-pooled features. Photographs are shown to each model at its own resolution.
+Each experiment has a folder of its own below `--out`; a finished one is not run again, an unfinished one resumes from
+its checkpoint. `table.md` there is written again after each. The measures are those of `benchmarks.quality`: the error
+of the hidden pixels at 75 %, relative to harmonic filling of the same masks, and the k-nearest-neighbour and linear
+accuracy of mean-pooled features. Photographs are shown to each model at its own resolution.
 """
 
 import argparse
@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 import maezoo
-from benchmarks.quality.__main__ import read_pack, score_vectors
+from benchmarks.quality.packs import read_pack
 from benchmarks.quality.reconstruction import measure_ratio, photographs
+from benchmarks.quality.scores import score_vectors
 from maezoo.files import written_whole
 from maezoo.images.batches import prepare
 from maezoo.images.preprocessing import Preprocessing

@@ -1,4 +1,4 @@
-"""How far reconstructions are from the truth, beside fillers that need no training.
+"""How far reconstructions are from the truth, compared with fillers that need no training.
 
 Mean squared error of the hidden pixels in [0, 1], the mean over images and three fixed masks of each; the interval is a
 bootstrap over the images.

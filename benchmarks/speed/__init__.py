@@ -1,1 +1,1 @@
-"""How fast: every task beside its peers and the machine's ceilings."""
+"""How fast: every task compared with other libraries and with the machine's limits."""

@@ -1,4 +1,4 @@
-"""How fast maezoo is on this machine, beside its peers and beside what the machine can do.
+"""How fast maezoo is on this machine, compared with other libraries and with what the machine can do.
 
     python -m benchmarks.speed [--quick] [--out results.json] [--picture]
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _isolate(folder: Path) -> None:
-    """Let nobody ask the network, and let `optimize` find nothing that an earlier run remembered."""
+    """Keep everything off the network, and hide from `optimize` what an earlier run remembered."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HOME"] = str(folder / "hf_home")
 
@@ -80,7 +80,7 @@ def _run(chosen: Options, folder: Path, say: Callable[[str], None]) -> Report:
 
 
 def _parts(chosen: Options, folder: Path, say: Callable[[str], None]) -> dict[str, Callable[[], list[dict[str, Any]]]]:
-    """Return what is measured beside the models, ready to be called."""
+    """Return what else is measured, ready to be called."""
     rounds = chosen.process_rounds
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "start": lambda: measure_start(rounds, say),
@@ -97,7 +97,7 @@ def _made(folder: Path) -> Path:
 
 
 def _run_part(report: Report, part: str, measure: Callable[[], list[dict[str, Any]]]) -> None:
-    """Measure one part; what goes wrong in it does not end the run."""
+    """Measure one part; an error in it does not end the run."""
     try:
         rows = measure()
     except Exception as error:

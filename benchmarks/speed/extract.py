@@ -90,7 +90,7 @@ def measure(source: Path, scratch: Path, options: argparse.Namespace) -> dict[st
 
 
 def compare(rates: dict[str, float], applies: str, cores: int, threads: int, workers: int) -> dict[str, Any]:
-    """Hold the pipeline against both bounds and against the user's loop, and print that."""
+    """Compare the pipeline with both bounds and with the user's loop, and print that."""
     decode, model, reached = rates["decode alone"], rates["model alone"], rates["pipeline"]
     bounds = {
         "slower of two": min(decode, model),
@@ -130,7 +130,7 @@ def decode_alone(model: "maezoo.MAE", items: Items, size: int, workers: int, *, 
 
 
 def model_alone(model: "maezoo.MAE", items: Items, size: int) -> float:
-    """The pipeline's own second stage on pixels that are there already, on CUDA in page-locked memory as there."""
+    """The pipeline's own second stage on pixels already in memory (page-locked on CUDA, as in the pipeline)."""
     (chunk,) = decoded_chunks(
         Decoder(items, chunk_starts(0, size, size), model.preprocess), 0, pin=model.device.type == "cuda"
     )
@@ -150,7 +150,7 @@ def pipeline(model: "maezoo.MAE", source: Path, output: Path, size: int, workers
         limit=limit,
         report=lambda progress: marks.append((time.perf_counter(), progress.done)),
     )
-    # The first mark is from before the first batch, the last from behind the end of the workers.
+    # The first mark is taken before the first batch, the last after the workers have ended.
     (start, first), (end, last) = marks[1], marks[-2]
     return (last - first) / (end - start)
 
@@ -200,18 +200,18 @@ def make_photographs(folder: Path, count: int, side: int) -> Path:
 
 def _rate(counts: Iterable[int]) -> float:
     """Return items a second from the first batch to the last."""
-    marks = [(time.perf_counter(), count) for count in counts]  # not the time of the end: workers take long to leave
+    marks = [(time.perf_counter(), count) for count in counts]  # not the time of the end: workers are slow to exit
     return sum(count for _, count in marks[1:]) / (marks[-1][0] - marks[0][0])
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, help="a folder of PNGs and JPEGs instead of made ones")
+    parser.add_argument("--source", type=Path, help="a folder of PNGs and JPEGs instead of generated ones")
     parser.add_argument("--model", default="mae_vit_tiny")
     parser.add_argument("--precision", default="float32", help="auto, float32, bfloat16, float16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--side", type=int, default=500, help="width of the made images; height is three quarters")
+    parser.add_argument("--side", type=int, default=500, help="width of the generated images, whose sides are 4 to 3")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")

@@ -30,10 +30,10 @@ class Options:
         model: the architecture.
         device: where the models run.
         tasks: of the models.
-        parts: what is measured beside them.
+        parts: what else is measured.
         precisions: of the models.
         batches: images at a time.
-        peers: who takes part beside maezoo; `None` for all.
+        peers: what maezoo is compared with; `None` for all.
         budget: how long each is timed.
         quick: leave the long parts out.
         memory_model: the architecture whose memory is measured.
@@ -58,7 +58,7 @@ class Options:
 
     @property
     def process_rounds(self) -> int:
-        """How often processes of their own are started."""
+        """How often each measured process is started."""
         return self.budget.rounds or (2 if self.quick else 5)
 
 
@@ -107,8 +107,8 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     add("--tasks", type=_list((*TASKS, *PARTS)), help=f"of {', '.join((*TASKS, *PARTS))}")
     add("--batches", type=_numbers, help="images at a time (1,8,32; on CUDA 1,64,256)")
     add("--precisions", type=_list(PRECISIONS), help=f"of {', '.join(PRECISIONS)}")
-    add("--peers", type=_list(PEERS), help=f"beside maezoo, of {', '.join(PEERS)}")
-    add("--rounds", type=int, help="exactly so many turns for each contestant, instead of about 4 s")
+    add("--peers", type=_list(PEERS), help=f"what maezoo is compared with, of {', '.join(PEERS)}")
+    add("--rounds", type=int, help="turns of each contestant, instead of about 4 s")
     add("--threads", type=int, help="threads for all contestants")
     add("--memory-model", default="mae_vit_huge", choices=sorted(VARIANTS), help="whose memory (mae_vit_huge)")
     add("--out", type=Path, help="write the results as JSON, again after every part")
@@ -118,7 +118,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def _list(allowed: tuple[_T, ...]) -> Callable[[str], tuple[_T, ...]]:
-    """Return what reads words with commas between them, each one of those allowed."""
+    """Return a parser of words separated by commas, each one of those allowed."""
 
     def names(text: str) -> tuple[_T, ...]:
         chosen = [word.strip() for word in text.split(",") if word.strip()]
@@ -131,7 +131,7 @@ def _list(allowed: tuple[_T, ...]) -> Callable[[str], tuple[_T, ...]]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Read whole positive numbers with commas between them."""
+    """Read positive whole numbers separated by commas."""
     try:
         numbers = tuple(int(word) for word in text.split(","))
     except ValueError as error:

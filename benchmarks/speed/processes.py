@@ -83,7 +83,7 @@ def measure_create(name: str, folder: Path, rounds: int, say: Say) -> list[dict[
 
 
 def measure_memory(name: str, folder: Path, batch: int, say: Say) -> list[dict[str, Any]]:
-    """Measure the peak memory of features on the CPU beside what the encoder's weights take."""
+    """Measure the peak memory of features on the CPU, relative to the size of the encoder's weights."""
     write_weights(name, folder)
     variant = VARIANTS[name]
     with torch.device("meta"):

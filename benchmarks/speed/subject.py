@@ -1,4 +1,4 @@
-"""The weights that all contestants run, in every form that they want them in: made once, when first asked for."""
+"""The weights that all contestants run, in every form that they need: made once, when first needed."""
 
 import copy
 import time
@@ -144,7 +144,7 @@ class Subject:
         return path
 
     def forget(self) -> None:
-        """Let go of the models in other number formats than float32."""
+        """Free the models in other number formats than float32."""
         for dtype in set(self._models) - {torch.float32}:
             del self._models[dtype]
 

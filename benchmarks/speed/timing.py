@@ -1,4 +1,4 @@
-"""Time calls against each other: in turns, so that what else the machine does meets all of them alike."""
+"""Time calls against each other, alternately, so that other load on the machine affects all of them alike."""
 
 import gc
 import statistics
@@ -11,8 +11,8 @@ import torch
 __all__ = ["Budget", "Timing", "interleave", "seconds_of"]
 
 _PAUSE = 0.01  # seconds between turns: thread pools that spin after their work have gone to sleep by then
-_LONG = 1.0  # seconds a call, from which on the first turn counts
-_SLOW = 2.0  # seconds a call, from which on fewer rounds must do
+_LONG = 1.0  # seconds a call; slower calls count from the first turn
+_SLOW = 2.0  # seconds a call; slower calls get fewer rounds
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Timing:
 def interleave(
     calls: Mapping[str, Callable[[], object]], budget: Budget, device: torch.device | None = None
 ) -> dict[str, Timing]:
-    """Time calls in turns. One that raises is out, and the others go on.
+    """Time calls alternately. One that raises drops out, and the others continue.
 
     Args:
         calls: what to time, by name; each has been called before.
@@ -80,7 +80,7 @@ def interleave(
     running = {name: seconds for name, seconds in first.items() if seconds is not None}
     slowest = max(running.values(), default=0.0)
     rounds = budget.count(slowest)
-    if slowest >= _LONG and rounds > 1:  # what the first turn woke up is nothing beside calls so long: it counts
+    if slowest >= _LONG and rounds > 1:  # warming up is negligible for calls this long
         rounds -= 1
         for name, each in running.items():
             timings[name].samples.append(each)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from maezoo.cli import app
 
-GUIDE = Path(__file__).parents[2] / "docs" / "evaluate.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
 
 def _run(*arguments):
@@ -72,7 +72,8 @@ def pack(tmp_path):
 def test_the_guides_way_gives_the_numbers_of_the_benchmark(pack, pool, monkeypatch):
     """Unpacked by the snippet, extracted and scored by the commands: the same as in memory."""
     import maezoo
-    from benchmarks.quality.__main__ import read_pack, score_vectors
+    from benchmarks.quality.packs import read_pack
+    from benchmarks.quality.scores import score_vectors
 
     monkeypatch.chdir(pack.parent)
     (snippet,) = re.findall(

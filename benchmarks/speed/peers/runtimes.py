@@ -72,7 +72,7 @@ def _per_batch(load: Callable[[int], Callable[[dict[str, Any]], Any]], task: Tas
 
 
 def _quantized(subject: Subject, source: Path) -> Path:
-    """Write the int8 form of an ONNX file beside it: matrix products alone, a scale for each output channel."""
+    """Write the int8 form of an ONNX file next to it: matrix products only, one scale per output channel."""
     path = source.with_name("int8.onnx")
     if not path.exists():
         subject.say("quantizing for ONNX Runtime")

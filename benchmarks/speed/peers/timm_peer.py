@@ -15,7 +15,7 @@ LARGEST = 8
 
 
 def eager(subject: Subject, task: Task, precision: Precision) -> Any:
-    """Call timm's own forward: the class token behind the final norm."""
+    """Call timm's own forward: the class token after the final norm."""
     dtype = subject.dtype(precision) if precision == "bfloat16" else torch.float32
     model = _build(subject, dtype)
 
