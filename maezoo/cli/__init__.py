@@ -15,7 +15,7 @@ def main() -> None:
     """Run the command line and leave with its exit code; see `maezoo.cli.exits`."""
     try:
         from maezoo.cli.exits import run_and_exit
-    except KeyboardInterrupt:  # so early that nothing else is there to say it
+    except KeyboardInterrupt:  # before the code that reports it is imported
         print("stopped", file=sys.stderr)
         sys.exit(130)
     run_and_exit(_run)

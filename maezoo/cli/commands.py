@@ -1,4 +1,4 @@
-"""The application: its commands, its options, and its version."""
+"""The application: its commands by subject, its own options, and its help, which fits one screen."""
 
 import logging
 from collections.abc import Iterator
@@ -8,15 +8,34 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maezoo.cli import engines, evaluate, extract, images, models, pictures, training, weights
+from maezoo.cli import evaluate, extract, images, models, pictures, training, weights
 from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
 __all__ = ["app"]
 
+_COMMANDS: dict[str, dict[str, Any]] = {
+    "Models": {"list": models.list_weights, "info": models.show_info, "optimize": models.optimize},
+    "Images": {
+        "reconstruct": images.reconstruct,
+        "features": images.features,
+        "sweep": pictures.sweep,
+        "demo": pictures.demo,
+    },
+    "Extraction": {"extract": extract.extract, "eval": evaluate.commands},
+    "Training": {"pretrain": training.pretrain},
+    "Weights": {
+        "download": weights.download,
+        "verify": weights.verify,
+        "cache": weights.cache,
+        "convert": weights.convert,
+        "manifest": weights.manifest_commands,
+    },
+}
+
 
 class _Commands(TyperGroup):
-    """Commands that say so when Ctrl-C ended them."""
+    """Commands that say so when Ctrl-C ended them, and a help text that fits one screen."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read the command line."""
@@ -27,6 +46,21 @@ class _Commands(TyperGroup):
         """Run the command that was named."""
         with _stopping():
             return super().invoke(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write each command as a line, by subject, and the options together: all of it fits 80 x 24 characters."""
+        rows = []
+        for subject, commands in _COMMANDS.items():
+            for number, name in enumerate(commands):
+                help = self.commands[name].get_short_help_str(limit=50)
+                rows.append((f"{'' if number else subject:<10}  {name}", help))
+        options = ("/".join(sorted(option.opts, key=len)) for option in self.get_params(ctx))
+        width = max(len(first) for first, _ in rows)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_dl(rows)
+            formatter.write_paragraph()
+            formatter.write_dl([("Options".ljust(width), ", ".join(options))])
 
 
 @contextmanager
@@ -40,14 +74,18 @@ def _stopping() -> Iterator[None]:
 app = typer.Typer(
     name="maezoo",
     cls=_Commands,
-    help="Masked Autoencoder ViTs: verified weights, features and reconstructions.",
+    help="Masked autoencoders for images. `maezoo COMMAND -h` explains a command.",
     no_args_is_help=True,
     rich_markup_mode=None,  # else what stands in [brackets] is lost, and errors come in a box of 80 columns
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (models, images, pictures, extract, evaluate, engines, training, weights):
-    part.add_commands(app)
+for _commands in _COMMANDS.values():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name)
+        else:
+            app.command(_name)(_command)
 
 
 def _print_version(asked: bool) -> None:
@@ -59,9 +97,9 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is being done.")] = False,
 ) -> None:
-    """Masked Autoencoder ViTs: verified weights, features and reconstructions."""
+    """Set up logging for the command that follows."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")

@@ -5,38 +5,37 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from maezoo.cli.options import Json
 from maezoo.cli.screen import print_json, say
 
 if TYPE_CHECKING:
     from maezoo.evaluation import LabelledFeatures, Score
 
-__all__ = ["add_commands"]
+__all__ = ["commands"]
 
 Train = Annotated[Path, typer.Argument(help="Labelled features: a folder of `maezoo extract`, .parquet or .npz.")]
-Test = Annotated[Path, typer.Argument(help="The same of the images to predict.")]
+Test = Annotated[Path, typer.Argument(help="Labelled features of the images to predict.")]
 Labels = Annotated[
-    Literal["column", "folder"], typer.Option(help="The stored labels, or the names of the images' folders.")
+    Literal["column", "folder"],
+    typer.Option(help="Where labels come from: the stored column, or the folders of the images."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-commands = typer.Typer(no_args_is_help=True, help="Measure features on labelled images.")
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.add_typer(commands, name="eval")
+commands = typer.Typer(no_args_is_help=True, help="Measure features by kNN or a linear probe.")
 
 
 @commands.command()
 def knn(
     train: Train,
     test: Test,
-    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours.")] = 20,
-    temperature: Annotated[float, typer.Option(help="Of the neighbours' votes.")] = 0.07,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of neighbours.")] = 20,
+    temperature: Annotated[float, typer.Option(help="Temperature of the neighbours' votes.")] = 0.07,
     labels: Labels = "column",
     as_json: Json = False,
 ) -> None:
-    """Predict each test image by a weighted vote of its nearest training images (cosine)."""
+    """Predict each test image by a vote of its nearest neighbours.
+
+    Neighbours are training images, by cosine similarity; nearer ones weigh more.
+    """
     from maezoo.evaluation import knn as run
 
     _report(run(*_read(train, test, labels), k=k, temperature=temperature), as_json)
@@ -48,13 +47,16 @@ def linear(
     test: Test,
     strength: Annotated[
         float | None,
-        typer.Option("-C", "--strength", help="Inverse of the regularisation. [chosen on a fifth of the training set]"),
+        typer.Option("-C", "--strength", help="Inverse of the regularisation. [chosen on a held-out fifth]"),
     ] = None,
-    max_iterations: Annotated[int, typer.Option(min=1, help="Of the solver.")] = 1000,
+    max_iterations: Annotated[int, typer.Option(min=1, help="Iterations of the solver, at most.")] = 1000,
     labels: Labels = "column",
     as_json: Json = False,
 ) -> None:
-    """Fit a logistic regression on standardised training features and predict the test images."""
+    """Fit a logistic regression on the training features.
+
+    Features are standardised first. The accuracy is that on the test images.
+    """
     from maezoo.evaluation import linear as run
 
     _report(run(*_read(train, test, labels), strength=strength, max_iterations=max_iterations), as_json)

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line on standard error where it did not do all that was asked."""
+"""How a command ends: its exit code, and one line on standard error after an error."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ class StoppedError(Exception):
 def run_and_exit(run: Callable[[], int]) -> None:
     """Run a command and leave: 0 when all went well, 1 on an error, 2 on wrong usage.
 
-    130 stands for Ctrl-C, 143 for SIGTERM, which ends a command in the same way.
+    130 stands for Ctrl-C, 143 for SIGTERM; both end a command in the same way.
 
     Args:
         run: runs the command and returns its exit code.
@@ -40,7 +40,7 @@ def run_and_exit(run: Callable[[], int]) -> None:
             sys.stdout.flush()
     except (StoppedError, KeyboardInterrupt):
         code = _say("stopped", INTERRUPTED)
-    except BrokenPipeError:  # as with `| head`: nobody is there to be told
+    except BrokenPipeError:  # as with `| head`: nobody reads what is written
         code = 1
     except MaezooError as error:
         code = _say(f"maezoo: {error}", 1)
@@ -53,7 +53,7 @@ def run_and_exit(run: Callable[[], int]) -> None:
 
 
 def _say(line: str, code: int) -> int:
-    """Print a line on standard error, if that can be had, and return the exit code."""
+    """Print a line on standard error, if it can be written, and return the exit code."""
     from maezoo.cli.screen import note
 
     with suppress(OSError):
@@ -62,7 +62,7 @@ def _say(line: str, code: int) -> int:
 
 
 def _make_streams_safe() -> None:
-    """Make standard output and error exist, and print what their encoding lacks as escapes."""
+    """Make sure that standard output and error exist, and escape what their encoding lacks."""
     sys.stdout, sys.stderr = (_safe(stream) for stream in (sys.stdout, sys.stderr))
 
 
@@ -75,7 +75,7 @@ def _safe(stream: TextIO | None) -> TextIO:
 
 
 def _discard_what_cannot_be_written() -> None:
-    """Let Python's own flush at the end find nothing to complain of."""
+    """Discard unwritable output, so that Python's own flush at exit does not fail."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -85,7 +85,7 @@ def _discard_what_cannot_be_written() -> None:
 
 
 def _end_as_ctrl_c_does(number: int, frame: FrameType | None) -> None:
-    """Do on SIGTERM what the command does on Ctrl-C, such as keeping what is done."""
+    """Treat SIGTERM as Ctrl-C: the command keeps what is done."""
     global _terminated
     _terminated = True
     on_interrupt = signal.getsignal(signal.SIGINT)

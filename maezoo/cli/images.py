@@ -1,53 +1,56 @@
 """`maezoo reconstruct` and `maezoo features`: from images to pictures and numbers."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maezoo.cli.options import (
+    DEFAULT_MODEL,
+    BatchSize,
+    Device,
+    Images,
+    Json,
+    Model,
+    PoolOption,
+    StrategyOption,
+    output_option,
+)
 from maezoo.cli.outputs import check_no_input, picture_targets
 from maezoo.cli.screen import complain, errors, note, print_json, say
 from maezoo.errors import DiskFullError, ImageError
 from maezoo.files import is_stream
-from maezoo.paths import user_path
-from maezoo.vocabulary import Pool, Strategy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from maezoo.api.mae import MAE
     from maezoo.cli.feature_files import Add
     from maezoo.engines import Task
 
-__all__ = ["DEFAULT_MODEL", "Device", "Json", "add_commands", "create_for_images"]
-
-DEFAULT_MODEL = "mae_vit_tiny"
-_PATHS = typer.Argument(help="Image files.", show_default=False)
-Model = Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
-Json = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(reconstruct)
-    app.command()(features)
+__all__ = ["create_for_images", "features", "reconstruct"]
 
 
 def reconstruct(
-    images: Annotated[list[Path], _PATHS],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Picture, or folder for several.")] = None,
+    images: Images,
+    output: Annotated[Path | None, output_option("Picture, or folder for several images.")] = None,
     model: Model = DEFAULT_MODEL,
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of patches to hide.")] = 0.75,
-    strategy: Annotated[Strategy, typer.Option(help="How to choose them.")] = "random",
-    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+    strategy: StrategyOption = "random",
+    seed: Annotated[int, typer.Option(help="Seed of the mask.")] = 0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Hide patches, reconstruct them, and write original | masked | reconstruction as a picture."""
-    images = [user_path(path) for path in images]
-    targets = picture_targets(images, output and user_path(output))
+    """Hide patches of images and reconstruct them.
+
+    Each image becomes a picture: original | masked | reconstruction.
+    """
+    targets = picture_targets(images, output)
     mae = create_for_images(model, device)
     mae.require_decoder()
-    mae = _prepared(mae, "reconstruct", len(images), 1)
+    mae = _optimised(mae, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
     for path, target in zip(images, targets, strict=True):
         try:
@@ -61,33 +64,32 @@ def reconstruct(
         done.append({"image": str(path), "output": str(target), "loss": result.loss.item(), "model": mae.name})
         if not as_json:
             tell = note if is_stream(target) else say
-            tell(f"{target}  hidden-patch error {result.loss.item():.3f}")
+            tell(f"{target}  error of hidden patches {result.loss.item():.3f} (normalised pixels)")
     if as_json:
         print_json(done)
     _exit_if_any_failed(len(images) - len(done), len(images))
 
 
 def features(
-    images: Annotated[list[Path], _PATHS],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A file: .npz, .npy, .safetensors or .csv.")],
+    images: Images,
+    output: Annotated[Path, output_option("A file: .npz, .npy, .safetensors or .csv.")],
     model: Model = DEFAULT_MODEL,
-    pool: Annotated[Pool, typer.Option(help="Which tokens.")] = "cls",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    pool: PoolOption = "cls",
+    batch_size: BatchSize = 32,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Write one feature vector for each image."""
+    """Write one feature vector for each image to a file."""
     from maezoo.cli.feature_files import check_suffix, feature_file
 
-    images, output = [user_path(path) for path in images], user_path(output)
     check_suffix(output)
     check_no_input(output, images)
-    mae = _prepared(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
+    mae = _optimised(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
     width = mae.embed_dim * (2 if pool == "cls+mean" else 1)
     with feature_file(output, width, {"model": mae.name, "pool": pool}) as add:
         good = _add_features(mae, images, pool, batch_size, add)
         if not good:
-            raise ImageError(f"none of the images could be read ({len(images)}); {output} was not written.")
+            raise ImageError(f"none of the {len(images)} images could be read; {output} was not written.")
     failed = len(images) - good
     if as_json:
         summary = {"output": str(output), "images": good, "failed": failed, "width": width, "model": mae.name}
@@ -105,44 +107,41 @@ def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
     return create(name, pretrained=True, device=device, decoder=decoder)
 
 
-def _prepared(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
-    """Return the model as fast as so many images pay for."""
+def _optimised(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
+    """Return the model on the engine that pays for so many images."""
     from maezoo.api.optimized import optimize_for
 
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
-def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
-    """Add the features of the images that can be read, as they come; return how many, and complain of the others."""
-    from maezoo.progress import track
+def _add_features(mae: "MAE", images: list[Path], pool: Any, batch_size: int, add: "Add") -> int:
+    """Add the features of the images that can be read, a batch at a time; return how many there were."""
+    import torch
+
+    from maezoo.cli.bar import Bar
 
     good = 0
-    with track(len(images), "images", show=errors.is_terminal and len(images) > batch_size) as advance:
+    with Bar("images", len(images), shown=len(images) > batch_size) as bar:
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size]
-            readable, found = _one_batch(mae, chunk, pool)
+            readable = list(_readable(mae, chunk))
             if readable:
-                add([str(path) for path in readable], found.numpy())
+                batch = torch.cat([image for _, image in readable])  # (B, C, H, W)
+                vectors = mae.features(batch, pool=pool, batch_size=batch_size).float().cpu().numpy()
+                add([str(path) for path, _ in readable], vectors)
             good += len(readable)
-            advance(len(chunk))
+            bar.show(start + len(chunk))
     return good
 
 
-def _one_batch(mae: "MAE", chunk: list[Path], pool: Pool) -> tuple[list[Path], Any]:
-    """Return the features of a batch's readable images; when one cannot be read, the others are done one at a time."""
-    import torch
-
-    try:
-        return chunk, mae.features(chunk, pool=pool, batch_size=len(chunk)).float().cpu()
-    except ImageError:
-        readable, rows = [], []
-        for path in chunk:
+def _readable(mae: "MAE", paths: list[Path]) -> "Iterator[tuple[Path, Tensor]]":
+    """Decode images, some at once; yield those that can be read as (1, C, H, W), and complain of the others."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for path, decoded in [(path, pool.submit(mae.prepare, path)) for path in paths]:
             try:
-                rows.append(mae.features(path, pool=pool).float().cpu())
-                readable.append(path)
+                yield path, decoded.result()
             except ImageError as error:
                 complain(error)
-        return readable, torch.cat(rows) if rows else torch.empty(0)
 
 
 def _exit_if_any_failed(failed: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""`maezoo list` and `maezoo info`: what there is. They read the manifest alone."""
+"""`maezoo list` and `info`, which read the manifest alone, and `maezoo optimize`."""
 
 import fnmatch
 from dataclasses import asdict
@@ -7,26 +7,21 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from maezoo.cli.screen import bytes_text, print_json, printable, say, show_table
+from maezoo.cli.options import DEFAULT_MODEL, Device, Json
+from maezoo.cli.screen import bytes_text, errors, print_json, printable, say, show_table
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model.variants import VARIANTS
 
-__all__ = ["add_commands"]
+__all__ = ["list_weights", "optimize", "show_info"]
 
 _COLUMNS = ("name", ">params", "target", "decoder", ">size", "licence", "input")
 _UNMEASURED = ("metrics", "not measured")
 _TERMINAL = 6  # of them, so that eighty characters are enough
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("list")(list_weights)
-    app.command("info")(show_info)
-
-
 def list_weights(
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
     """List the weights and what each can do."""
@@ -47,7 +42,7 @@ def list_weights(
     show_table(
         _COLUMNS[:_TERMINAL],
         rows,
-        below="Bold: what the bare architecture name means. * disputed: see maezoo info NAME",
+        below="Bold: the default of its architecture. * disputed licence: see maezoo info NAME",
     )
 
 
@@ -73,9 +68,12 @@ def _markdown(entries: list[WeightsEntry]) -> list[str]:
 
 def show_info(
     name: Annotated[str, typer.Argument(help="Weights, such as mae_vit_base.in1k_pixel, or an architecture.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show all that is known of a weight, and how this machine would run it."""
+    """Show all that is known of some weights.
+
+    Also shows the device and number format that `auto` means on this machine.
+    """
     entry = load_manifest().find(name)
     variant = VARIANTS.get(entry.architecture)
     machine = _this_machine()
@@ -84,6 +82,31 @@ def show_info(
         return
     facts = [*_describe(entry), *((f"here: {key}", value) for key, value in machine.items())]
     show_table(("", ""), [(Text(printable(label), "bold"), value) for label, value in facts if value])
+
+
+def optimize(
+    model: Annotated[str, typer.Argument(help="Architecture or weights; see `maezoo list`.")] = DEFAULT_MODEL,
+    engine: Annotated[str, typer.Option(help="auto, pytorch, or an engine by name.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or int8.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="features, encode or reconstruct; may be repeated.", show_default=False)
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Find the fastest engine for a model here.
+
+    Times all that are installed, and remembers the choice.
+    """
+    from maezoo.cli.images import create_for_images
+
+    mae = create_for_images(model, device)
+    fast = mae.optimize(engine=engine, precision=precision, tasks=task or ["features"], progress=errors.is_terminal)
+    if as_json:
+        print_json(fast.plan.to_dict())
+        return
+    for line in str(fast.plan).splitlines():
+        say(line)
 
 
 def _describe(entry: WeightsEntry) -> list[tuple[str, str]]:

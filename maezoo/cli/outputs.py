@@ -1,4 +1,4 @@
-"""Where commands write: no two results to one place, and none over an input."""
+"""Where commands write: each result to a place of its own, and never over an input."""
 
 import os
 import unicodedata
@@ -12,7 +12,7 @@ from maezoo.files import is_stream, picture_format
 
 __all__ = ["check_no_input", "picture_targets"]
 
-_STEM = 240  # bytes that are left to an image's name beside "-1234.mae.png"; most file systems allow 255 in all
+_STEM = 240  # bytes for an image's name, followed by "-1234.mae.png"; most file systems allow 255 in all
 
 
 def check_no_input(output: Path, inputs: Iterable[Path]) -> None:
@@ -27,7 +27,7 @@ def picture_targets(images: list[Path], output: Path | None) -> list[Path]:
     Args:
         images: the inputs. Those of one name in different folders, or of names that differ only in case, in the
             suffix or in how accents are composed, get numbers.
-        output: a file for one image, a folder for several; beside the images when `None`.
+        output: a file for one image, a folder for several; next to the images when `None`.
     """
     if output is not None and (is_stream(output) or (output.suffix and not output.is_dir())):
         if len(images) > 1:

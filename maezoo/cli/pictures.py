@@ -1,4 +1,4 @@
-"""`maezoo sweep` and `maezoo demo`: see what a model sees."""
+"""`maezoo sweep` and `maezoo demo`."""
 
 import os
 import sys
@@ -7,33 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.screen import errors, note, print_json, say
 from maezoo.files import written_whole
-from maezoo.paths import user_path
 from maezoo.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
     from maezoo.figures.sweep import MaskRatioSweep
 
-__all__ = ["add_commands"]
+__all__ = ["demo", "sweep"]
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(sweep)
-    app.command()(demo)
-
-
 def sweep(
-    images: Annotated[list[Path], typer.Argument(help="Image files; the first is pictured.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The figure: .png, .pdf, .svg, …")] = Path("sweep.png"),
-    model: Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")] = (
-        "mae_vit_tiny"
-    ),
+    images: Images,
+    output: Annotated[Path, output_option("The figure: .png, .pdf, .svg, …")] = Path("sweep.png"),
+    model: Model = DEFAULT_MODEL,
     strategy: Annotated[
         list[str] | None,
         typer.Option(help="random, block or grid; may be repeated. [all three]", show_default=False),
@@ -43,20 +35,22 @@ def sweep(
         typer.Option(min=0.01, max=1, help="Share of patches to hide; may be repeated. [0.1 … 0.95]"),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Masks drawn for each ratio.")] = 3,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
-    """Measure the error over mask ratios, and write it as a figure with pictures at each ratio."""
-    images, output = [user_path(path) for path in images], user_path(output)
+    """Plot the reconstruction error over mask ratios.
+
+    Below the curves the figure shows the first image at each ratio.
+    """
     if output.suffix.lower() not in _FORMATS:
         raise typer.BadParameter(f"{output} must end in {', '.join(_FORMATS)}.", param_hint="-o")
     check_no_input(output, images)
-    from maezoo.api.factory import create
+    from maezoo.cli.images import create_for_images
     from maezoo.figures.canvas import encode_figure
     from maezoo.figures.sweep import RATIOS, measure_sweep, plot_sweep
 
-    mae = create(model, pretrained=True, device=device)
-    with written_whole(output) as temporary:  # open before the work: a place that cannot be written is known at once
+    mae = create_for_images(model, device)
+    with written_whole(output) as temporary:  # opened first: a place that cannot be written is known at once
         measured = measure_sweep(
             mae,
             images,
@@ -76,13 +70,18 @@ def sweep(
 
 
 def demo(
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the page. [first free from 7860]")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the network in.")] = "127.0.0.1",
-    model: Annotated[str, typer.Option("--model", "-m", help="Weights that are chosen at first.")] = "mae_vit_tiny",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")] = "auto",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the page. [first free one from 7860]")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is open to the network.")] = "127.0.0.1",
+    model: Annotated[str, typer.Option("--model", "-m", help="Weights to start with.")] = DEFAULT_MODEL,
+    device: Device = "auto",
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Serve a page on this machine: hide patches of a photo and see what the model makes of it. Ctrl-C ends it."""
+    """Try models on photos, on a page in the browser.
+
+    Hide patches of a photo and see the reconstruction at once. Ctrl-C ends it.
+    """
     import time
     import webbrowser
 
@@ -100,7 +99,7 @@ def demo(
 
 
 def _has_screen() -> bool:
-    """Say whether a browser would open a window, and not take over the terminal."""
+    """Say whether a browser would open a window instead of taking over the terminal."""
     unix = sys.platform not in ("win32", "darwin")
     return not unix or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 

@@ -1,11 +1,13 @@
 """What commands print with: results on standard output, all else on standard error.
 
-Text from outside (names of files, models and labels) is printed as it is: no markup and no emoji codes are read in it,
+Text from outside (names of files, models and labels) is printed as it is: markup and emoji codes in it are not read,
 control characters are escaped, and no line is wrapped unless a terminal does it.
 """
 
 import json
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,18 @@ from rich.text import Text
 
 from maezoo.files import errors_named
 
-__all__ = ["bytes_text", "complain", "errors", "note", "print_json", "printable", "results", "say", "show_table"]
+__all__ = [
+    "bytes_text",
+    "complain",
+    "errors",
+    "note",
+    "note_to_repeat",
+    "print_json",
+    "printable",
+    "results",
+    "say",
+    "show_table",
+]
 
 Cell = str | Text
 
@@ -35,6 +48,12 @@ def say(line: str) -> None:
 def note(line: str, style: str = "") -> None:
     """Print a line on standard error."""
     errors.print(Text(printable(line), style), soft_wrap=True)
+
+
+def note_to_repeat(why: str) -> None:
+    """Say why the command should be run again, and spell it, on standard error."""
+    note(why, "yellow")
+    note(shlex.join(["maezoo", *sys.argv[1:]]))
 
 
 def complain(problem: object) -> None:

@@ -2,61 +2,66 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from maezoo.cli.exits import INTERRUPTED
+from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, output_option
 from maezoo.cli.outputs import check_no_input
-from maezoo.cli.screen import errors, note, say
+from maezoo.cli.screen import note, note_to_repeat, say
 from maezoo.paths import user_path
 from maezoo.vocabulary import Target
 
-if TYPE_CHECKING:
-    from maezoo.training import Progress
-
-__all__ = ["add_commands"]
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(pretrain)
+__all__ = ["pretrain"]
 
 
 def pretrain(
     data: Annotated[list[Path], typer.Argument(help="A folder of images, or packed .npz files.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; an unfinished run in it goes on.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Architecture.")] = "mae_vit_tiny",
-    views: Annotated[int, typer.Option(min=1, help="Images shown in all, repeats counted.")] = 1_000_000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in a step.")] = 64,
-    optimizer: Annotated[Literal["adamw", "muon"], typer.Option(help="Muon is for the blocks' matrices.")] = "muon",
-    base_lr: Annotated[float, typer.Option(help="AdamW's rate for 256 images a step.")] = 6e-3,
-    muon_lr: Annotated[float, typer.Option(help="Muon's rate.")] = 5e-3,
-    weight_decay: Annotated[float, typer.Option(help="Of matrices.")] = 0.05,
-    warmup: Annotated[float, typer.Option(help="Share of the steps.")] = 0.04,
-    mask_ratio: Annotated[float, typer.Option(help="Share of patches hidden.")] = 0.75,
+    output: Annotated[Path, output_option("Folder of the run; an unfinished run in it is resumed.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Architecture.")] = DEFAULT_MODEL,
+    views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
+    batch_size: BatchSize = 64,
+    optimizer: Annotated[
+        Literal["adamw", "muon"], typer.Option(help="muon: Muon for the blocks' matrices, AdamW for the rest.")
+    ] = "muon",
+    base_lr: Annotated[float, typer.Option(help="AdamW's learning rate for a batch of 256 images.")] = 6e-3,
+    muon_lr: Annotated[float, typer.Option(help="Muon's learning rate.")] = 5e-3,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices.")] = 0.05,
+    warmup: Annotated[float, typer.Option(help="Share of the steps that warm up.")] = 0.04,
+    mask_ratio: Annotated[float, typer.Option(help="Share of patches to hide.")] = 0.75,
     target: Annotated[Target, typer.Option(help="What the decoder predicts.")] = "pixel",
     normpix_weight: Annotated[
-        float, typer.Option(help="Of a second loss on normalised pixels, for better features; 0 for none.")
+        float, typer.Option(help="Weight of a second loss, on normalised pixels, for better features; 0: none.")
     ] = 0.0,
-    crop: Annotated[tuple[float, float], typer.Option(help="Area of the random crops.")] = (0.35, 1.0),
-    ema: Annotated[float, typer.Option(help="Decay of the averaged weights; 0 for none.")] = 0.999,
-    seed: Annotated[int, typer.Option(help="Of weights, order, crops and masks.")] = 0,
-    precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto asks the hardware.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    crop: Annotated[tuple[float, float], typer.Option(help="Smallest and largest area of the random crops.")] = (
+        0.35,
+        1.0,
+    ),
+    ema: Annotated[float, typer.Option(help="Decay of the averaged weights; 0: none.")] = 0.999,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order, crops and masks.")] = 0,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Number format; auto: as fits the hardware.")
+    ] = "auto",
+    device: Device = "auto",
     start_from: Annotated[
-        Path | None, typer.Option(help="A maezoo .safetensors file to start from; its decoder if it fits.")
+        Path | None, typer.Option(help="A maezoo .safetensors file to start from, and its decoder if it fits.")
     ] = None,
-    compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first, for a minute.")] = False,
-    license_: Annotated[str, typer.Option("--license", help="Of the weights, written into the file.")] = "unknown",
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first; takes a minute.")] = False,
+    license_: Annotated[str, typer.Option("--license", help="Licence of the weights, for their file.")] = "unknown",
 ) -> None:
-    """Pretrain a masked autoencoder; writes model.safetensors, and checkpoints from which the same command goes on."""
+    """Pretrain a masked autoencoder on your images.
+
+    Writes model.safetensors, and checkpoints: after an interruption, the same command continues from the last one.
+    """
+    from maezoo.cli.bar import Bar
     from maezoo.files import sha256_of
     from maezoo.hardware import choose_device
     from maezoo.training import FolderImages, Recipe, open_source
     from maezoo.training import pretrain as run
     from maezoo.training.result import write_result
 
-    data, output = [user_path(path) for path in data], user_path(output)
+    data = [user_path(path) for path in data]
     if start_from is not None:
         start_from = user_path(start_from)
         check_no_input(output / "model.safetensors", [start_from])
@@ -81,42 +86,21 @@ def pretrain(
     source = open_source(*data, device=choose_device(device))
     note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps")
     try:
-        with _Bar(recipe.views) as bar:
+        with Bar("images", recipe.views) as bar:
             trained = run(
-                recipe, source, output, device=device, start_from=start_from, compile=compile_, report=bar.report
+                recipe,
+                source,
+                output,
+                device=device,
+                start_from=start_from,
+                compile=compile_,
+                report=lambda at: bar.show(at.views, rate=at.views_per_second, more=f"loss {at.loss:.4f}"),
             )
     except KeyboardInterrupt:
-        note("stopped; the same command goes on from here", "yellow")
-        raise typer.Exit(130) from None
+        note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
+        raise typer.Exit(INTERRUPTED) from None
     if isinstance(source, FolderImages) and source.unreadable:
-        errors.print(f"{len(source.unreadable):,} files could not be read and were left out", style="yellow")
+        note(f"{len(source.unreadable):,} files could not be read and were left out.", "yellow")
     path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
-
-
-class _Bar:
-    """A bar over the views of a run, with loss and speed; a line now and then where there is no terminal."""
-
-    def __init__(self, views: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:.0f}%"))
-        self._bar = Progress(
-            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors, disable=not errors.is_terminal
-        )
-        self._task = self._bar.add_task("starting", total=views)
-
-    def __enter__(self) -> "_Bar":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def report(self, progress: "Progress") -> None:
-        """Show where the run stands."""
-        text = f"loss {progress.loss:.4f}  {progress.views_per_second:.0f} images/s"
-        self._bar.update(self._task, completed=progress.views, description=text)
-        if not errors.is_terminal:
-            note(f"{progress.views:,} views  {text}")

@@ -8,27 +8,18 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from maezoo.cli.options import CacheDir, Json
 from maezoo.cli.screen import bytes_text, complain, errors, print_json, printable, say, show_table
 from maezoo.errors import LayoutError, MaezooError, OfflineError
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.vocabulary import Layout, Target
 
-__all__ = ["add_commands"]
+__all__ = ["cache", "convert", "download", "manifest_commands", "verify"]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept. [HF_HUB_CACHE]", show_default=False)]
 _STYLES = {"verified": "green", "unchanged": "yellow", "absent": "dim", "damaged": "red"}
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(download)
-    app.command()(verify)
-    app.command()(cache)
-    app.command()(convert)
-    manifest = typer.Typer(help="The weights manifest, for those who keep one.", no_args_is_help=True)
-    manifest.command()(pin)
-    app.add_typer(manifest, name="manifest")
+manifest_commands = typer.Typer(help="Maintain a weights manifest of your own.", no_args_is_help=True)
 
 
 def download(
@@ -37,7 +28,10 @@ def download(
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch weights into the cache and verify them; afterwards they need no network."""
+    """Download weights into the cache and verify them.
+
+    From then on they need no network.
+    """
     if bool(names) == everything:
         raise typer.BadParameter("give names, or --all")
     done: list[dict[str, Any]] = []
@@ -60,11 +54,16 @@ def download(
 
 
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Weights; all that are here when none is named.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Weights. [all that are on this machine]", show_default=False)
+    ] = None,
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
-    """Hash weights files again and compare them with what was published; exit code 1 when one is damaged or absent."""
+    """Check weights files against the published hashes.
+
+    Hashes the whole files. The exit code is 1 when a file is damaged or absent.
+    """
     from maezoo.hub.report import VerifyReport, VerifyResult, verify_entries
 
     manifest = load_manifest()
@@ -90,7 +89,10 @@ def verify(
 
 
 def cache(cache_dir: CacheDir = None, as_json: Json = False) -> None:
-    """List the weights that are on this machine: size, when verified, and where."""
+    """List the weights on this machine.
+
+    Shows the size of each, when it was verified, and where it is.
+    """
     rows = [row for entry in load_manifest().entries.values() if (row := _cached(entry, cache_dir)) is not None]
     if as_json:
         print_json(rows)
@@ -108,16 +110,23 @@ def convert(
     to: Annotated[Layout, typer.Option(help="Layout of the output.")] = "maezoo",
     target: Annotated[Target | None, typer.Option(help="What its decoder was trained to predict.")] = None,
     preprocess: Annotated[str | None, typer.Option(help='JSON: {"size": [224, 224], "resize": "crop", …}.')] = None,
-    architecture: Annotated[str | None, typer.Option(help="Where the shapes do not tell.")] = None,
-    like: Annotated[str | None, typer.Option(help="Weights of the manifest that have the same of all these.")] = None,
-    license_: Annotated[str | None, typer.Option("--license", help="Of the weights.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Architecture, where the shapes do not tell it.")] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Weights of the manifest to take target, preprocessing, architecture and licence from."),
+    ] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="Licence of the weights.")] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the decoder out.")] = False,
     take: Annotated[
-        str | None, typer.Option(help="Which of several state dicts in it: model_ema, teacher, … [the model itself]")
+        str | None,
+        typer.Option(help="Which of several state dicts in the file: model_ema, teacher, … [the model itself]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn weights of FAIR, timm or transformers into a maezoo file, or any of them into another."""
+    """Convert weights from one layout to another.
+
+    Reads and writes the layouts of maezoo, FAIR, timm and transformers.
+    """
     from maezoo.manifest.description import Description
     from maezoo.model.variants import find_variant
 
@@ -141,12 +150,16 @@ def convert(
         say(f"left out: {', '.join(done.dropped)}")
 
 
+@manifest_commands.command()
 def pin(
-    path: Annotated[Path | None, typer.Argument(help="The manifest. [the one in force]", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write there and not over it.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="The manifest. [the one in use]", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Fill in the hashes, sizes and commits that a manifest lacks, from the hub; exit code 1 on contradictions."""
+    """Fill in missing hashes, sizes and commits from the hub.
+
+    The exit code is 1 when the hub contradicts the manifest.
+    """
     from maezoo.hub.client import HubUnreachableError
     from maezoo.hub.pin import pin_manifest
 
@@ -188,7 +201,7 @@ def _fetch(name: str, cache_dir: Path | None) -> Path:
 
 
 def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | None:
-    """Describe the file of an entry, if it is on this machine."""
+    """Describe the file of an entry that is on this machine."""
     from maezoo.hub.cache import HubCache
     from maezoo.hub.fetching import hub_file, locate
     from maezoo.hub.records import read_record
@@ -196,8 +209,8 @@ def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | Non
     path = locate(entry, cache_dir=cache_dir)
     if path is None:
         return None
-    beside = HubCache.at(cache_dir).record(hub_file(entry)) if entry.package_file is None else None
-    record = read_record(path, beside)
+    place = HubCache.at(cache_dir).record(hub_file(entry)) if entry.package_file is None else None
+    record = read_record(path, place)
     verified = record and time.strftime("%Y-%m-%d %H:%M", time.localtime(record.checked_at))
     return {"name": entry.name, "size": path.stat().st_size, "verified": verified, "path": str(path)}
 

@@ -1,6 +1,6 @@
-"""The page behind `maezoo demo`: hide patches of a photo and see what the model makes of it.
+"""The page of `maezoo demo`: hide patches of a photo and see the reconstruction.
 
-`served` runs it on this machine; it needs the extra `demo`. `Studio` does the work without any page.
+`served` runs the page on this machine; it needs the extra `demo`. `Studio` does the work without a page.
 """
 
 import lazy_loader

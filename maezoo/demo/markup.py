@@ -1,4 +1,4 @@
-"""The page's pictures as HTML. They travel inside it, so that the server writes no file for them."""
+"""The page's pictures as HTML. They are embedded in it, so that the server writes no files for them."""
 
 import base64
 from html import escape
@@ -33,7 +33,7 @@ def board(view: View) -> str:
 
 
 def panels(view: View) -> str:
-    """Return the pictures beside the board, and the download of the strip."""
+    """Return the pictures next to the board, and the download of the strip."""
     leak = " (colours from the input)" if view.reconstruction.uses_input_statistics else ""
     row, column = view.patch
     pictures = [

@@ -1,4 +1,4 @@
-"""The page: its parts, and what happens when one is touched."""
+"""The page: its parts, and what happens when one is used."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +17,11 @@ _HERE = Path(__file__).parent
 CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 _FIRST_SAMPLE = "coffee"
 _HIDE, _LIKE = "hides or shows it", "shows what is like it"
-_KEPT_SECONDS = 3600  # how long the photo of a page that was left is kept in memory
+_KEPT_SECONDS = 3600  # how long the photo of a closed page is kept in memory
 
 
 class _State(NamedTuple):
-    """What one visitor's page remembers: no file, and gone when the page is."""
+    """What one visitor's page remembers: in memory alone, as long as the page is open."""
 
     photo: Image.Image
     name: str
@@ -34,7 +34,7 @@ def build_page(studio: Studio, model: str = DEFAULT_MODEL) -> Any:
 
     Args:
         studio: does the work.
-        model: name of the weights that are chosen at first.
+        model: name of the weights to start with.
 
     Returns:
         A `gradio.Blocks`.
@@ -48,7 +48,7 @@ def build_page(studio: Studio, model: str = DEFAULT_MODEL) -> Any:
         raise MissingExtraError.for_extra("demo", "the demo page") from error
     with gr.Blocks(title="maezoo", analytics_enabled=False, delete_cache=(60, 60), fill_width=False) as page:
         state = gr.State(None, time_to_live=_KEPT_SECONDS)
-        gr.Markdown("# maezoo\nHide patches of a photo, and see what a masked autoencoder makes of the rest.")
+        gr.Markdown("# maezoo\nHide patches of a photo, and see how a masked autoencoder reconstructs them.")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 sources = _photo_inputs()
@@ -63,7 +63,7 @@ def build_page(studio: Studio, model: str = DEFAULT_MODEL) -> Any:
 
 
 def _photo_inputs() -> dict[str, Any]:
-    """Add the ways to bring a photo."""
+    """Add the ways to choose a photo."""
     import gradio as gr
 
     samples = gr.HTML(markup.samples(), elem_id="samples", js_on_load=_script("samples.js"))
@@ -82,7 +82,7 @@ def _photo_inputs() -> dict[str, Any]:
 
 
 def _controls(model: str) -> dict[str, Any]:
-    """Add what chooses model and mask."""
+    """Add the controls of model and mask."""
     import gradio as gr
 
     names = model_choices()
@@ -107,7 +107,7 @@ def _connect(
     action: Any,
     shown: tuple[Any, Any, Any],
 ) -> None:
-    """Say what happens when a part is touched: one request runs at a time, and of a slider's values the last counts."""
+    """Connect the parts with their handlers. One request runs at a time; of a slider's values only the last counts."""
     from gradio import EventData
 
     settings = [state, *(controls[name] for name in ("model", "ratio", "strategy", "seed", "layer"))]
@@ -142,7 +142,7 @@ def _connect(
 
 
 class _Handlers:
-    """What each touch does. Every method takes the settings and returns what the page shows then."""
+    """What each control does. Every method takes the settings and returns what the page shows next."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -152,24 +152,24 @@ class _Handlers:
         return self._answer(lambda: state or _sample(_FIRST_SAMPLE), settings)
 
     def change_model(self, state: _State | None, *settings: Any) -> tuple[Any, ...]:
-        """Show another model's work, with the attention of its last layer."""
+        """Change the model, and show the attention of its last layer."""
         *kept, _ = settings
         return self._answer(lambda: (state or _sample(_FIRST_SAMPLE))._replace(painted=None), (*kept, None))
 
     def redraw(self, state: _State | None, *settings: Any) -> tuple[Any, ...]:
-        """Draw a mask, and forget what was painted."""
+        """Draw a new mask, and discard what was painted."""
         return self._answer(lambda: (state or _sample(_FIRST_SAMPLE))._replace(painted=None), settings)
 
     def sample(self, name: Any, state: _State | None, *settings: Any) -> tuple[Any, ...]:
-        """Take a photo that came with the package."""
+        """Show a photo that comes with the package."""
         return self._answer(lambda: _sample(str(name)), settings)
 
     def upload(self, file: str | None, state: _State | None, *settings: Any) -> tuple[Any, ...]:
-        """Take the visitor's file, and delete it once it is read."""
+        """Show the visitor's file, and delete it once it is read."""
         return self._take(file, Path(file).name if file else "", state, settings)
 
     def camera(self, file: str | None, state: _State | None, *settings: Any) -> tuple[Any, ...]:
-        """Take a picture of the webcam or the clipboard, and delete its file once it is read."""
+        """Show a picture from the webcam or the clipboard, and delete its file once it is read."""
         return self._take(file, "the picture", state, settings)
 
     def click(self, patches: Any, hide: bool, state: _State | None, *settings: Any) -> tuple[Any, ...]:
@@ -188,7 +188,7 @@ class _Handlers:
         return self._answer(chosen, settings)
 
     def _take(self, file: str | None, name: str, state: _State | None, settings: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Show a file's photo; what brought it is emptied."""
+        """Show a file's photo, and empty the input that it came from."""
 
         def read() -> _State:
             if file is None:
@@ -222,7 +222,7 @@ def _sample(name: str) -> _State:
 
 
 def _request(state: _State, settings: tuple[Any, ...]) -> Request:
-    """Return what is to be looked at."""
+    """Return the request for a state and the settings."""
     model, percent, strategy, seed, layer = settings
     return Request(
         photo=state.photo,

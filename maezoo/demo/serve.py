@@ -1,4 +1,4 @@
-"""The page on a port of this machine: private, bounded, and leaving nothing behind."""
+"""The page on a port of this machine: private, bounded, and without leftovers."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ __all__ = ["served"]
 
 _LARGEST_UPLOAD = "20mb"
 _VISITORS = 50  # whose photos are kept in memory
-_WAITING = 50  # requests; what comes on top is told that too many wait
+_WAITING = 50  # requests; further ones are told that the queue is full
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'"
@@ -29,14 +29,14 @@ def served(
 ) -> Iterator[str]:
     """Serve the demo page while the block runs.
 
-    Nothing leaves the machine: no fonts, scripts or statistics are asked of others, and the browser is told to refuse
-    them. Uploads are deleted as soon as they are read.
+    Nothing leaves the machine: no fonts, scripts or statistics are requested from other servers, and the browser is
+    told to refuse such requests. Uploads are deleted as soon as they are read.
 
     Args:
-        host: address to listen on. Others than 127.0.0.1 let the network in.
+        host: address to listen on. Others than 127.0.0.1 are open to the network.
         port: the first free one from 7860 on when `None`.
-        model: name of the weights that are chosen at first; they alone are downloaded, here and before the page is
-            served. Visitors choose among them and what is on this machine.
+        model: name of the weights to start with. Only these are downloaded, before the page is served; visitors choose
+            among them and what is on this machine.
         device: as in `maezoo.create`.
 
     Yields:
@@ -87,7 +87,7 @@ def _check_port(host: str, port: int | None) -> None:
     if port is None:
         return
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
-        if os.name == "posix":  # as servers do: a port whose last user has just left is free
+        if os.name == "posix":  # as servers do: a port that was in use a moment ago is free
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
@@ -99,7 +99,7 @@ def _check_port(host: str, port: int | None) -> None:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, which is how Gradio is told some things, and put them back."""
+    """Set environment variables while the block runs; Gradio takes some settings only from them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -121,7 +121,7 @@ def _import_gradio() -> Any:
 
 
 def _theme(gradio: Any) -> Any:
-    """Return a theme of the visitor's own fonts, so that none is fetched."""
+    """Return a theme that uses the visitor's own fonts, so that none is downloaded."""
     plain = ["system-ui", "sans-serif"]
     return gradio.themes.Default(
         primary_hue="blue", neutral_hue="gray", font=plain, font_mono=["ui-monospace", "monospace"]
@@ -129,7 +129,7 @@ def _theme(gradio: Any) -> Any:
 
 
 def _policy_middleware() -> Any:
-    """Return what tells the browser to ask no one else for anything."""
+    """Return the middleware that makes the browser refuse requests to other servers."""
     from starlette.middleware import Middleware
 
     return Middleware(_SecurityHeaders)

@@ -1,4 +1,4 @@
-"""What the page shows, computed: no page in here, so that it can be tested, and used, without one."""
+"""What the page shows, computed without a page, so that it can be tested and used without one."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ from maezoo.errors import ImageError, WeightsNotFoundError
 from maezoo.figures.attention import class_attention
 from maezoo.figures.similarity import patch_similarity
 from maezoo.hub.fetching import locate
-from maezoo.images.batches import ImageLike, open_image
+from maezoo.images.batches import open_image
 from maezoo.manifest.entries import load_manifest
 from maezoo.masks.draw import draw_mask
 from maezoo.vocabulary import Strategy
@@ -36,13 +36,13 @@ class Request:
     """One state of the page.
 
     Attributes:
-        photo: what is looked at.
+        photo: the picture, RGB.
         model: name of the weights.
         ratio: share of patches to hide.
         strategy: how to choose them.
-        seed: of the choice.
-        painted: hidden patches by their raster index, instead of a draw.
-        patch: (row, column) whose likes are shown; the middle when `None`.
+        seed: seed of the mask.
+        painted: hidden patches by their raster index, instead of a random choice.
+        patch: (row, column) to which all patches are compared; the middle when `None`.
         layer: block whose attention is shown, from 0; -1 is the last.
     """
 
@@ -58,11 +58,11 @@ class Request:
 
 @dataclass(frozen=True)
 class View:
-    """What the model makes of a request; all pictures are RGB.
+    """The result of a request; all pictures are RGB.
 
     Attributes:
-        reconstruction: original, masked, predicted and pasted pixels, and the errors.
-        error: per-patch error; patches that were seen are grey.
+        reconstruction: the result of `MAE.reconstruct`.
+        error: error of each patch; visible patches are grey.
         attention: of the class token, the mean of the heads.
         heads: the same for each head.
         similarity: of every patch to the chosen one.
@@ -70,7 +70,7 @@ class View:
         patch: (row, column), the chosen one.
         hidden: raster indices of the hidden patches.
         depth: number of blocks.
-        seconds: that all this took.
+        seconds: time that all this took.
     """
 
     reconstruction: Reconstruction
@@ -86,7 +86,7 @@ class View:
 
 
 class Studio:
-    """Models, kept ready, and what they make of photos.
+    """Models, kept ready, and their results on photos.
 
     Args:
         device: as in `maezoo.create`.
@@ -105,11 +105,11 @@ class Studio:
         self._loading = threading.Lock()
 
     def model(self, name: str) -> MAE:
-        """Return a model, loaded when it is first asked for; the last few are kept. Nothing is ever downloaded.
+        """Return a model, loaded at its first use; the last few are kept. Nothing is ever downloaded.
 
         Raises:
             WeightsNotFoundError: its weights are not on this machine.
-            TimeoutError: other models are being loaded, and that takes long.
+            TimeoutError: another model is being loaded, and that takes too long.
             MaezooError: as `maezoo.create` says.
         """
         ready = self._kept(name)
@@ -128,14 +128,14 @@ class Studio:
             self._loading.release()
 
     def _kept(self, name: str) -> MAE | None:
-        """Return a model that is ready."""
+        """Return a model that is loaded, else `None`."""
         with self._lock:
             if name in self._models:
                 self._models.move_to_end(name)
             return self._models.get(name)
 
     def _keep(self, name: str, model: MAE) -> None:
-        """Keep a model, and give up the one that was asked for longest ago."""
+        """Keep a model, and free the one that was not used for the longest time."""
         with self._lock:
             self._models[name] = model
             while len(self._models) > _KEPT_MODELS:
@@ -184,26 +184,26 @@ def model_choices() -> list[str]:
 
 
 def require_here(name: str) -> None:
-    """Refuse weights that are not on this machine: a visitor of the page chooses among what its owner has fetched.
+    """Refuse weights that are not on this machine: visitors choose among what the page's owner has downloaded.
 
     Raises:
-        UnknownModelError: the manifest has no such weights; folders and repositories are not for visitors either.
+        UnknownModelError: the manifest has no such weights; visitors cannot name folders or repositories either.
         WeightsNotFoundError: they are not here.
     """
     entry = load_manifest().find(name)
     if locate(entry) is None:
         raise WeightsNotFoundError(
-            f"{entry.name} is not on the machine that serves this page. Its owner can fetch it: "
+            f"{entry.name} is not on the machine that serves this page. Its owner can download it: "
             f"`maezoo download {entry.name}`, or `maezoo demo --model {entry.name}`."
         )
 
 
-def read_photo(image: ImageLike, name: str = "the photo") -> Image.Image:
-    """Decode a photo, upright and RGB, no larger than is of use here.
+def read_photo(image: str | Path | Image.Image, name: str = "the photo") -> Image.Image:
+    """Decode a photo, upright and RGB, and shrink it to what the page needs.
 
     Args:
         image: a path or a picture.
-        name: what errors call it: the name that the sender gave it, not where it was put.
+        name: what errors call it: the sender's name for it, not its place on this machine.
 
     Raises:
         ImageError: it cannot be read; the message says why.
@@ -212,14 +212,13 @@ def read_photo(image: ImageLike, name: str = "the photo") -> Image.Image:
         >>> read_photo(Image.new("L", (3000, 1500))).size
         (1024, 512)
     """
-    try:
+    if isinstance(image, Image.Image):
         photo = open_image(image, name=name)
-    except ImageError as error:
-        words = str(error)
-        for place in (str(image), Path(image).name) if isinstance(image, str | Path) else ():
-            words = words.replace(place, name)
-        raise ImageError(words) from error
-    photo = photo.copy()
+    else:
+        try:
+            photo = open_image(Path(image).read_bytes(), name=name)  # errors about bytes do not name the file
+        except OSError as error:
+            raise ImageError(f"{name} cannot be read: {error.strerror}.", reason=error.strerror) from error
     photo.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BICUBIC)
     return photo
 
@@ -235,7 +234,7 @@ def sample_photos() -> dict[str, Path]:
 
 
 def _mask_of(request: Request, grid: tuple[int, int]) -> Tensor:
-    """Return the mask of a request, (1, N); painted patches outside the grid are left out."""
+    """Return the mask of a request, (1, N); painted patches outside the grid are ignored."""
     patches = grid[0] * grid[1]
     if request.painted is None:
         return draw_mask(request.strategy, 1, grid, request.ratio, seed=request.seed)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from safetensors import safe_open
 
 import maezoo
+from maezoo.cli import app
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -27,8 +30,12 @@ def test_version_and_help_say_what_there_is() -> None:
     assert run("--version").stdout.strip() == f"maezoo {maezoo.__version__}"
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("list", "info", "reconstruct", "features", "pretrain"):
-        assert command in shown.stdout
+    for command in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
+        assert re.search(rf"^ .* {command}  +[A-Z].*[.]$", shown.stdout, re.MULTILINE), command
+    assert "..." not in shown.stdout.partition("\n")[2]
+    lines = shown.stdout.splitlines()
+    assert len(lines) <= 23, "one line of 24 is the prompt's"
+    assert max(map(len, lines)) <= 80
     assert run().returncode == 2
     assert run("fly").returncode == 2
 

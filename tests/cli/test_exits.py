@@ -125,7 +125,9 @@ def test_training_that_is_stopped_keeps_what_is_done(
     running.send_signal(number)
     _, told = running.communicate()
     assert running.returncode == code, told
-    assert told.splitlines()[-1] == "stopped; the same command goes on from here"
+    why, again = told.splitlines()[-2:]
+    assert why == "Stopped. A checkpoint is kept; to continue, run it again:"
+    assert again.startswith("maezoo pretrain ")
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
