@@ -10,7 +10,7 @@ first used, and so are `maezoo.errors`, `maezoo.figures` and the other packages.
 
 One vocabulary holds everywhere: `B` batch, `C` channels, `H W` pixels, `h w` patch grid, `N = h*w` patches, `K` visible
 patches, `D` width, `P` patch side; height before width. A mask is a bool tensor (B, N), True = hidden. Visible tokens
-stand in raster order. The loss is the mean over hidden patches of the per-patch mean squared error.
+are in raster order. The loss is the mean over hidden patches of the per-patch mean squared error.
 """
 
 import lazy_loader

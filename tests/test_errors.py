@@ -2,6 +2,7 @@
 
 import builtins
 import re
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,10 @@ def test_each_derives_from_both(name: str, builtin: str) -> None:
 def test_suggestions() -> None:
     assert "Did you mean 'mae_vit_base'?" in str(UnknownModelError.for_name("mae_vit_bse", ["mae_vit_base", "resnet"]))
     assert "Known: a, b." in str(UnknownModelError.for_name("zzzzzz", ["b", "a"]))
+
+
+def test_the_page_lists_every_error() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE) == DRAWN
+    names = set(re.findall(r"`(\w+)`", page.partition("parse it:")[2].partition(".")[0]))
+    assert names == set(vars(MaezooError()))

@@ -18,10 +18,6 @@ class Bar:
         unit: what is counted, such as "images".
         total: how many there are; `None` when that is not known yet.
         shown: whether to show anything.
-
-    Example:
-        >>> with Bar("images", 3, shown=False) as bar:
-        ...     bar.show(3, rate=12.0)
     """
 
     def __init__(self, unit: str, total: int | None = None, *, shown: bool = True) -> None:
@@ -42,14 +38,7 @@ class Bar:
             note(self._line)
 
     def show(self, done: int, *, total: int | None = None, rate: float = 0.0, more: str = "") -> None:
-        """Show where the work stands.
-
-        Args:
-            done: how many are done.
-            total: how many there are, where that was not known at first.
-            rate: how many a second; 0 while nobody knows.
-            more: what else to say.
-        """
+        """Show how many are done, of how many, and how many a second; `more` is added as it is."""
         total = self._total = total or self._total
         parts = [f"{rate:,.1f} {self._unit}/s"] if rate else [self._unit]
         if rate and total:

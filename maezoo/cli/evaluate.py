@@ -1,5 +1,6 @@
 """`maezoo eval knn` and `maezoo eval linear`: how much extracted features know of labels."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,8 +17,7 @@ __all__ = ["commands"]
 Train = Annotated[Path, typer.Argument(help="Labelled features: a folder of `maezoo extract`, .parquet or .npz.")]
 Test = Annotated[Path, typer.Argument(help="Labelled features of the images to predict.")]
 Labels = Annotated[
-    Literal["column", "folder"],
-    typer.Option(help="Where labels come from: the stored column, or the folders of the images."),
+    Literal["column", "folder"], typer.Option(help="Labels from the stored column, or the images' folders.")
 ]
 
 commands = typer.Typer(no_args_is_help=True, help="Measure features by kNN or a linear probe.")
@@ -74,6 +74,19 @@ def _report(score: "Score", as_json: bool) -> None:
     if as_json:
         print_json(score.to_dict())
         return
-    settings = ", ".join(f"{name} {value}" for name, value in score.settings.items())
     say(str(score))
-    say(f"{score.classes} classes, mean over classes {score.class_accuracy:.1%}; {settings}")
+    say(f"{score.classes} classes, mean over classes {score.class_accuracy:.1%}; {_settings(score.settings)}")
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    """Write the settings of a score.
+
+    Example:
+        >>> _settings({"k": 20, "similarity": "cosine"}), _settings({"strength": 1.0, "searched": True})
+        ('k 20, similarity cosine', 'C = 1.0 (chosen on a held-out fifth)')
+    """
+    if "strength" not in settings:
+        return ", ".join(f"{name} {value}" for name, value in settings.items())
+    chosen = " (chosen on a held-out fifth)" if settings.get("searched") else ""
+    unsolved = "" if settings.get("converged", True) else "; the solver did not converge: raise --max-iterations"
+    return f"C = {settings['strength']}{chosen}{unsolved}"

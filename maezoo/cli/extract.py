@@ -6,7 +6,7 @@ import typer
 
 from maezoo.cli.exits import INTERRUPTED
 from maezoo.cli.options import DEFAULT_MODEL, Device, Json, Model, PoolOption
-from maezoo.cli.screen import note_to_repeat, print_json, say
+from maezoo.cli.screen import counted, note_to_repeat, print_json, say
 
 if TYPE_CHECKING:
     from maezoo.extraction import ExtractResult
@@ -21,12 +21,9 @@ def extract(
     output: Annotated[str, typer.Argument(metavar="OUT", help="A folder; an unfinished run in it is resumed.")],
     model: Model = DEFAULT_MODEL,
     pool: PoolOption = "cls",
-    dtype: Annotated[
-        Literal["float16", "float32"], typer.Option(help="Number format of the stored embeddings.")
-    ] = "float16",
+    dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Number format of embeddings.")] = "float16",
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(help="Number format of the model; auto: as fits the hardware."),
+        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Number format of the model.")
     ] = "float32",
     device: Device = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time. [by the device]")] = None,
@@ -35,14 +32,10 @@ def extract(
     ] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per Parquet file.")] = 10_000,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Store labels: the folder's name, the column, the .cls file.")
-    ] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Store labels: folder's name, column, or .cls.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Decode large JPEGs at full size.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Embed the first so many images only.")] = None,
-    contents: Annotated[
-        bool, typer.Option("--contents", help="Detect changed images by their bytes, not by size and time.")
-    ] = False,
+    contents: Annotated[bool, typer.Option("--contents", help="Detect changed images by their bytes.")] = False,
     as_json: Json = False,
 ) -> None:
     """Embed all images of a source into Parquet files.
@@ -70,9 +63,7 @@ def extract(
                 exact=exact,
                 limit=limit,
                 contents=contents,
-                report=lambda at: bar.show(
-                    at.done, total=at.total, rate=at.rate, more=f"{at.errors:,} errors" if at.errors else ""
-                ),
+                report=lambda at: bar.show(at.done, total=at.total, rate=at.rate, more=counted(at.errors, "error")),
             )
         _tell(result, as_json)
     except KeyboardInterrupt:  # while nothing is being made yet, or for the second time
@@ -89,12 +80,12 @@ def _tell(result: "ExtractResult", as_json: bool) -> None:
 
         print_json({**asdict(result), "images_per_second": round(result.images_per_second, 1)})
     elif not result.stopped:
-        failed = f", {result.errors:,} errors (__maezoo__/errors.parquet)" if result.errors else ""
+        failed = f", {counted(result.errors, 'error')} (__maezoo__/errors.parquet)" if result.errors else ""
         say(f"{result.output}  {result.rows:,} rows{failed} of {result.images:,} images")
     if result.stopped:
         note_to_repeat(_STOPPED)
     elif result.pending:
         note_to_repeat(
-            f"{result.pending:,} images could not be read for now (__maezoo__/pending.parquet says why); the same "
-            "command tries them again:"
+            f"{counted(result.pending, 'image')} could not be read for now (see __maezoo__/pending.parquet). To try "
+            "them again, run:"
         )

@@ -43,10 +43,7 @@ def reconstruct(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Hide patches of images and reconstruct them.
-
-    Each image becomes a picture: original | masked | reconstruction.
-    """
+    """Hide patches of images and reconstruct them. Each image becomes a picture: original | masked | reconstruction."""
     targets = picture_targets(images, output)
     mae = create_for_images(model, device)
     mae.require_decoder()

@@ -94,10 +94,7 @@ def optimize(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Find the fastest engine for a model here.
-
-    Times all that are installed, and remembers the choice.
-    """
+    """Find the fastest engine for a model here. Times all that are installed, and remembers the choice."""
     from maezoo.cli.images import create_for_images
 
     mae = create_for_images(model, device)

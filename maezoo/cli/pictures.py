@@ -70,9 +70,7 @@ def sweep(
 
 
 def demo(
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the page. [first free one from 7860]")
-    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the page. [first free from 7860]")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is open to the network.")] = "127.0.0.1",
     model: Annotated[str, typer.Option("--model", "-m", help="Weights to start with.")] = DEFAULT_MODEL,
     device: Device = "auto",

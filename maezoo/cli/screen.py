@@ -21,6 +21,7 @@ from maezoo.files import errors_named
 __all__ = [
     "bytes_text",
     "complain",
+    "counted",
     "errors",
     "note",
     "note_to_repeat",
@@ -100,6 +101,16 @@ def printable(text: str) -> str:
         two\nlines\udcff, naïve [red]
     """
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number of things.
+
+    Example:
+        >>> counted(1, "error"), counted(1200, "error")
+        ('1 error', '1,200 errors')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def bytes_text(count: int | None) -> str:

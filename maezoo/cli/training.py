@@ -9,7 +9,7 @@ import typer
 from maezoo.cli.exits import INTERRUPTED
 from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, output_option
 from maezoo.cli.outputs import check_no_input
-from maezoo.cli.screen import note, note_to_repeat, say
+from maezoo.cli.screen import counted, note, note_to_repeat, say
 from maezoo.paths import user_path
 from maezoo.vocabulary import Target
 
@@ -22,9 +22,7 @@ def pretrain(
     model: Annotated[str, typer.Option("--model", "-m", help="Architecture.")] = DEFAULT_MODEL,
     views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
     batch_size: BatchSize = 64,
-    optimizer: Annotated[
-        Literal["adamw", "muon"], typer.Option(help="muon: Muon for the blocks' matrices, AdamW for the rest.")
-    ] = "muon",
+    optimizer: Annotated[Literal["adamw", "muon"], typer.Option(help="Muon is for the blocks' matrices.")] = "muon",
     base_lr: Annotated[float, typer.Option(help="AdamW's learning rate for a batch of 256 images.")] = 6e-3,
     muon_lr: Annotated[float, typer.Option(help="Muon's learning rate.")] = 5e-3,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices.")] = 0.05,
@@ -34,10 +32,7 @@ def pretrain(
     normpix_weight: Annotated[
         float, typer.Option(help="Weight of a second loss, on normalised pixels, for better features; 0: none.")
     ] = 0.0,
-    crop: Annotated[tuple[float, float], typer.Option(help="Smallest and largest area of the random crops.")] = (
-        0.35,
-        1.0,
-    ),
+    crop: Annotated[tuple[float, float], typer.Option(help="Smallest and largest area of crops.")] = (0.35, 1.0),
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights; 0: none.")] = 0.999,
     seed: Annotated[int, typer.Option(help="Seed of weights, order, crops and masks.")] = 0,
     precision: Annotated[
@@ -100,7 +95,7 @@ def pretrain(
         note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
         raise typer.Exit(INTERRUPTED) from None
     if isinstance(source, FolderImages) and source.unreadable:
-        note(f"{len(source.unreadable):,} files could not be read and were left out.", "yellow")
+        note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
     path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")

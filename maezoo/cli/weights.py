@@ -28,10 +28,7 @@ def download(
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
-    """Download weights into the cache and verify them.
-
-    From then on they need no network.
-    """
+    """Download weights into the cache and verify them. From then on they need no network."""
     if bool(names) == everything:
         raise typer.BadParameter("give names, or --all")
     done: list[dict[str, Any]] = []
@@ -55,7 +52,7 @@ def download(
 
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Weights. [all that are on this machine]", show_default=False)
+        list[str] | None, typer.Argument(help="Weights. [all on this machine]", show_default=False)
     ] = None,
     cache_dir: CacheDir = None,
     as_json: Json = False,
@@ -89,10 +86,7 @@ def verify(
 
 
 def cache(cache_dir: CacheDir = None, as_json: Json = False) -> None:
-    """List the weights on this machine.
-
-    Shows the size of each, when it was verified, and where it is.
-    """
+    """List the weights on this machine. Shows the size of each, when it was verified, and where it is."""
     rows = [row for entry in load_manifest().entries.values() if (row := _cached(entry, cache_dir)) is not None]
     if as_json:
         print_json(rows)
@@ -111,15 +105,11 @@ def convert(
     target: Annotated[Target | None, typer.Option(help="What its decoder was trained to predict.")] = None,
     preprocess: Annotated[str | None, typer.Option(help='JSON: {"size": [224, 224], "resize": "crop", …}.')] = None,
     architecture: Annotated[str | None, typer.Option(help="Architecture, where the shapes do not tell it.")] = None,
-    like: Annotated[
-        str | None,
-        typer.Option(help="Weights of the manifest to take target, preprocessing, architecture and licence from."),
-    ] = None,
+    like: Annotated[str | None, typer.Option(help="Weights of the manifest that have all these in common.")] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Licence of the weights.")] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the decoder out.")] = False,
     take: Annotated[
-        str | None,
-        typer.Option(help="Which of several state dicts in the file: model_ema, teacher, … [the model itself]"),
+        str | None, typer.Option(help="Which of the file's state dicts: model_ema, teacher, … [the model itself]")
     ] = None,
     as_json: Json = False,
 ) -> None:
