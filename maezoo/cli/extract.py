@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from maezoo.cli.exits import INTERRUPTED
-from maezoo.cli.options import DEFAULT_MODEL, Device, Json, Model, PoolOption
+from maezoo.cli.options import DEFAULT_MODEL, Device, Json, Model, Pooling
 from maezoo.cli.screen import counted, note_to_repeat, print_json, say
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def extract(
     source: Annotated[str, typer.Argument(metavar="SRC", help="A folder, a list (.txt, .csv), or tar shards.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="A folder; an unfinished run in it is resumed.")],
     model: Model = DEFAULT_MODEL,
-    pool: PoolOption = "cls",
+    pool: Pooling = "cls",
     dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Number format of embeddings.")] = "float16",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Number format of the model.")

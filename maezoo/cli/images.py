@@ -7,21 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.options import (
-    DEFAULT_MODEL,
-    BatchSize,
-    Device,
-    Images,
-    Json,
-    Model,
-    PoolOption,
-    StrategyOption,
-    output_option,
-)
+from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, Images, Json, Masking, Model, Pooling, output_option
 from maezoo.cli.outputs import check_no_input, picture_targets
 from maezoo.cli.screen import complain, errors, note, print_json, say
 from maezoo.errors import DiskFullError, ImageError
 from maezoo.files import is_stream
+from maezoo.vocabulary import Pool
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +29,7 @@ def reconstruct(
     output: Annotated[Path | None, output_option("Picture, or folder for several images.")] = None,
     model: Model = DEFAULT_MODEL,
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of patches to hide.")] = 0.75,
-    strategy: StrategyOption = "random",
+    strategy: Masking = "random",
     seed: Annotated[int, typer.Option(help="Seed of the mask.")] = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -71,7 +62,7 @@ def features(
     images: Images,
     output: Annotated[Path, output_option("A file: .npz, .npy, .safetensors or .csv.")],
     model: Model = DEFAULT_MODEL,
-    pool: PoolOption = "cls",
+    pool: Pooling = "cls",
     batch_size: BatchSize = 32,
     device: Device = "auto",
     as_json: Json = False,
@@ -111,7 +102,7 @@ def _optimised(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
-def _add_features(mae: "MAE", images: list[Path], pool: Any, batch_size: int, add: "Add") -> int:
+def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
     """Add the features of the images that can be read, a batch at a time; return how many there were."""
     import torch
 

@@ -15,9 +15,9 @@ __all__ = [
     "Device",
     "Images",
     "Json",
+    "Masking",
     "Model",
-    "PoolOption",
-    "StrategyOption",
+    "Pooling",
     "output_option",
 ]
 
@@ -27,8 +27,8 @@ _PATH: dict[str, Any] = {"parser": user_path, "metavar": "PATH"}  # "~" is the h
 Images = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False, parser=user_path)]
 Model = Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
-PoolOption = Annotated[Pool, typer.Option("--pool", help="Which tokens are pooled into the vector.")]
-StrategyOption = Annotated[Strategy, typer.Option("--strategy", help="How the hidden patches are chosen.")]
+Pooling = Annotated[Pool, typer.Option("--pool", help="Which tokens are pooled into the vector.")]
+Masking = Annotated[Strategy, typer.Option("--strategy", help="How the hidden patches are chosen.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept. [HF_HUB_CACHE]", show_default=False)]

@@ -27,7 +27,6 @@ __all__ = [
     "note_to_repeat",
     "print_json",
     "printable",
-    "results",
     "say",
     "show_table",
 ]

@@ -16,7 +16,7 @@ __all__ = ["CSS", "build_page"]
 _HERE = Path(__file__).parent
 CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 _FIRST_SAMPLE = "coffee"
-_HIDE, _LIKE = "hides or shows it", "shows what is like it"
+_HIDE, _LIKE = "hides or shows it", "shows similar patches"
 _KEPT_SECONDS = 3600  # how long the photo of a closed page is kept in memory
 
 

@@ -126,7 +126,7 @@ def test_the_keyboard_paints_too(page):
 
 
 def test_a_click_shows_what_is_alike(page):
-    page.locator("#action").get_by_text("shows what is like it").click()
+    page.locator("#action").get_by_text("shows similar patches").click()
     click_patch(page, 1, 9)
     page.wait_for_function("() => document.querySelector('#panels').innerText.includes('similarity to (1, 9)')")
     assert "108 of 144" in told(page)
