@@ -115,7 +115,7 @@ def test_one_that_fails_or_differs_does_not_end_the_run(monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(ROOT))
     import torch
 
-    from benchmarks import cells, peers
+    from benchmarks.speed import cells, peers
     from benchmarks.speed.cells import Plan, run_cells
     from benchmarks.speed.subject import Subject
     from benchmarks.speed.timing import Budget
