@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,11 +13,15 @@ from maezoo.cli.screen import counted, note, note_to_repeat, say
 from maezoo.paths import user_path
 from maezoo.vocabulary import Target
 
+if TYPE_CHECKING:
+    from maezoo.model import MaskedAutoencoder
+    from maezoo.training import ImageSource, Progress, Recipe
+
 __all__ = ["pretrain"]
 
 
 def pretrain(
-    data: Annotated[list[Path], typer.Argument(help="A folder of images, or packed .npz files.")],
+    data: Annotated[list[Path], typer.Argument(help="A folder of images, or packed .npz files.", parser=user_path)],
     output: Annotated[Path, output_option("Folder of the run; an unfinished run in it is resumed.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Architecture.")] = DEFAULT_MODEL,
     views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
@@ -40,7 +44,8 @@ def pretrain(
     ] = "auto",
     device: Device = "auto",
     start_from: Annotated[
-        Path | None, typer.Option(help="A maezoo .safetensors file to start from, and its decoder if it fits.")
+        Path | None,
+        typer.Option(help="A maezoo .safetensors file to start from.", parser=user_path, metavar="PATH"),
     ] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first; takes a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Licence of the weights, for their file.")] = "unknown",
@@ -49,16 +54,12 @@ def pretrain(
 
     Writes model.safetensors, and checkpoints: after an interruption, the same command continues from the last one.
     """
-    from maezoo.cli.bar import Bar
     from maezoo.files import sha256_of
     from maezoo.hardware import choose_device
     from maezoo.training import FolderImages, Recipe, open_source
-    from maezoo.training import pretrain as run
     from maezoo.training.result import write_result
 
-    data = [user_path(path) for path in data]
     if start_from is not None:
-        start_from = user_path(start_from)
         check_no_input(output / "model.safetensors", [start_from])
     recipe = Recipe(
         model=model,
@@ -80,22 +81,25 @@ def pretrain(
     )
     source = open_source(*data, device=choose_device(device))
     note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps")
-    try:
-        with Bar("images", recipe.views) as bar:
-            trained = run(
-                recipe,
-                source,
-                output,
-                device=device,
-                start_from=start_from,
-                compile=compile_,
-                report=lambda at: bar.show(at.views, rate=at.views_per_second, more=f"loss {at.loss:.4f}"),
-            )
-    except KeyboardInterrupt:
-        note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
-        raise typer.Exit(INTERRUPTED) from None
+    trained = _train(recipe, source, output, device=device, start_from=start_from, compile=compile_)
     if isinstance(source, FolderImages) and source.unreadable:
         note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
     path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
+
+
+def _train(recipe: "Recipe", source: "ImageSource", output: Path, **settings: Any) -> "MaskedAutoencoder":
+    """Run the training with a progress bar; at Ctrl-C, say how to continue."""
+    from maezoo.cli.bar import Bar
+    from maezoo.training import pretrain as run
+
+    def report(at: "Progress") -> None:
+        bar.show(at.views, rate=at.views_per_second, more=f"loss {at.loss:.4f}")
+
+    try:
+        with Bar("images", recipe.views) as bar:
+            return run(recipe, source, output, report=report, **settings)
+    except KeyboardInterrupt:
+        note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
+        raise typer.Exit(INTERRUPTED) from None
