@@ -41,8 +41,8 @@ class Bar:
         """Show how many are done, of how many, and how many a second; `more` is added as it is."""
         total = self._total = total or self._total
         parts = [f"{rate:,.1f} {self._unit}/s"] if rate else [self._unit]
-        if rate and total:
-            parts.append(f"{_duration(max(0, total - done) / rate)} left")
+        if rate and total and done < total:
+            parts.append(f"{_duration((total - done) / rate)} left")
         text = ", ".join([*parts, *filter(None, [more])])
         self._bar.update(self._task, completed=done, total=total, description=text)
         if not self._lines:

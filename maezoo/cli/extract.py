@@ -69,7 +69,7 @@ def extract(
     except KeyboardInterrupt:  # while nothing is being made yet, or for the second time
         note_to_repeat(_STOPPED)
         raise typer.Exit(INTERRUPTED) from None
-    if result.stopped or not result.complete:
+    if result.stopped or not result.complete or not result.rows:
         raise typer.Exit(INTERRUPTED if result.stopped else 1)
 
 

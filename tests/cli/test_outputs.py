@@ -164,3 +164,18 @@ def test_a_tilde_is_the_home_in_every_path(tmp_path: Path, photos: list[Path], m
     assert maezoo.list_pretrained()
     assert not Path("~").exists()
     assert user_path("~") == tmp_path
+
+
+def test_each_image_is_decoded_once_beside_broken_ones(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maezoo.api.mae import MAE
+
+    (tmp_path / "broken.jpg").write_bytes(b"no")
+    images = [str(path) for path in (photos[0], tmp_path / "broken.jpg", photos[1], photos[2])]
+    decoded: list[str] = []
+    prepare = MAE.prepare
+    monkeypatch.setattr(MAE, "prepare", lambda self, image: decoded.append(str(image)) or prepare(self, image))
+    done = CliRunner().invoke(app, ["features", *images, "-o", str(tmp_path / "f.npz")])
+    assert done.exit_code == 1
+    assert sorted(decoded) == sorted(images)

@@ -127,7 +127,7 @@ def test_the_command_says_how_many_are_pending_and_what_to_run(source, tmp_path)
     answer = CliRunner().invoke(app, command)
     assert answer.exit_code == 1
     assert "8 rows of 9 images" in answer.output
-    assert "1 images could not be read for now" in answer.output
+    assert "1 image could not be read for now" in answer.output
     Flaky.errors.clear()
     answer = CliRunner().invoke(app, command)
     assert (answer.exit_code, "9 rows of 9 images" in answer.output) == (0, True)
