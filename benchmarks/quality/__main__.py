@@ -26,6 +26,7 @@ from torch.nn import functional as F
 import maezoo
 from benchmarks.quality.descriptors import descriptors
 from benchmarks.quality.reconstruction import interval_text, measure_reconstruction, photographs
+from maezoo.api.image_methods import ImageMethods
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.engines.machine import versions
 from maezoo.evaluation import LabelledFeatures, Score, knn, linear
@@ -100,7 +101,7 @@ def read_pack(path: Path, limit: int | None = None) -> tuple[list[Image.Image], 
     return images, labels[::step], split[::step] == 1
 
 
-def _optimised(model: "maezoo.MAE", precisions: list[str]) -> "list[tuple[str, maezoo.MAE]]":
+def _optimised(model: "maezoo.MAE", precisions: list[str]) -> "list[tuple[str, maezoo.OptimizedMAE]]":
     """Return the model in other precisions, by name."""
     return [(f"  in {precision}", model.optimize(precision=precision)) for precision in precisions]
 
@@ -132,7 +133,7 @@ def _feature_sets(model: "maezoo.MAE", images: list[Image.Image], precisions: li
     yield from descriptors(images)
 
 
-def _pooled_map(model: "maezoo.MAE", images: list[Image.Image], side: int) -> NDArray[Any]:
+def _pooled_map(model: ImageMethods, images: list[Image.Image], side: int) -> NDArray[Any]:
     """Average the feature map in side x side parts, side by side: a vector that keeps the layout, as HOG's does."""
     (maps,) = model.feature_maps(images)
     return F.adaptive_avg_pool2d(maps.float(), side).flatten(1).cpu().numpy()

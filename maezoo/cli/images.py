@@ -13,6 +13,7 @@ from maezoo.paths import user_path
 from maezoo.vocabulary import Pool, Strategy
 
 if TYPE_CHECKING:
+    from maezoo.api.image_methods import ImageMethods
     from maezoo.api.mae import MAE
     from maezoo.cli.feature_files import Add
     from maezoo.engines import Task
@@ -78,12 +79,13 @@ def features(
 ) -> None:
     """Write one feature vector for each image."""
     from maezoo.cli.feature_files import check_suffix, feature_file
+    from maezoo.model import pooled_width
 
     images, output = [user_path(path) for path in images], user_path(output)
     check_suffix(output)
     check_no_input(output, images)
     mae = _prepared(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
-    width = mae.embed_dim * (2 if pool == "cls+mean" else 1)
+    width = pooled_width(mae.embed_dim, pool)
     with feature_file(output, width, {"model": mae.name, "pool": pool}) as add:
         good = _add_features(mae, images, pool, batch_size, add)
         if not good:
@@ -105,14 +107,14 @@ def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
     return create(name, pretrained=True, device=device, decoder=decoder)
 
 
-def _prepared(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
+def _prepared(mae: "ImageMethods", task: "Task", images: int, batch_size: int) -> "ImageMethods":
     """Return the model as fast as so many images pay for."""
     from maezoo.api.optimized import optimize_for
 
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
-def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
+def _add_features(mae: "ImageMethods", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
     """Add the features of the images that can be read, as they come; return how many, and complain of the others."""
     from maezoo.progress import track
 
@@ -128,7 +130,7 @@ def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, a
     return good
 
 
-def _one_batch(mae: "MAE", chunk: list[Path], pool: Pool) -> tuple[list[Path], Any]:
+def _one_batch(mae: "ImageMethods", chunk: list[Path], pool: Pool) -> tuple[list[Path], Any]:
     """Return the features of a batch's readable images; when one cannot be read, the others are done one at a time."""
     import torch
 
