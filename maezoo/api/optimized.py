@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maezoo.api.image_methods import ImageMethods
+from maezoo.api.saving import SavableModel
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
@@ -28,7 +29,7 @@ _DTYPES: Mapping[torch.dtype, Precision] = {
 _FEW = 500  # images that are done before an engine is chosen
 
 
-class OptimizedMAE(ImageMethods):
+class OptimizedMAE(SavableModel):
     """A frozen masked autoencoder: same methods, same results, prepared for one machine. `MAE.optimize` makes it.
 
     It has the weights that the model had then: what becomes of that model later changes nothing here. Inputs of another

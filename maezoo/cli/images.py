@@ -46,9 +46,9 @@ def reconstruct(
     """Hide patches, reconstruct them, and write original | masked | reconstruction as a picture."""
     images = [user_path(path) for path in images]
     targets = picture_targets(images, output and user_path(output))
-    mae = create_for_images(model, device)
-    mae.require_decoder()
-    mae = _prepared(mae, "reconstruct", len(images), 1)
+    created = create_for_images(model, device)
+    created.require_decoder()
+    mae = _prepared(created, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
     for path, target in zip(images, targets, strict=True):
         try:
