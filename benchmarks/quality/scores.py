@@ -12,6 +12,7 @@ from torch.nn import functional as F
 import maezoo
 from benchmarks.quality.descriptors import descriptors
 from benchmarks.quality.reconstruction import interval_text
+from maezoo.api.image_methods import ImageMethods
 from maezoo.evaluation import LabelledFeatures, Score, knn, linear
 
 __all__ = ["measure_features", "score_vectors"]
@@ -67,7 +68,7 @@ def _feature_sets(
     yield from descriptors(images)
 
 
-def _optimised(model: "maezoo.MAE", precisions: list[str]) -> "list[tuple[str, maezoo.MAE]]":
+def _optimised(model: "maezoo.MAE", precisions: list[str]) -> "list[tuple[str, maezoo.OptimizedMAE]]":
     """Return the model in other precisions, by name."""
     return [(f"  in {precision}", model.optimize(precision=precision)) for precision in precisions]
 
@@ -79,7 +80,7 @@ def _nearness(found: NDArray[Any], exact: NDArray[Any]) -> str:
     return f"cosine {cosine.min():.5f} at least, {cosine.mean():.5f} on average; error {error:.1%} of the spread"
 
 
-def _pooled_map(model: "maezoo.MAE", images: list[Image.Image], side: int) -> NDArray[Any]:
+def _pooled_map(model: ImageMethods, images: list[Image.Image], side: int) -> NDArray[Any]:
     """Average the feature map in side x side parts, side by side: a vector that keeps the layout, as HOG's does."""
     (maps,) = model.feature_maps(images)
     return F.adaptive_avg_pool2d(maps.float(), side).flatten(1).cpu().numpy()

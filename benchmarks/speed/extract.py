@@ -31,6 +31,7 @@ from timm.data import ImageDataset, create_transform
 
 import maezoo
 from benchmarks.speed import machine
+from maezoo.api.image_methods import ImageMethods
 from maezoo.api.optimized import OptimizedMAE, optimize_for
 from maezoo.extraction.decode import Decoder, chunk_starts
 from maezoo.extraction.embed import Embedder
@@ -50,7 +51,9 @@ def main() -> None:
 
 def measure(source: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Measure each stage in turn, print the rates, and return all that was found."""
-    model = maezoo.create(options.model, pretrained=True, device=options.device, dtype=options.precision, decoder=False)
+    model: ImageMethods = maezoo.create(
+        options.model, pretrained=True, device=options.device, dtype=options.precision, decoder=False
+    )
     items = Items.collect(find_items(source), options.images)
     device = model.device.type
     size = options.batch_size or choose_batch_size(device)
@@ -124,12 +127,12 @@ def shared_cores(decode: float, model: float, *, cores: int, threads: int, worke
     return min(cores / core_seconds, decode, model)
 
 
-def decode_alone(model: "maezoo.MAE", items: Items, size: int, workers: int, *, exact: bool) -> float:
+def decode_alone(model: ImageMethods, items: Items, size: int, workers: int, *, exact: bool) -> float:
     decoder = Decoder(items, chunk_starts(0, len(items), size), model.preprocess, exact)
     return _rate(len(chunk.rows) for chunk in decoded_chunks(decoder, workers, pin=model.device.type == "cuda"))
 
 
-def model_alone(model: "maezoo.MAE", items: Items, size: int) -> float:
+def model_alone(model: ImageMethods, items: Items, size: int) -> float:
     """The pipeline's own second stage on pixels already in memory (page-locked on CUDA, as in the pipeline)."""
     (chunk,) = decoded_chunks(
         Decoder(items, chunk_starts(0, size, size), model.preprocess), 0, pin=model.device.type == "cuda"
@@ -139,7 +142,7 @@ def model_alone(model: "maezoo.MAE", items: Items, size: int) -> float:
     return _rate(len(shard.rows) for shard in embedder.embed_all(repeat(chunk, len(items) // size)))
 
 
-def pipeline(model: "maezoo.MAE", source: Path, output: Path, size: int, workers: int, limit: int) -> float:
+def pipeline(model: ImageMethods, source: Path, output: Path, size: int, workers: int, limit: int) -> float:
     marks: list[tuple[float, int]] = []
     maezoo.extract(
         source,
@@ -155,7 +158,7 @@ def pipeline(model: "maezoo.MAE", source: Path, output: Path, size: int, workers
     return (last - first) / (end - start)
 
 
-def user_loop(model: "maezoo.MAE", source: Path, size: int, workers: int, limit: int) -> float:
+def user_loop(model: ImageMethods, source: Path, size: int, workers: int, limit: int) -> float:
     """What one writes with timm: its data set and transform, a DataLoader, the model without head, a list of arrays."""
     encoder = timm.create_model(model.name.partition(".")[0], num_classes=0).to(model.device, model.dtype).eval()
     read = model.preprocess

@@ -18,7 +18,7 @@ from maezoo.hub.report import VerifyReport, verify_entries
 from maezoo.hub.repository import HUB, Repository
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model import VARIANTS, build_mae
-from maezoo.model.empty import empty_weights
+from maezoo.model.build import empty_weights
 
 __all__ = ["create", "fetch", "info", "list_models", "list_pretrained", "verify"]
 

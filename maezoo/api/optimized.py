@@ -9,11 +9,13 @@ from typing import Any, NoReturn, cast
 import torch
 from torch import Tensor
 
-from maezoo.api.mae import MAE
+from maezoo.api.image_methods import ImageMethods
+from maezoo.api.saving import SavableModel
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
 from maezoo.errors import ArgumentError, FrozenModelError, WeightsNotFoundError
+from maezoo.model import PatchedImages
 from maezoo.paths import cache_folder, state_folder
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
@@ -27,7 +29,7 @@ _DTYPES: Mapping[torch.dtype, Precision] = {
 _FEW = 500  # images that are done before an engine is chosen
 
 
-class OptimizedMAE(MAE):
+class OptimizedMAE(SavableModel):
     """A frozen masked autoencoder: same methods, same results, prepared for one machine. `MAE.optimize` makes it.
 
     It has the weights that the model had then: what becomes of that model later changes nothing here. Inputs of another
@@ -40,7 +42,7 @@ class OptimizedMAE(MAE):
     """
 
     def __init__(
-        self, model: MAE, tasks: Mapping[Task, PreparedTask], plan: Plan, arguments: Mapping[str, Any]
+        self, model: ImageMethods, tasks: Mapping[Task, PreparedTask], plan: Plan, arguments: Mapping[str, Any]
     ) -> None:
         super().__init__(
             model.encoder, model.decoder, preprocess=model.preprocess, target=model.target, name=model.name
@@ -51,24 +53,32 @@ class OptimizedMAE(MAE):
         self._tasks = dict(tasks)
         self._made_from = (model,), dict(arguments)  # in a tuple: its weights are counted once
 
-    def __reduce__(self) -> tuple[Callable[..., "OptimizedMAE"], tuple[MAE, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[..., "OptimizedMAE"], tuple[ImageMethods, dict[str, Any]]]:
         """Pickle the weights and what was asked for: programs for a machine cannot be moved to another."""
         (model,), arguments = self._made_from
         return _prepare_again, (model, arguments)
 
-    def encode_tokens(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
+    def encode_tokens(self, images: Tensor | PatchedImages, visible: Tensor | None = None) -> Tensor:
         """Encode all patches, or the visible ones alone; see `MaskedAutoencoder.encode_tokens`. No gradients."""
-        task = self._tasks.get("features" if visible is None else "encode")
-        if task is None or not self._fits(images, visible):
-            return super().encode_tokens(images, visible)
-        return task(images) if visible is None else task(images, visible)
+        task, batch = self._tasks.get("features" if visible is None else "encode"), self.on_grid(images)
+        if task is None or not self._fits(batch, visible):
+            return super().encode_tokens(batch, visible)
+        return task(batch.images) if visible is None else task(batch.images, visible)
 
-    def predict_from(self, images: Tensor, visible: Tensor) -> Tensor:
+    def predict_from(self, images: Tensor | PatchedImages, visible: Tensor) -> Tensor:
         """Predict every patch from the visible ones; see `MaskedAutoencoder.predict_from`. No gradients."""
-        task = self._tasks.get("reconstruct")
-        if task is None or not self._fits(images, visible):
-            return super().predict_from(images, visible)
-        return task(images, visible.to(images.device))
+        task, batch = self._tasks.get("reconstruct"), self.on_grid(images)
+        if task is None or not self._fits(batch, visible):
+            return super().predict_from(batch, visible)
+        return task(batch.images, visible.to(batch.images.device))
+
+    def optimize(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse to be optimised again.
+
+        Raises:
+            ArgumentError: always.
+        """
+        raise ArgumentError("this model is optimised already; call optimize() on the model that it was made from.")
 
     def train(self, mode: bool = True) -> "OptimizedMAE":
         """Refuse training mode: the engines hold weights of their own.
@@ -96,29 +106,27 @@ class OptimizedMAE(MAE):
         """
         raise FrozenModelError("an optimised model is frozen; load into the model that it was made from.")
 
-    def _fits(self, images: Tensor, visible: Tensor | None) -> bool:
+    def _fits(self, batch: PatchedImages, visible: Tensor | None) -> bool:
         """Tell whether the engines were prepared for an input: its size, images at all, patches seen and hidden.
 
         A graph is traced for some hidden and some visible patches: with none of the one or the other it may not hold.
         """
-        h, w = self.grid_for(images)
+        h, w = batch.grid_size
         some = visible is None or 2 <= visible.shape[1] < h * w
-        return some and images.shape[0] > 0 and (images.shape[2], images.shape[3]) == self.img_size
+        return some and batch.images.shape[0] > 0 and batch.grid_size == self.grid_size
 
 
 def optimize(
-    model: MAE,
+    model: ImageMethods,
     *,
-    engine: str,
-    precision: str | None,
-    tasks: Sequence[str],
-    batch_sizes: Sequence[int] | None,
-    cache_dir: str | Path | None,
-    progress: bool,
+    engine: str = "auto",
+    precision: str | None = None,
+    tasks: Sequence[str] = ("features",),
+    batch_sizes: Sequence[int] | None = None,
+    cache_dir: str | Path | None = None,
+    progress: bool = False,
 ) -> OptimizedMAE:
     """Prepare a copy of a model for this machine; the arguments are those of `MAE.optimize`."""
-    if isinstance(model, OptimizedMAE):
-        raise ArgumentError("this model is optimised already; call optimize() on the model that it was made from.")
     wanted, asked = _check_tasks(tasks, model), _check_precision(precision, model)
     sizes = _check_batch_sizes(batch_sizes, model.device)
     return _prepare(
@@ -128,7 +136,7 @@ def optimize(
     )
 
 
-def _prepare(model: MAE, arguments: dict[str, Any], progress: bool) -> OptimizedMAE:
+def _prepare(model: ImageMethods, arguments: dict[str, Any], progress: bool) -> OptimizedMAE:
     """Prepare a model that nobody else changes; the arguments are checked."""
     sizes, precision = arguments["batch_sizes"], arguments["precision"]
     images = _sample_images(model, max(2, sizes[-1]))  # graphs are traced on two
@@ -154,12 +162,14 @@ def _prepare(model: MAE, arguments: dict[str, Any], progress: bool) -> Optimized
     return OptimizedMAE(model, prepared, plan, arguments).eval()
 
 
-def _prepare_again(model: MAE, arguments: dict[str, Any]) -> OptimizedMAE:
+def _prepare_again(model: ImageMethods, arguments: dict[str, Any]) -> OptimizedMAE:
     """Prepare a model that was copied or pickled."""
     return _prepare(model, arguments, progress=False)
 
 
-def optimize_for(model: MAE, task: Task, images: int, *, batch_size: int, progress: bool = False) -> MAE:
+def optimize_for(
+    model: ImageMethods, task: Task, images: int, *, batch_size: int, progress: bool = False
+) -> ImageMethods:
     """Prepare a model as far as an amount of work pays for it.
 
     PyTorch's own engines alone are tried: they are ready in seconds, share the process's threads, and are within a few
@@ -178,12 +188,14 @@ def optimize_for(model: MAE, task: Task, images: int, *, batch_size: int, progre
     if images < _FEW or isinstance(model, OptimizedMAE):
         return model
     sizes = sorted({min(batch_size, 8), batch_size})
-    own = cast(MAE, shared_copy(model)).eval()  # the work is over before anybody trains on: no copy of the weights
+    own = cast(
+        ImageMethods, shared_copy(model)
+    ).eval()  # the work is over before anybody trains on: no copy of the weights
     arguments = {"engine": "pytorch", "precision": _DTYPES[model.dtype], "tasks": _check_tasks((task,), model)}
     return _prepare(own, {**arguments, "batch_sizes": sizes, "cache_dir": None}, progress)
 
 
-def _check_tasks(tasks: Sequence[str], model: MAE) -> list[Task]:
+def _check_tasks(tasks: Sequence[str], model: ImageMethods) -> list[Task]:
     """Return the tasks without repeats."""
     for task in tasks:
         if task not in TASKS:
@@ -195,7 +207,7 @@ def _check_tasks(tasks: Sequence[str], model: MAE) -> list[Task]:
     return [cast(Task, task) for task in dict.fromkeys(tasks)]
 
 
-def _check_precision(precision: str | None, model: MAE) -> Precision:
+def _check_precision(precision: str | None, model: ImageMethods) -> Precision:
     """Return the precision asked for, or that of the model's weights."""
     if precision is None:
         return _DTYPES[model.dtype]
@@ -213,7 +225,7 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
     return sorted(set(batch_sizes))
 
 
-def _sample_images(model: MAE, count: int) -> Tensor:
+def _sample_images(model: ImageMethods, count: int) -> Tensor:
     """Return input to try engines on: the photographs of the demo, again and again; noise for other channel counts."""
     if model.in_chans != 3:
         generator = torch.Generator(device="cpu").manual_seed(0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from maezoo.files import picture_format, written_whole
 from maezoo.images.batches import denormalise
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.model import MaskedAutoencoder, denormalise_patches, patch_statistics, patchify, unpatchify
+from maezoo.model import MaskedAutoencoder, PatchedImages, denormalise_patches, patch_statistics, unpatchify
 from maezoo.paths import user_path
 
 __all__ = ["Reconstruction", "reconstruct_batch"]
@@ -108,29 +108,26 @@ class Reconstruction:
 
 
 def reconstruct_batch(
-    model: MaskedAutoencoder, images: Tensor, mask: Tensor, preprocess: Preprocessing
+    model: MaskedAutoencoder, batch: PatchedImages, mask: Tensor, preprocess: Preprocessing
 ) -> Reconstruction:
     """Reconstruct one batch.
 
     Args:
         model: with a decoder.
-        images: (B, C, H, W), normalised as `preprocess` says, on the model's device.
-        mask: (B, N) bool, True = hidden.
+        batch: B images, normalised as `preprocess` says, on the model's device.
+        mask: (B, N) bool, True = hidden, checked.
         preprocess: what turns the output back to pixels.
-
-    Raises:
-        DecoderMissingError, MaskError, SizeError: see `MaskedAutoencoder.predict`.
     """
-    P, grid = model.patch_size, model.grid_for(images)
-    prediction = model.predict(images, mask).float()  # (B, N, P*P*C)
-    error = model.patch_error(images, prediction)
-    truth = patchify(images, P).float()
+    P, grid = model.patch_size, batch.grid_size
+    prediction = model.predict_rows(batch, mask).float()  # (B, N, P*P*C)
+    error = model.patch_error(batch, prediction)
+    truth = batch.patches.float()
     if model.target == "normpix":
         prediction = denormalise_patches(prediction, patch_statistics(truth))
-    mask = mask.to(images.device)
+    mask = mask.to(batch.images.device)
     pasted = torch.where(mask[:, :, None], prediction, truth)
     hidden = unpatchify(mask[:, :, None].expand_as(truth), P, grid)  # (B, C, H, W)
-    original = denormalise(images, preprocess)
+    original = denormalise(batch.images, preprocess)
     return Reconstruction(
         original=original,
         masked=original.masked_fill(hidden, _GREY),

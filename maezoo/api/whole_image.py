@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from maezoo.api.image_methods import ImageMethods
 from maezoo.errors import ArgumentError, MaskError
-from maezoo.images.batches import ImageLikes, denormalise, look_at
-from maezoo.masks.draw import as_ratio, as_seed, generator_for
-from maezoo.model import denormalise_patches, patch_statistics, patchify, unpatchify
+from maezoo.images.arguments import ImageLikes, look_at
+from maezoo.images.batches import denormalise
+from maezoo.masks.seeds import as_ratio, as_seed, generator_for
+from maezoo.model import PatchedImages, denormalise_patches, patch_statistics, unpatchify
 from maezoo.progress import track
-
-if TYPE_CHECKING:
-    from maezoo.api.mae import MAE
 
 __all__ = ["WholeReconstruction", "complementary_masks", "reconstruct_all"]
 
@@ -98,7 +97,7 @@ def complementary_masks(grid_size: tuple[int, int], ratio: float = 0.75, *, seed
 
 
 def reconstruct_all(
-    model: "MAE",
+    model: ImageMethods,
     images: ImageLikes,
     ratio: float = 0.75,
     rounds: int = 1,
@@ -141,11 +140,12 @@ def reconstruct_all(
     parts = []
     given = look_at(images)
     with torch.no_grad(), track(given.total, "images", show=progress) as advance:
-        for chunk in model.input_batches(given, batch_size):
-            grid = model.grid_for(chunk)
-            masks = torch.cat([complementary_masks(grid, ratio, seed=as_seed(seed) + extra) for extra in range(rounds)])
-            parts.append(_reconstruct_batch(model, chunk, masks, float(share)))
-            advance(len(chunk))
+        for batch in model.input_batches(given, batch_size):
+            masks = torch.cat(
+                [complementary_masks(batch.grid_size, ratio, seed=as_seed(seed) + extra) for extra in range(rounds)]
+            )
+            parts.append(_reconstruct_batch(model, batch, masks, float(share)))
+            advance(len(batch.images))
     joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
     return WholeReconstruction(
         **joined,
@@ -159,23 +159,23 @@ def reconstruct_all(
 _TENSORS = ("original", "pixels", "error", "spread")
 
 
-def _reconstruct_batch(model: "MAE", images: Tensor, masks: Tensor, ratio: float) -> WholeReconstruction:
-    """Reconstruct (B, C, H, W) normalised images under every one of (M, N) masks."""
-    P, grid = model.patch_size, model.grid_for(images)
-    truth = patchify(images, P).float()  # (B, N, P*P*C)
-    error = torch.zeros(truth.shape[:2], dtype=torch.float32, device=images.device)
+def _reconstruct_batch(model: ImageMethods, batch: PatchedImages, masks: Tensor, ratio: float) -> WholeReconstruction:
+    """Reconstruct normalised images under every one of (M, N) masks."""
+    P, grid, device = model.patch_size, batch.grid_size, batch.images.device
+    truth = batch.patches.float()  # (B, N, P*P*C)
+    error = torch.zeros(truth.shape[:2], dtype=torch.float32, device=device)
     total, squares = torch.zeros_like(truth), torch.zeros_like(error)
     times = int(masks[:, 0].sum())
     for mask in masks:
-        prediction = model.predict(images, mask).float()
-        hidden = mask.to(images.device)[None]  # (1, N)
-        error += model.patch_error(images, prediction) * hidden
+        prediction = model.predict_rows(batch, mask.expand(len(truth), -1)).float()
+        hidden = mask.to(device)[None]  # (1, N)
+        error += model.patch_error(batch, prediction) * hidden
         total += prediction * hidden[:, :, None]
         squares += prediction.square().mean(dim=-1) * hidden
     mean = total / times
     pixels = denormalise_patches(mean, patch_statistics(truth)) if model.target == "normpix" else mean
     return WholeReconstruction(
-        original=denormalise(images, model.preprocess),
+        original=denormalise(batch.images, model.preprocess),
         pixels=denormalise(unpatchify(pixels, P, grid), model.preprocess),
         error=error / times,
         spread=(squares / times - mean.square().mean(dim=-1)).clamp(min=0),

@@ -12,7 +12,7 @@ from maezoo.checkpoints.reader import require_finite
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, MaskedAutoencoder, Variant, build_mae
-from maezoo.model.empty import empty_weights
+from maezoo.model.build import empty_weights
 
 __all__ = ["check_tensors"]
 

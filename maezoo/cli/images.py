@@ -17,6 +17,7 @@ from maezoo.vocabulary import Pool
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from maezoo.api.image_methods import ImageMethods
     from maezoo.api.mae import MAE
     from maezoo.cli.feature_files import Add
     from maezoo.engines import Task
@@ -36,9 +37,9 @@ def reconstruct(
 ) -> None:
     """Hide patches of images and reconstruct them. Each image becomes a picture: original | masked | reconstruction."""
     targets = picture_targets(images, output)
-    mae = create_for_images(model, device)
-    mae.require_decoder()
-    mae = _optimised(mae, "reconstruct", len(images), 1)
+    created = create_for_images(model, device)
+    created.require_decoder()
+    mae = _optimised(created, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
     for path, target in zip(images, targets, strict=True):
         try:
@@ -69,11 +70,12 @@ def features(
 ) -> None:
     """Write one feature vector for each image to a file."""
     from maezoo.cli.feature_files import check_suffix, feature_file
+    from maezoo.model import pooled_width
 
     check_suffix(output)
     check_no_input(output, images)
     mae = _optimised(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
-    width = mae.embed_dim * (2 if pool == "cls+mean" else 1)
+    width = pooled_width(mae.embed_dim, pool)
     with feature_file(output, width, {"model": mae.name, "pool": pool}) as add:
         good = _add_features(mae, images, pool, batch_size, add)
         if not good:
@@ -95,14 +97,14 @@ def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
     return create(name, pretrained=True, device=device, decoder=decoder)
 
 
-def _optimised(mae: "MAE", task: "Task", images: int, batch_size: int) -> "MAE":
+def _optimised(mae: "MAE", task: "Task", images: int, batch_size: int) -> "ImageMethods":
     """Return the model on the engine that pays for so many images."""
     from maezoo.api.optimized import optimize_for
 
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
-def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
+def _add_features(mae: "ImageMethods", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
     """Add the features of the images that can be read, a batch at a time; return how many there were."""
     import torch
 
@@ -122,7 +124,7 @@ def _add_features(mae: "MAE", images: list[Path], pool: Pool, batch_size: int, a
     return good
 
 
-def _readable(mae: "MAE", paths: list[Path]) -> "Iterator[tuple[Path, Tensor]]":
+def _readable(mae: "ImageMethods", paths: list[Path]) -> "Iterator[tuple[Path, Tensor]]":
     """Decode images, some at once; yield those that can be read as (1, C, H, W), and complain of the others."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         for path, decoded in [(path, pool.submit(mae.prepare, path)) for path in paths]:

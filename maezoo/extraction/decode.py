@@ -14,7 +14,7 @@ from torch import Tensor
 from maezoo.errors import ImageError
 from maezoo.extraction.failures import Failure, decoding_failure, reading_errors, reading_failure
 from maezoo.extraction.items import Item, Items, image_bytes
-from maezoo.images.batches import READ_ERRORS, open_image, prepare
+from maezoo.images.batches import READ_ERRORS, open_image, prepare, prepare_upright
 from maezoo.images.preprocessing import Preprocessing
 
 __all__ = ["Chunk", "Decoded", "Decoder", "Row", "chunk_starts", "decode_chunk", "decode_items", "without_warnings"]
@@ -172,4 +172,4 @@ def _decode(data: bytes, preprocess: Preprocessing, exact: bool) -> tuple[int, i
         upright = open_image(image)
         if upright.size == image.size[::-1] and width != height:  # by EXIF; some formats turn themselves when they load
             width, height = height, width
-        return width, height, prepare([upright], preprocess)
+        return width, height, prepare_upright(upright, preprocess)

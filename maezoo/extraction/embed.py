@@ -8,19 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maezoo.api.mae import MAE, pool_tokens
+from maezoo.api.image_methods import ImageMethods
 from maezoo.errors import DataError
 from maezoo.extraction.decode import Decoded
 from maezoo.extraction.shards import Shard
 from maezoo.images.batches import normalise
+from maezoo.model import pool_tokens, pooled_width
 from maezoo.vocabulary import Pool
 
-__all__ = ["Embedder", "embedding_width"]
-
-
-def embedding_width(model: MAE, pool: Pool) -> int:
-    """Return D of the embeddings that a pool gives."""
-    return model.embed_dim * (2 if pool == "cls+mean" else 1)
+__all__ = ["Embedder"]
 
 
 class Started(NamedTuple):
@@ -44,7 +40,7 @@ class Embedder:
         dtype: `"float16"` or `"float32"`, of the result.
     """
 
-    def __init__(self, model: MAE, pool: Pool, dtype: str) -> None:
+    def __init__(self, model: ImageMethods, pool: Pool, dtype: str) -> None:
         self._model, self._pool, self._dtype = model, pool, dtype
         self._copies = None if model.device.type != "cuda" else torch.cuda.Stream(model.device)  # type: ignore[no-untyped-call]
 
@@ -53,7 +49,7 @@ class Embedder:
         """Begin to embed a chunk."""
         model = self._model
         if not len(chunk.pixels):
-            return Started(torch.empty(0, embedding_width(model, self._pool), dtype=torch.float32, device="cpu"))
+            return Started(torch.empty(0, pooled_width(model.embed_dim, self._pool), dtype=torch.float32, device="cpu"))
         vectors = pool_tokens(model.encode_tokens(self._input(chunk.pixels)), self._pool).float()
         if self._copies is None:
             return Started(vectors)

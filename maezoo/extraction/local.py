@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from multiprocessing.reduction import ForkingPickler
 
-from maezoo.api.mae import MAE
+from maezoo.api.image_methods import ImageMethods
 from maezoo.extraction.decode import Decoded, Decoder, without_warnings
 from maezoo.extraction.embed import Embedder
 from maezoo.extraction.job import Job
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def local_pieces(
-    job: Job, spans: list[Span], model: MAE, *, batch_size: int, workers: int
+    job: Job, spans: list[Span], model: ImageMethods, *, batch_size: int, workers: int
 ) -> Generator[Shard, None, None]:
     """Yield the missing pieces in order.
 

@@ -2,8 +2,8 @@
 
 import logging
 
-from maezoo.api.mae import MAE
-from maezoo.api.optimized import OptimizedMAE, optimize_for
+from maezoo.api.image_methods import ImageMethods
+from maezoo.api.optimized import OptimizedMAE, optimize, optimize_for
 from maezoo.extraction.job import Job
 
 __all__ = ["prepared"]
@@ -11,7 +11,7 @@ __all__ = ["prepared"]
 _log = logging.getLogger(__name__)
 
 
-def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
+def prepared(model: ImageMethods, job: Job, images: int, batch_size: int) -> ImageMethods:
     """Return the model on the engine that the output was begun with; a new output chooses one.
 
     Engines agree to about 1e-6, not to the bit: one output is made by one of them.
@@ -35,7 +35,7 @@ def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
     if begun_with == "eager":
         return model
     try:
-        return model.optimize(engine=begun_with, batch_sizes=(batch_size,))
+        return optimize(model, engine=begun_with, batch_sizes=(batch_size,))
     except (ImportError, RuntimeError, ValueError) as error:
         _log.warning(
             "this output was begun on the engine %s; it goes on in PyTorch, whose rows differ by 1e-4 at most (%s)",
@@ -45,7 +45,7 @@ def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
         return model
 
 
-def _engine_of(model: MAE, batch_size: int) -> str:
+def _engine_of(model: ImageMethods, batch_size: int) -> str:
     """Return the name of the engine that embeds a batch."""
     plan = model.plan.tasks.get("features") if isinstance(model, OptimizedMAE) else None
     return "eager" if plan is None else plan.route_for(batch_size).engine

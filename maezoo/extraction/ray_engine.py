@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from maezoo.api.mae import MAE
+from maezoo.api.image_methods import ImageMethods
 from maezoo.errors import MissingExtraError
 from maezoo.extraction.arrow import bytes_to_table, table_to_bytes
 from maezoo.extraction.decode import Chunk, Decoded, decode_chunk, without_warnings
@@ -33,7 +33,7 @@ _CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
 
 
 def ray_pieces(
-    job: Job, spans: list[Span], model: MAE, *, device: str, batch_size: int, actors: int | None
+    job: Job, spans: list[Span], model: ImageMethods, *, device: str, batch_size: int, actors: int | None
 ) -> Generator[Shard, None, None]:
     """Yield the missing pieces as they come, in any order.
 
@@ -108,7 +108,7 @@ class _Embed:
     """
 
     def __init__(self, model: Any, device: str, pool: Pool, dtype: str) -> None:
-        self._model: MAE = _require_ray().get(model).to(device)
+        self._model: ImageMethods = _require_ray().get(model).to(device)
         self._embedder = Embedder(self._model, pool, dtype)
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:

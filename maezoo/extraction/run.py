@@ -12,12 +12,11 @@ import torch
 from PIL import Image, ImageFile
 
 from maezoo.api.factory import create
-from maezoo.api.mae import MAE
+from maezoo.api.image_methods import ImageMethods
 from maezoo.api.optimized import OptimizedMAE
 from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.assembly import Assembly
-from maezoo.extraction.embed import embedding_width
 from maezoo.extraction.interrupts import Interrupts
 from maezoo.extraction.items import Items
 from maezoo.extraction.job import Job
@@ -33,6 +32,7 @@ from maezoo.extraction.spans import Span
 from maezoo.extraction.store import LocalStore, is_uri, open_store, path_in
 from maezoo.extraction.used_weights import used_weights
 from maezoo.hardware import choose_device
+from maezoo.model import pooled_width
 from maezoo.paths import user_path
 from maezoo.vocabulary import Pool
 
@@ -45,7 +45,7 @@ def extract(
     source: str | Path,
     output: str | Path,
     *,
-    model: str | MAE = "mae_vit_tiny",
+    model: str | ImageMethods = "mae_vit_tiny",
     pool: Pool = "cls",
     dtype: EmbeddingType = "float16",
     precision: torch.dtype | str | None = None,
@@ -116,7 +116,7 @@ def extract(
     settings = Settings(
         source=where,
         model=encoder.name,
-        sha256=used_weights(encoder, given=isinstance(model, MAE)),
+        sha256=used_weights(encoder, given=isinstance(model, ImageMethods)),
         preprocess=encoder.preprocess.to_dict(),
         pool=pool,
         dtype=dtype,
@@ -135,7 +135,7 @@ def extract(
         if isinstance(records, LocalStore):
             held.enter_context(exclusive(records.folder / "lock", output))
         found = Items.collect(find_items(source, labels=labels), limit, contents=contents)
-        job = open_job(store, records, str(output), settings, found, embedding_width(encoder, pool))
+        job = open_job(store, records, str(output), settings, found, pooled_width(encoder.embed_dim, pool))
         return _run(job, _Work(encoder, engine, str(device), batch_size, workers), report)
 
 
@@ -143,7 +143,7 @@ def extract(
 class _Work:
     """How the rows are to be made: nothing here changes what they are, save for the last digits."""
 
-    model: MAE
+    model: ImageMethods
     engine: Engine
     device: str
     batch_size: int | None
@@ -188,14 +188,16 @@ def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractRe
     return job.finish(meter.done, meter.seconds)
 
 
-def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None) -> MAE:
+def _encoder(
+    model: str | ImageMethods, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None
+) -> ImageMethods:
     """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
     device = "cpu" if engine == "ray" else device
     if isinstance(model, OptimizedMAE) and engine == "ray":
         raise ArgumentError(
             "Ray's actors move the model, and an optimised one stays; pass the model that it was made from."
         )
-    if isinstance(model, MAE):
+    if isinstance(model, ImageMethods):
         return copy.deepcopy(model).cpu() if engine == "ray" else model
     return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 
 from maezoo.api.factory import create
-from maezoo.api.mae import MAE
+from maezoo.api.image_methods import ImageMethods
 from maezoo.errors import MaezooError
 from maezoo.files import sha256_of
 
 __all__ = ["used_weights"]
 
 
-def used_weights(model: MAE, *, given: bool) -> str:
+def used_weights(model: ImageMethods, *, given: bool) -> str:
     """Return the sha256 of the weights' file, or `tensors:` and that of the encoder's tensors.
 
     Args:
@@ -34,7 +34,7 @@ def used_weights(model: MAE, *, given: bool) -> str:
     return f"tensors:{digest.hexdigest()}"
 
 
-def _is_as_loaded(model: MAE, name: str, path: Path) -> bool:
+def _is_as_loaded(model: ImageMethods, name: str, path: Path) -> bool:
     """Whether the encoder's tensors are still those of the file that the model was loaded from."""
     assert model.load_report is not None
     try:

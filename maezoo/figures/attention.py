@@ -7,18 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.figures.canvas import grid_of_panels, label_row, show_map, show_picture, title_column
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.arguments import ImageLikes
+from maezoo.images.batches import denormalise
+from maezoo.model import PatchedImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from maezoo.api.mae import MAE
+    from maezoo.api.image_methods import ImageMethods
 
 __all__ = ["class_attention", "plot_attention"]
 
 
 def class_attention(
-    model: "MAE", images: ImageLikes, *, layers: Sequence[int] = (-1,), batch_size: int = 32
+    model: "ImageMethods", images: ImageLikes, *, layers: Sequence[int] = (-1,), batch_size: int = 32
 ) -> list[Tensor]:
     """Return how much the class token attends to each patch.
 
@@ -33,7 +35,7 @@ def class_attention(
         sum to 1 less what the class token pays to itself.
 
     Raises:
-        IndexError: no such block.
+        LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
     Example:
@@ -44,15 +46,13 @@ def class_attention(
     """
     parts: list[list[Tensor]] = []
     with torch.no_grad():
-        for chunk in model.input_batches(images, batch_size):
-            grid = model.grid_for(chunk)
-            parts.append(
-                [weights.reshape(*weights.shape[:2], *grid) for weights in _batch_attention(model, chunk, layers)]
-            )
+        for batch in model.input_batches(images, batch_size):
+            found = _batch_attention(model, batch, layers)
+            parts.append([weights.reshape(*weights.shape[:2], *batch.grid_size) for weights in found])
     return [torch.cat(maps) for maps in zip(*parts, strict=True)]
 
 
-def plot_attention(model: "MAE", image: ImageLikes, *, layers: Sequence[int] = (-1,)) -> "Figure":
+def plot_attention(model: "ImageMethods", image: ImageLikes, *, layers: Sequence[int] = (-1,)) -> "Figure":
     """Draw the class token's attention: one row for each layer, one column for each head, and the mean of the heads.
 
     Each map has its own colour scale, from its least to its greatest weight.
@@ -64,7 +64,7 @@ def plot_attention(model: "MAE", image: ImageLikes, *, layers: Sequence[int] = (
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        IndexError: no such block.
+        LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
     Example:
@@ -89,7 +89,7 @@ def plot_attention(model: "MAE", image: ImageLikes, *, layers: Sequence[int] = (
     return figure
 
 
-def _batch_attention(model: "MAE", images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+def _batch_attention(model: "ImageMethods", batch: PatchedImages, layers: Sequence[int]) -> list[Tensor]:
     """Return the class token's attention to the patches in chosen layers, each (B, heads, N)."""
     depth = len(model.encoder.blocks)
     found: dict[int, Tensor] = {}
@@ -104,7 +104,7 @@ def _batch_attention(model: "MAE", images: Tensor, layers: Sequence[int]) -> lis
     blocks: Any = model.encoder.blocks
     hooks = [blocks[index].attn.register_forward_pre_hook(keep(index)) for index in wanted]
     try:
-        model.block_tokens(images, layers, norm=False)
+        model.block_tokens(batch, layers, norm=False)
     finally:
         for handle in hooks:
             handle.remove()

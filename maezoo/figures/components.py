@@ -8,19 +8,20 @@ from torch import Tensor
 
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_captions, grid_of_panels, label_row, show_map, show_picture, title_column
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.arguments import ImageLikes
+from maezoo.images.batches import denormalise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from maezoo.api.mae import MAE
+    from maezoo.api.image_methods import ImageMethods
 
 __all__ = ["patch_components", "plot_components"]
 
 _TAIL = 0.02  # share of the patches whose values are clipped at either end
 
 
-def patch_components(model: "MAE", images: ImageLikes, *, layer: int = -1) -> Tensor:
+def patch_components(model: "ImageMethods", images: ImageLikes, *, layer: int = -1) -> Tensor:
     """Return the first three principal components of patch tokens, as red, green and blue.
 
     The components are those of all the images together, so one colour means one thing in all of them. Signs are fixed
@@ -35,7 +36,7 @@ def patch_components(model: "MAE", images: ImageLikes, *, layer: int = -1) -> Te
         (B, 3, h, w) float32, each component scaled to [0, 1].
 
     Raises:
-        IndexError: no such block.
+        LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
     Example:
@@ -58,7 +59,7 @@ def patch_components(model: "MAE", images: ImageLikes, *, layer: int = -1) -> Te
 
 
 def plot_components(
-    model: "MAE", images: ImageLikes, *, layer: int = -1, captions: Sequence[str] | None = None
+    model: "ImageMethods", images: ImageLikes, *, layer: int = -1, captions: Sequence[str] | None = None
 ) -> "Figure":
     """Draw images, their three principal components as RGB, and each component alone for those who see colours less.
 

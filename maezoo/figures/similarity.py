@@ -7,19 +7,20 @@ from torch.nn import functional as F
 
 from maezoo.errors import ArgumentError, SizeError
 from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.arguments import ImageLikes
+from maezoo.images.batches import denormalise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from maezoo.api.mae import MAE
+    from maezoo.api.image_methods import ImageMethods
 
 __all__ = ["patch_similarity", "plot_similarity"]
 
 
 def patch_similarity(
-    model: "MAE", images: ImageLikes, patch: tuple[int, int], *, layer: int = -1, centred: bool = True
+    model: "ImageMethods", images: ImageLikes, patch: tuple[int, int], *, layer: int = -1, centred: bool = True
 ) -> Tensor:
     """Return the cosine between one patch's token and every other's.
 
@@ -35,7 +36,7 @@ def patch_similarity(
 
     Raises:
         SizeError: the patch lies outside the grid.
-        IndexError: no such block.
+        LayerError: no such block.
         ImageError: as in `MAE.encode`.
 
     Example:
@@ -53,7 +54,7 @@ def patch_similarity(
 
 
 def plot_similarity(
-    model: "MAE", image: ImageLikes, patches: "list[tuple[int, int]]", *, layer: int = -1, centred: bool = True
+    model: "ImageMethods", image: ImageLikes, patches: "list[tuple[int, int]]", *, layer: int = -1, centred: bool = True
 ) -> "Figure":
     """Draw an image and, for each chosen patch, its similarity to all others. The patch is framed.
 
@@ -67,7 +68,7 @@ def plot_similarity(
     Raises:
         MissingExtraError: matplotlib is not installed.
         ArgumentError: no patch.
-        SizeError, IndexError, ImageError: as in `patch_similarity`.
+        SizeError, LayerError, ImageError: as in `patch_similarity`.
 
     Example:
         >>> import maezoo, torch

@@ -10,7 +10,7 @@ from torch import Tensor
 from maezoo.api.reconstruction import Reconstruction
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure, show_picture, title_column
-from maezoo.images.batches import ImageLikes
+from maezoo.images.arguments import ImageLikes
 from maezoo.progress import track
 from maezoo.vocabulary import STRATEGIES, Strategy
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from maezoo.api.mae import MAE
+    from maezoo.api.image_methods import ImageMethods
 
 __all__ = ["RATIOS", "MaskRatioSweep", "measure_sweep", "plot_sweep"]
 
@@ -54,7 +54,7 @@ class MaskRatioSweep:
 
 
 def measure_sweep(
-    model: "MAE",
+    model: "ImageMethods",
     images: ImageLikes,
     *,
     ratios: Sequence[float] = RATIOS,
@@ -116,7 +116,7 @@ def measure_sweep(
 
 
 def _reconstruct(
-    model: "MAE", inputs: Tensor, ratio: float, strategy: Strategy, seeds: int, batch_size: int
+    model: "ImageMethods", inputs: Tensor, ratio: float, strategy: Strategy, seeds: int, batch_size: int
 ) -> list[Reconstruction]:
     """Reconstruct under each seed's mask; the grid has only one."""
     return [

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from maezoo.errors import ArgumentError, ImageError
 from maezoo.images.arguments import ImageLikes, check_pixels, look_at
-from maezoo.images.decoding import READ_ERRORS, ImageLike, open_image, to_uint8
+from maezoo.images.decoding import ImageLike, open_image
+from maezoo.images.pixels import READ_ERRORS, to_uint8
 from maezoo.images.preprocessing import Preprocessing
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "normalise",
     "open_image",
     "prepare",
+    "prepare_upright",
 ]
 
 _RESAMPLE = {
@@ -61,6 +63,16 @@ def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: in
         return torch.empty(0, in_chans, H, W, dtype=torch.uint8, device="cpu")
     arrays = [_prepare_one(image, preprocess, in_chans, f"image {first + i}") for i, image in enumerate(images)]
     return _as_batch(arrays)
+
+
+def prepare_upright(image: Image.Image, preprocess: Preprocessing) -> Tensor:
+    """Resize an image as `open_image` gives it, upright and RGB, to (1, 3, H, W) uint8: it is not decoded again.
+
+    Example:
+        >>> prepare_upright(Image.new("RGB", (60, 40)), Preprocessing(size=(32, 32))).shape
+        torch.Size([1, 3, 32, 32])
+    """
+    return _as_batch([_resized(image, preprocess, 3)])
 
 
 def normalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
@@ -200,10 +212,13 @@ def _prepare_one(image: ImageLike, preprocess: Preprocessing, in_chans: int, nam
         return np.stack([np.asarray(_resize(plane, preprocess)) for plane in planes], axis=2)
     if in_chans not in (1, 3):
         raise ImageError(f"{name}: this model takes {in_chans} channels; pass arrays (H, W, {in_chans}) or tensors.")
-    picture = _resize(open_image(image, name=name, least=_least_side(preprocess)), preprocess)
-    if in_chans == 1:
-        return np.asarray(picture.convert("L"))[:, :, None]
-    return np.asarray(picture)
+    return _resized(open_image(image, name=name, least=_least_side(preprocess)), preprocess, in_chans)
+
+
+def _resized(upright: Image.Image, preprocess: Preprocessing, in_chans: int) -> NDArray[np.uint8]:
+    """Resize an upright RGB picture to (H, W, 3), or (H, W, 1) grey."""
+    picture = _resize(upright, preprocess)
+    return np.asarray(picture.convert("L"))[:, :, None] if in_chans == 1 else np.asarray(picture)
 
 
 def _least_side(preprocess: Preprocessing) -> int:

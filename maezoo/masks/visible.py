@@ -9,7 +9,7 @@ from torch import Tensor
 
 from maezoo.errors import MaskError
 
-__all__ = ["MaskRows", "RowGroup", "check_mask", "group_rows", "traced_indices", "visible_indices"]
+__all__ = ["RowGroup", "check_mask", "group_rows", "traced_indices", "visible_indices"]
 
 
 def check_mask(mask: Tensor, batch: int | None, patches: int) -> Tensor:
@@ -34,45 +34,6 @@ def check_mask(mask: Tensor, batch: int | None, patches: int) -> Tensor:
             f"one entry per patch; got {tuple(mask.shape)}. From pixels: maezoo.mask_from_pixels(pixels, patch_size)."
         )
     return rows if batch is None else rows.expand(batch, -1)
-
-
-class MaskRows:
-    """The rows of a mask, or what was made of each, handed out in order to images whose number may not be known yet.
-
-    Args:
-        rows: (B, ...), or (1, ...) for all images alike.
-        images: how many there are; `None` when only their end will tell.
-    """
-
-    def __init__(self, rows: Tensor, images: int | None) -> None:
-        self._rows = rows
-        self._one_for_all = images is None and len(rows) == 1
-        self._handed_out = 0
-
-    def take(self, count: int) -> Tensor:
-        """Return the rows of the next images, (count, ...).
-
-        Raises:
-            MaskError: there are more images than rows.
-        """
-        if self._one_for_all:
-            return self._rows.expand(count, *self._rows.shape[1:])
-        start, self._handed_out = self._handed_out, self._handed_out + count
-        if self._handed_out > len(self._rows):
-            raise MaskError(f"the mask has {len(self._rows)} rows, but there are more images; give one row per image.")
-        return self._rows[start : self._handed_out]
-
-    def check_end(self) -> None:
-        """Make sure that the last image had the last row.
-
-        Raises:
-            MaskError: rows are left.
-        """
-        if not self._one_for_all and self._handed_out != len(self._rows):
-            raise MaskError(
-                f"the mask has {len(self._rows)} rows, but there were only {self._handed_out} images; "
-                "give one row per image."
-            )
 
 
 def visible_indices(mask: Tensor) -> Tensor:

@@ -3,9 +3,11 @@ from .autoencoder import MaskedAutoencoder as MaskedAutoencoder
 from .build import build_decoder as build_decoder
 from .build import build_encoder as build_encoder
 from .build import build_mae as build_mae
+from .build import empty_weights as empty_weights
+from .build import initialise as initialise
 from .build import parameter_count as parameter_count
 from .decoder import Decoder as Decoder
-from .init import initialise as initialise
+from .patches import PatchedImages as PatchedImages
 from .patches import PatchStatistics as PatchStatistics
 from .patches import denormalise_patches as denormalise_patches
 from .patches import grid_of as grid_of
@@ -13,6 +15,8 @@ from .patches import normalise_patches as normalise_patches
 from .patches import patch_statistics as patch_statistics
 from .patches import patchify as patchify
 from .patches import unpatchify as unpatchify
+from .pooling import pool_tokens as pool_tokens
+from .pooling import pooled_width as pooled_width
 from .positions import resize_positions as resize_positions
 from .positions import sincos_positions as sincos_positions
 from .variants import VARIANTS as VARIANTS

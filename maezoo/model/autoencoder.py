@@ -1,21 +1,18 @@
 """The masked autoencoder: a timm encoder that sees the visible patches, a decoder that predicts the hidden ones."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from timm.models import VisionTransformer
-from timm.models._manipulate import checkpoint_seq
-from torch import Tensor, nn
+from torch import Tensor
 
-from maezoo.errors import ArgumentError, DecoderMissingError, LayerError, SizeError
+from maezoo.errors import ArgumentError, DecoderMissingError
 from maezoo.masks.draw import random_mask
 from maezoo.masks.visible import check_mask, group_rows, traced_indices
 from maezoo.model.decoder import Decoder
-from maezoo.model.embedding import attribute_of, channels_of, embed_patches, embed_visible, select
-from maezoo.model.patches import grid_of, normalise_patches, patch_statistics, patchify
-from maezoo.model.positions import resize_positions
+from maezoo.model.embedding import attribute_of
+from maezoo.model.encoding import MaskedEncoder
+from maezoo.model.patches import PatchedImages, normalise_patches, patch_statistics
 from maezoo.vocabulary import TARGETS, Target
 
 __all__ = ["MAEOutput", "MaskedAutoencoder"]
@@ -39,7 +36,7 @@ class MAEOutput:
 torch.export.register_dataclass(MAEOutput, serialized_type_name="maezoo.MAEOutput")  # for export and torch.func
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(MaskedEncoder):
     """A masked autoencoder (He et al. 2021, https://arxiv.org/abs/2111.06377) on tensors.
 
     Args:
@@ -60,108 +57,12 @@ class MaskedAutoencoder(nn.Module):
     """
 
     def __init__(self, encoder: VisionTransformer, decoder: Decoder | None = None, *, target: Target = "pixel") -> None:
-        super().__init__()
         _check_parts(encoder, decoder, target)
-        self.encoder = encoder
+        super().__init__(encoder)
         self.decoder = decoder
         self.target: Target = target
-        self.pos_embed.requires_grad_(False)
 
-    @property
-    def pos_embed(self) -> nn.Parameter:
-        """The encoder's positions, (1, 1 + N, D) at the native grid."""
-        return cast(nn.Parameter, self.encoder.pos_embed)
-
-    @property
-    def cls_token(self) -> nn.Parameter:
-        """The encoder's class token, (1, 1, D)."""
-        return cast(nn.Parameter, self.encoder.cls_token)
-
-    @property
-    def patch_size(self) -> int:
-        """Patch side P in pixels."""
-        return int(attribute_of(self.encoder.patch_embed, "patch_size")[0])
-
-    @property
-    def in_chans(self) -> int:
-        """Channels C of the input."""
-        return channels_of(self.encoder.patch_embed)
-
-    @property
-    def embed_dim(self) -> int:
-        """Width D of the encoder."""
-        return int(self.encoder.embed_dim)
-
-    @property
-    def grid_size(self) -> tuple[int, int]:
-        """Native patch grid (h, w)."""
-        h, w = attribute_of(self.encoder.patch_embed, "grid_size")
-        return int(h), int(w)
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """Native image size (H, W) in pixels."""
-        h, w = self.grid_size
-        return h * self.patch_size, w * self.patch_size
-
-    def grid_for(self, images: Tensor) -> tuple[int, int]:
-        """Return the patch grid (h, w) of (B, C, H, W) images, or say what is wrong with their shape.
-
-        Raises:
-            SizeError: not four axes, another number of channels, or H, W that are no multiples of P.
-        """
-        if images.ndim != 4 or images.shape[1] != self.in_chans:
-            raise SizeError(
-                f"this model takes images of shape (B, {self.in_chans}, H, W); got {tuple(images.shape)}. "
-                "For other channel counts pass in_chans= to create()."
-            )
-        return grid_of((images.shape[2], images.shape[3]), self.patch_size)
-
-    def encode_tokens(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Encode all patches, or the visible ones alone: hidden patches cost nothing.
-
-        Args:
-            images: (B, C, H, W), normalised.
-            visible: (B, K) int64 raster indices of the visible patches; `None` for all.
-
-        Returns:
-            (B, 1 + K, D) normed tokens, class token first, the patches in the order of `visible`.
-        """
-        x = self._embed(images, visible)
-        blocks = self.encoder.blocks
-        x = checkpoint_seq(blocks, x) if self.encoder.grad_checkpointing and x.requires_grad else blocks(x)
-        normed: Tensor = self.encoder.norm(x)
-        return normed
-
-    def block_tokens(self, images: Tensor, layers: Sequence[int], *, norm: bool = True) -> list[Tensor]:
-        """Encode all patches and keep the tokens behind chosen blocks; blocks above the last one do not run.
-
-        Args:
-            images: (B, C, H, W), normalised.
-            layers: block indices from 0, negative ones counted from the end.
-            norm: apply the encoder's final norm to each.
-
-        Returns:
-            One (B, 1 + N, D) tensor for each entry of `layers`, in its order.
-
-        Raises:
-            LayerError: no such block.
-        """
-        depth = len(self.encoder.blocks)
-        wanted = [layer if layer >= 0 else depth + layer for layer in layers]
-        if not wanted or min(wanted) < 0 or max(wanted) >= depth:
-            raise LayerError(
-                f"layers={tuple(layers)}: this encoder has the blocks 0 to {depth - 1} (or -{depth} to -1)."
-            )
-        x = self._embed(images, None)
-        found: dict[int, Tensor] = {}
-        for index, block in enumerate(self.encoder.blocks[: max(wanted) + 1]):
-            x = block(x)
-            if index in wanted:
-                found[index] = self.encoder.norm(x) if norm else x
-        return [found[index] for index in wanted]
-
-    def predict(self, images: Tensor, mask: Tensor) -> Tensor:
+    def predict(self, images: Tensor | PatchedImages, mask: Tensor) -> Tensor:
         """Predict every patch from those that a mask leaves visible.
 
         Args:
@@ -176,19 +77,24 @@ class MaskedAutoencoder(nn.Module):
             MaskError: the mask has another dtype or shape.
         """
         self.require_decoder()
-        h, w = self.grid_for(images)
-        mask = check_mask(mask, images.shape[0], h * w)
+        batch = self.on_grid(images)
+        h, w = batch.grid_size
+        return self.predict_rows(batch, check_mask(mask, batch.images.shape[0], h * w))
+
+    def predict_rows(self, batch: PatchedImages, mask: Tensor) -> Tensor:
+        """Predict every patch as `predict` does, where the mask is known to be (B, N) bool."""
         visible = traced_indices(mask)
         if visible is not None:
-            return self.predict_from(images, visible)
+            return self.predict_from(batch, visible)
         groups = group_rows(mask)
         if len(groups) == 1:
-            return self.predict_from(images, groups[0].visible)
-        parts = [self.predict_from(images[group.rows.to(images.device)], group.visible) for group in groups]
-        places = torch.cat([group.rows for group in groups]).argsort().to(images.device)
+            return self.predict_from(batch, groups[0].visible)
+        device = batch.images.device
+        parts = [self.predict_from(batch.take(group.rows.to(device)), group.visible) for group in groups]
+        places = torch.cat([group.rows for group in groups]).argsort().to(device)
         return torch.cat(parts)[places]
 
-    def predict_from(self, images: Tensor, visible: Tensor) -> Tensor:
+    def predict_from(self, images: Tensor | PatchedImages, visible: Tensor) -> Tensor:
         """Predict every patch from the visible ones, the same number in each row.
 
         Args:
@@ -201,9 +107,10 @@ class MaskedAutoencoder(nn.Module):
         Raises:
             DecoderMissingError: this model is an encoder alone.
         """
-        visible = visible.to(images.device, non_blocking=True)
-        tokens = self.encode_tokens(images, visible)
-        prediction: Tensor = self.require_decoder()(tokens, visible, self.grid_for(images))
+        batch = self.on_grid(images)
+        visible = visible.to(batch.images.device, non_blocking=True)
+        tokens = self.encode_tokens(batch, visible)
+        prediction: Tensor = self.require_decoder()(tokens, visible, batch.grid_size)
         return prediction
 
     def forward(
@@ -226,22 +133,27 @@ class MaskedAutoencoder(nn.Module):
             DecoderMissingError: this model is an encoder alone.
             MaskError, SizeError: an impossible mask, ratio or image size.
         """
+        self.require_decoder()
+        batch = self.on_grid(images)
+        h, w = batch.grid_size
         if mask is None:
-            mask = random_mask(images.shape[0], self.grid_for(images), mask_ratio, generator=generator)
-        prediction = self.predict(images, mask)
-        mask = check_mask(mask, *prediction.shape[:2]).to(prediction.device, non_blocking=True)
-        error = self.patch_error(images, prediction)  # (B, N)
+            mask = random_mask(batch.images.shape[0], (h, w), mask_ratio, generator=generator)
+        else:
+            mask = check_mask(mask, batch.images.shape[0], h * w)
+        prediction = self.predict_rows(batch, mask)
+        mask = mask.to(prediction.device, non_blocking=True)
+        error = self.patch_error(batch, prediction)  # (B, N)
         loss = (error * mask).sum() / mask.sum().clamp(min=1)
         return MAEOutput(loss, prediction, mask)
 
-    def patch_error(self, images: Tensor, prediction: Tensor) -> Tensor:
+    def patch_error(self, images: Tensor | PatchedImages, prediction: Tensor) -> Tensor:
         """Return the mean squared error of each patch in the target's space, (B, N) float32.
 
         Args:
             images: (B, C, H, W), normalised.
             prediction: (B, N, P*P*C), as `predict` gives it.
         """
-        target = patchify(images, self.patch_size).float()
+        target = self.on_grid(images).patches.float()
         if self.target == "normpix":
             target = normalise_patches(target, patch_statistics(target))
         return (prediction.float() - target).square().mean(dim=-1)
@@ -261,21 +173,6 @@ class MaskedAutoencoder(nn.Module):
         if self.decoder is None:
             raise DecoderMissingError("this model has no decoder, so it cannot reconstruct or compute a loss.")
         return self.decoder
-
-    def _embed(self, images: Tensor, visible: Tensor | None) -> Tensor:
-        """Embed all patches, or only the visible ones, and add class token and positions: (B, 1 + K, D)."""
-        encoder, grid = self.encoder, self.grid_for(images)
-        positions = resize_positions(self.pos_embed, self.grid_size, grid)
-        if visible is None:
-            x = embed_patches(encoder.patch_embed, images)  # (B, N, D), bit for bit as timm has it
-            places = positions[:, 1:]
-        else:
-            x = embed_visible(encoder.patch_embed, images, visible)  # (B, K, D)
-            places = select(positions[:, 1:].expand(images.shape[0], -1, -1), visible)
-        class_token = (self.cls_token + positions[:, :1]).expand(images.shape[0], -1, -1)
-        x = torch.cat([class_token.to(x.dtype), x + places], dim=1)  # (B, 1 + K, D)
-        embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
-        return embedded
 
 
 def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: str) -> None:

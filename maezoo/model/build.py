@@ -1,5 +1,7 @@
-"""Numbers become modules."""
+"""Numbers become modules, with the paper's starting values, or without a byte of memory for a file to fill."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -7,15 +9,16 @@ import torch
 from timm.layers import LayerNorm
 from timm.models import VisionTransformer
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from maezoo.model.autoencoder import MaskedAutoencoder
 from maezoo.model.decoder import Decoder
-from maezoo.model.init import initialise
 from maezoo.model.patches import grid_of
+from maezoo.model.positions import sincos_positions
 from maezoo.model.variants import Variant
 from maezoo.vocabulary import Target
 
-__all__ = ["build_decoder", "build_encoder", "build_mae", "parameter_count"]
+__all__ = ["build_decoder", "build_encoder", "build_mae", "empty_weights", "initialise", "parameter_count"]
 
 
 def build_encoder(variant: Variant, *, init: bool = True, **overrides: Any) -> VisionTransformer:
@@ -29,7 +32,7 @@ def build_encoder(variant: Variant, *, init: bool = True, **overrides: Any) -> V
 
     Returns:
         The encoder. With `global_pool="avg"` the trained final norm is kept, applied before the mean over patches,
-        where timm alone would put a fresh norm behind it.
+        where timm alone would put a fresh norm after it.
 
     Example:
         >>> from maezoo.model import find_variant
@@ -110,3 +113,62 @@ def build_decoder(variant: Variant, grid_size: tuple[int, int], *, in_chans: int
 def parameter_count(module: nn.Module) -> int:
     """Count all parameters, the fixed positions included (as the published model cards do)."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def initialise(module: VisionTransformer | Decoder) -> None:
+    """Give an encoder or a decoder its starting values, in place (paper, appendix A.1).
+
+    Linear layers are xavier-uniform with zero bias, the patch embedding counts as one linear layer, tokens are
+    normal(0, 0.02) and positions 2-D sin-cos.
+
+    Example:
+        >>> from maezoo.model import Decoder
+        >>> initialise(Decoder(embed_dim=8, dim=8, depth=1, num_heads=2, patch_size=4, grid_size=(2, 2)))
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.LayerNorm):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)
+    if isinstance(module, Decoder):
+        nn.init.normal_(module.mask_token, std=0.02)
+        module.pos_embed.copy_(sincos_positions(module.grid_size, module.dim))
+        return
+    projection = module.patch_embed.proj
+    nn.init.xavier_uniform_(projection.weight.view(projection.out_channels, -1))
+    nn.init.zeros_(projection.bias)
+    if module.cls_token is not None:
+        nn.init.normal_(module.cls_token, std=0.02)
+    if module.pos_embed is not None:
+        patches = sincos_positions(module.patch_embed.grid_size, module.embed_dim)[:, 1:]  # (1, N, D)
+        module.pos_embed.zero_()
+        module.pos_embed[:, -patches.shape[1] :] = patches  # prefix tokens stand in front, if positions count them
+
+
+@contextmanager
+def empty_weights() -> Iterator[None]:
+    """Build modules on the meta device, without their initialisation.
+
+    Example:
+        >>> with empty_weights():
+        ...     layer = torch.nn.Linear(2, 3)
+        >>> layer.weight.is_meta
+        True
+    """
+    with torch.device("meta"), _NoDrawing():
+        yield
+
+
+class _NoDrawing(TorchFunctionMode):
+    """Leaves out what fills tensors with random numbers: on the meta device that does nothing, but slowly."""
+
+    _LEFT_OUT = frozenset({torch.Tensor.uniform_, torch.Tensor.normal_, torch.nn.init.trunc_normal_})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self._LEFT_OUT:
+            return args[0]
+        return func(*args, **(kwargs or {}))

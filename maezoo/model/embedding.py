@@ -6,7 +6,7 @@ from timm.layers import PatchEmbed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maezoo.model.patches import patchify
+from maezoo.model.patches import PatchedImages
 
 __all__ = ["attribute_of", "channels_of", "embed_patches", "embed_visible", "select"]
 
@@ -56,17 +56,17 @@ def embed_patches(embedding: nn.Module, images: Tensor) -> Tensor:
     return tokens.flatten(1, 2) if tokens.ndim == 4 else tokens  # (B, h, w, D) where the size is dynamic
 
 
-def embed_visible(embedding: nn.Module, images: Tensor, visible: Tensor) -> Tensor:
-    """Embed the visible patches: (B, C, H, W), (B, K) -> (B, K, D).
+def embed_visible(embedding: nn.Module, batch: PatchedImages, visible: Tensor) -> Tensor:
+    """Embed the visible patches: B images, (B, K) -> (B, K, D).
 
     A plain convolution is one linear layer for each patch, so hidden patches need not be computed. Whatever else stands
     there (an adapter, a hook, a parametrisation) is called on the whole image, and the visible patches are taken.
     """
     if not (type(embedding) is PatchEmbed and _is_plain(embedding) and _is_linear(embedding.proj)):
-        return select(embed_patches(embedding, images), visible)
+        return select(embed_patches(embedding, batch.images), visible)
     projection = embedding.proj
     weight = projection.weight.permute(0, 2, 3, 1).flatten(1)  # (D, P*P*C), channels last as in patchify
-    patches = select(patchify(images, projection.kernel_size[0]), visible)  # (B, K, P*P*C)
+    patches = select(batch.patches, visible)  # (B, K, P*P*C)
     normed: Tensor = embedding.norm(F.linear(patches, weight, projection.bias))
     return normed
 

@@ -9,6 +9,7 @@ from maezoo.errors import SizeError
 
 __all__ = [
     "PatchStatistics",
+    "PatchedImages",
     "denormalise_patches",
     "grid_of",
     "normalise_patches",
@@ -93,6 +94,45 @@ def unpatchify(patches: Tensor, patch_size: int, grid_size: tuple[int, int]) -> 
     x = patches.reshape(B, h, w, patch_size, patch_size, C)
     x = x.permute(0, 5, 1, 3, 2, 4)  # (B, C, h, P, w, P)
     return x.reshape(B, C, h * patch_size, w * patch_size)  # (B, C, H, W)
+
+
+class PatchedImages:
+    """A batch of images on its patch grid. Its patches are cut once, when they are first asked for.
+
+    Args:
+        images: (B, C, H, W).
+        patch_size: patch side P.
+        patches: (B, N, P*P*C), where they are cut already.
+
+    Attributes:
+        images: as given.
+        grid_size: (h, w) in patches.
+
+    Raises:
+        SizeError: H or W is not a multiple of P.
+
+    Example:
+        >>> batch = PatchedImages(torch.zeros(2, 3, 32, 48), 16)
+        >>> batch.grid_size, batch.patches.shape
+        ((2, 3), torch.Size([2, 6, 768]))
+    """
+
+    def __init__(self, images: Tensor, patch_size: int, patches: Tensor | None = None) -> None:
+        self.images = images
+        self.grid_size = grid_of((images.shape[2], images.shape[3]), patch_size)
+        self._patch_size = patch_size
+        self._patches = patches
+
+    @property
+    def patches(self) -> Tensor:
+        """The patches as `patchify` cuts them, (B, N, P*P*C)."""
+        if self._patches is None:
+            self._patches = patchify(self.images, self._patch_size)
+        return self._patches
+
+    def take(self, rows: Tensor) -> "PatchedImages":
+        """Return some of the images, by their numbers (b,)."""
+        return PatchedImages(self.images[rows], self._patch_size, self.patches[rows])
 
 
 class PatchStatistics(NamedTuple):

@@ -15,7 +15,7 @@ from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.timm_config import timm_config
 from maezoo.manifest.description import Description
 from maezoo.model import VARIANTS, build_mae
-from maezoo.model.empty import empty_weights
+from maezoo.model.build import empty_weights
 
 PROGRAM = """
 import sys, timm, torch
