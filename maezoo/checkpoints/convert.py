@@ -10,15 +10,16 @@ from torch import Tensor
 
 from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.check import check_tensors
-from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, transformers_config, transformers_preprocessor
+from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR
 from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.timm_config import head_facts, maezoo_config, timm_config
+from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
-from maezoo.manifest.description import Description, infer_variant
-from maezoo.manifest.known import hint_for_name
+from maezoo.manifest.description import Description, hint_for_name
+from maezoo.model.variants import match_variant, numbers_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part
 
@@ -99,7 +100,7 @@ def convert(
     read = read_foreign(user_path(source), take=take)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
-    variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    variant = known.variant or match_variant(numbers_of({key: tuple(tensor.shape) for key, tensor in tensors.items()}))
     known = replace(known, variant=variant)
     check_tensors(
         read.path,
@@ -111,8 +112,6 @@ def convert(
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
     path = output / "model.safetensors" if folder else output
-    if os.path.realpath(path) == os.path.realpath(read.path):
-        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
     if os.path.realpath(path) == os.path.realpath(read.path):
         raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}

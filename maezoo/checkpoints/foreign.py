@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from maezoo.checkpoints.configs import describe_folder, norm_epsilon_beside
+from maezoo.checkpoints.configs import norm_epsilon_beside
 from maezoo.checkpoints.filetype import holds_pickle
+from maezoo.checkpoints.folders import describe_folder
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
-from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.checkpoints.reader import open_weights, read_index
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.listing import files_in
-from maezoo.manifest.description import Description
-from maezoo.manifest.known import recognise_file
+from maezoo.manifest.description import Description, recognise_file
 from maezoo.vocabulary import Layout
 
 __all__ = ["ForeignWeights", "read_foreign"]
@@ -115,7 +114,7 @@ def _file_in(path: Path) -> Path:
 def _read_safetensors(path: Path, take: str | None) -> _Read:
     """Read the tensors of a state dict, and what the header says."""
     with open_weights(path, take=take) as file:
-        metadata = WeightsMetadata.from_header(file.header, path)
+        metadata = file.metadata
         tensors = {key: file.read(key) for key in file.keys}
         found = file.naming
     if metadata is None:

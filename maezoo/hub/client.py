@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from maezoo.errors import IntegrityError, UnknownModelError, WeightsNotFoundError
-from maezoo.manifest.checks import path_problem, repo_problem, short
+from maezoo.manifest.names import path_problem, repo_problem, short
 from maezoo.version import __version__
 
 __all__ = [

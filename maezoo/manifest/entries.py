@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.manifest.checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
+from maezoo.manifest.checks import Repeated, entry_problem, read_bounded_json
+from maezoo.manifest.names import is_entry_name, short
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part, Target
 

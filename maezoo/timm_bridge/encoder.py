@@ -12,7 +12,7 @@ from torch import Tensor
 from maezoo.checkpoints.adapt import adapt_filters
 from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
-from maezoo.checkpoints.reader import open_weights, shapes_of
+from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import LayoutError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
@@ -109,12 +109,11 @@ def _own_channels(variant: Variant, config: Any, file: str | None, arguments: Ma
     if file is None or Path(file).suffix != ".safetensors":
         return {}
     with open_weights(Path(file)) as opened:
-        shapes = shapes_of(opened, recognise_layout(opened.keys))
-    filters = shapes.get("encoder.patch_embed.proj.weight", ())
+        channels = opened.channels(opened.layout)
     said = resolve_pretrained_cfg(variant.name, config).input_size
-    if len(filters) != 4 or filters[1] == said[0]:
+    if channels in (None, said[0]):
         return {}
-    return {"input_size": (arguments.get("in_chans") or filters[1], *said[1:])}
+    return {"input_size": (arguments.get("in_chans") or channels, *said[1:])}
 
 
 def _said_channels(model: VisionTransformer) -> int:

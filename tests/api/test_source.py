@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import save_file
 
 import maezoo
-from maezoo.checkpoints.configs import describe_folder, transformers_config, transformers_preprocessor
+from maezoo.checkpoints.folders import describe_folder
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import save_model
+from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError, LicenseError, UnknownModelError, WeightsNotFoundError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, build_mae
