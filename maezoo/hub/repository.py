@@ -49,11 +49,11 @@ class Repository:
         repo_id, at, revision = text.partition("@")
         problem = "must be org/repo" if repo_id.count("/") != 1 else repo_problem(repo_id)
         if problem:
-            raise UnknownModelError(
-                f"{HUB}{short(text)}: the repository {problem}; hf-hub:org/repo[@revision] is read."
-            )
+            message = f"{HUB}{short(text)}: the repository {problem}; write hf-hub:org/repo[@revision]."
+            raise UnknownModelError(message, reason=problem, expected="hf-hub:org/repo[@revision]", found=text)
         if at and (problem := path_problem(revision)):
-            raise UnknownModelError(f"{HUB}{short(text)}: the revision {problem}; a commit, a branch or a tag is one.")
+            message = f"{HUB}{short(text)}: the revision {problem}; name a commit, a branch or a tag."
+            raise UnknownModelError(message, reason=problem, found=text)
         return cls(repo_id, revision if at else None)
 
     def entry(self) -> WeightsEntry | None:
@@ -93,7 +93,7 @@ class Repository:
             offline: as for the weights.
 
         Raises:
-            WeightsNotFoundError, OfflineError: there is none, or it cannot be had.
+            WeightsNotFoundError, OfflineError: there is none, or it cannot be fetched.
         """
         commit = Repository(self.repo_id, weights.parent.name)
         path = fetch_file(commit.file(CONFIG), cache_dir=cache_dir, offline=offline)

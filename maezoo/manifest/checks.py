@@ -33,7 +33,7 @@ _REQUIRED = ("architecture", "layout", "parts", "target", "preprocess", "license
 
 @dataclass(frozen=True)
 class Repeated:
-    """Stands for a JSON object that gives one key twice: which of the two is meant, nobody knows."""
+    """Stands for a JSON object that gives one key twice, so that nobody knows which of the two is meant."""
 
     key: str
 
