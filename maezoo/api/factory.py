@@ -152,7 +152,7 @@ def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | Non
 
     Raises:
         UnknownModelError: no such name.
-        WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be had, or is not the published one.
+        WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be fetched, or is not the published one.
 
     Example:
         >>> fetch("mae_vit_tiny").name

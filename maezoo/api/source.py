@@ -32,7 +32,7 @@ class WeightsSource:
         variant: the architecture.
         target: what the decoder predicts.
         preprocess: how images are prepared.
-        has_decoder: whether a decoder can be had.
+        has_decoder: whether the weights have a decoder.
         file: opened and verified; `None` for random weights.
         layout: its key layout.
         norm_epsilon: what the model's norms add to a variance; `None` for what the file says.
@@ -163,21 +163,23 @@ def _from_repository(name: str, cache_dir: str | Path | None, offline: bool | No
         return replace(_from_entry(known, cache_dir, offline, opened), name=name)
     path = repository.fetch(cache_dir=cache_dir, offline=offline)
     file = opened.enter_context(open_weights(path, mapped=True))
-    beside = Description()
+    configured = Description()
     if file.metadata is None:
         repository.fetch_configs(path, cache_dir=cache_dir, offline=offline)
-        beside = describe_folder(path.parent)
-    return _described(name, file, beside, Description.of_entry(known) if known is not None else None)
+        configured = describe_folder(path.parent)
+    return _described(name, file, configured, Description.of_entry(known) if known is not None else None)
 
 
-def _described(name: str, file: WeightsFile, beside: Description, likeness: Description | None = None) -> WeightsSource:
+def _described(
+    name: str, file: WeightsFile, configured: Description, likeness: Description | None = None
+) -> WeightsSource:
     """Describe a file by its header, else by what stands next to it, else by weights that it is said to be like."""
     metadata = file.metadata
     shapes = file.shapes(file.layout)
     if metadata is not None:
         known = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license)
     else:
-        known = beside.filled_from(likeness or Description()).filled_from(
+        known = configured.filled_from(likeness or Description()).filled_from(
             Description(match_variant(numbers_of(shapes)))
         )
     variant, target, preprocess = known.require(file.path, _how(name))

@@ -1,4 +1,4 @@
-"""Numbers and words from outside, checked before anything is built of them."""
+"""Numbers and words from outside, checked before anything is built from them."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -46,7 +46,8 @@ def whole_number(value: Any, name: str, low: int, high: int) -> int:
         12
     """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ArgumentError(f"{name} is {_shown(value)}; it should be a whole number from {low} to {high}")
+        message = f"{name} is {_shown(value)}; it should be a whole number from {low} to {high}"
+        raise ArgumentError(message, expected=(low, high), found=value)
     return value
 
 
@@ -105,7 +106,7 @@ def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
 def bounded_preprocessing(
     preprocess: Preprocessing, patch_size: int | None = None, in_chans: int | None = None
 ) -> Preprocessing:
-    """Return a preparation of images that a model could have.
+    """Return preprocessing that a model could have.
 
     Args:
         preprocess: as read.

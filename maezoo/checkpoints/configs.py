@@ -9,7 +9,7 @@ from typing import Any
 from maezoo.checkpoints.bounds import norm_epsilon
 from maezoo.errors import LayoutError
 
-__all__ = ["CONFIG", "PREPROCESSOR", "norm_epsilon_beside", "read_json", "reading"]
+__all__ = ["CONFIG", "PREPROCESSOR", "configured_epsilon", "read_json", "reading"]
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 _MOST_BYTES = 16 * 2**20
@@ -24,18 +24,20 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     if path.stat().st_size > _MOST_BYTES:
-        raise LayoutError(f"{path} has {path.stat().st_size} bytes: no configuration of a model is that large.")
+        size = path.stat().st_size
+        message = f"{path} has {size} bytes: no configuration of a model is that large."
+        raise LayoutError(message, path=path, expected=_MOST_BYTES, found=size)
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark of byte order before it
+        data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except (ValueError, RecursionError) as error:
-        raise LayoutError(f"{path} is not JSON: {error}") from error
+        raise LayoutError(f"{path} is not JSON: {error}", path=path, reason=str(error)) from error
     if not isinstance(data, dict):
-        raise LayoutError(f"{path} must be a JSON object, not a {type(data).__name__}.")
+        raise LayoutError(f"{path} must be a JSON object, not a {type(data).__name__}.", path=path)
     return data
 
 
-def norm_epsilon_beside(path: Path) -> float | None:
-    """Return the LayerNorm epsilon that transformers' config.json beside a weights file asks for, if there is one.
+def configured_epsilon(path: Path) -> float | None:
+    """Return the LayerNorm epsilon that transformers' config.json next to a weights file asks for, if there is one.
 
     Raises:
         LayoutError: the config.json is no JSON object, or its epsilon no positive number.
@@ -46,7 +48,8 @@ def norm_epsilon_beside(path: Path) -> float | None:
     try:
         return norm_epsilon(epsilon)
     except ValueError as error:
-        raise LayoutError(f"{path.parent / CONFIG}: layer_norm_eps: {error}.") from error
+        where = path.parent / CONFIG
+        raise LayoutError(f"{where}: layer_norm_eps: {error}.", path=where, found=epsilon) from error
 
 
 @contextmanager
@@ -57,4 +60,4 @@ def reading(where: Path, what: str) -> Iterator[None]:
     except LayoutError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise LayoutError(f"{where} does not say {what}: {error!r}.") from error
+        raise LayoutError(f"{where} does not say {what}: {error!r}.", path=where, reason=repr(error)) from error

@@ -83,7 +83,7 @@ def weights_in(folder: Path) -> Path:
     """Return the weights file of a folder: model.safetensors or its index, or the only safetensors file there.
 
     Args:
-        folder: the folder; a file stands for itself.
+        folder: the folder; a file is returned as it is.
 
     Raises:
         WeightsNotFoundError: there is none, or none that is meant.
@@ -138,7 +138,7 @@ def _variant_of(model: MaskedAutoencoder) -> Variant:
 def save_folder(
     model: MaskedAutoencoder, folder: str | Path, metadata: WeightsMetadata, *, repo_id: str | None = None
 ) -> Path:
-    """Write model.safetensors, config.json and README.md; each appears whole or not at all.
+    """Write model.safetensors, config.json and README.md; each appears complete or not at all.
 
     Args:
         model: the autoencoder.

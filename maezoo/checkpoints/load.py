@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import Fit
 from maezoo.checkpoints.bounds import NORM_EPSILON
-from maezoo.checkpoints.configs import norm_epsilon_beside
+from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
 from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
 from maezoo.errors import LayoutError
@@ -74,7 +74,7 @@ def load_file_into(
     """Fill a model from a safetensors file, or from several by their index; tensors are assigned as they are read.
 
     Args:
-        model: an autoencoder, or an encoder alone; may stand on the meta device.
+        model: an autoencoder, or an encoder alone; may be on the meta device.
         path: the file.
         layout: how it names its tensors; `None` recognises it.
         parts: which parts of the model to fill; `None` for all it has. A decoder in the file that the model or
@@ -85,8 +85,8 @@ def load_file_into(
         norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
             the one that the file says, or the config.json next to a file in the transformers layout: transformers' own
             default is 1e-12, and outputs agree only where the epsilon does.
-        mapped: let the weights be the mapped file and not a copy of it. Only for a file that nobody changes: a model's
-            weights change with it, and a file that is cut off ends the process.
+        mapped: map the file and do not copy it. Only for a file that nobody changes: the model's weights would change
+            with it, and a file that is cut short would end the process.
         take: which of several state dicts in the file, by its prefix; `None` is the model before its average.
 
     Returns:
@@ -158,7 +158,7 @@ def fill_from(
 def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
     """Return the LayerNorm epsilon that a file, or a configuration next to it, has in place of the usual one."""
     if file.metadata is None:
-        return norm_epsilon_beside(file.path) if layout == "transformers" else None
+        return configured_epsilon(file.path) if layout == "transformers" else None
     return None if file.metadata.norm_epsilon == NORM_EPSILON else file.metadata.norm_epsilon
 
 

@@ -138,7 +138,8 @@ class WeightsFile:
         shapes = [self.shape(key) for key in keys]
         kinds = {(self._slice(key).get_dtype(), shape[1:]) for key, shape in zip(keys, shapes, strict=True)}
         if len(kinds) > 1 or not shapes[0]:
-            raise LayoutError(f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ.")
+            message = f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ."
+            raise LayoutError(message, path=self.path, found=tuple(shapes))
         dtype: torch.dtype = self._slice(keys[0])[:0].dtype
         names = [self.naming.names[key] for key in keys]
         spans = [self._shards[name].spans[name] for name in names]
@@ -159,7 +160,7 @@ def _fill(file: Any, room: memoryview, path: Path) -> None:
     while room:
         read = file.readinto(room)
         if not read:
-            raise IntegrityError(f"{path} ended while it was read.")
+            raise IntegrityError(f"{path} ended while it was read.", path=path)
         room = room[read:]
 
 
@@ -223,22 +224,24 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def read_index(path: Path) -> dict[str, Path]:
-    """Return the file of each tensor that an index names; only files beside it are meant."""
+    """Return the file of each tensor that an index names; only files in its folder are allowed."""
     if path.stat().st_size > _MAX_INDEX:
-        raise LayoutError(f"{path} is larger than an index of weights can be.")
+        raise LayoutError(f"{path} is larger than an index of weights can be.", path=path, expected=_MAX_INDEX)
     try:
         homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         plain = {str(key): Path(name).name for key, name in homes.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise LayoutError(f"{path} is no index of weights: it has no weight_map from names to files.") from error
+        message = f"{path} is no index of weights: it has no weight_map from names to files."
+        raise LayoutError(message, path=path) from error
     for key, name in homes.items():
         if plain[key] != name or "\\" in name or name in ("", ".", ".."):
-            raise LayoutError(f"{path} names {name!r}, which is not a file beside it.")
+            raise LayoutError(f"{path} names {name!r}, which is not a file next to it.", path=path, found=name)
     if not plain:
-        raise LayoutError(f"{path} is an index of no weights.")
+        raise LayoutError(f"{path} is an index of no weights.", path=path)
     absent = sorted(name for name in set(plain.values()) if not (path.parent / name).is_file())
     if absent:
-        raise WeightsNotFoundError(f"{path} names files that are not beside it: {', '.join(absent[:6])}.")
+        message = f"{path} names files that are not next to it: {', '.join(absent[:6])}."
+        raise WeightsNotFoundError(message, path=path, expected=tuple(absent))
     return {key: path.parent / name for key, name in plain.items()}
 
 
@@ -249,7 +252,8 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
     present = {file: frozenset(shard.handle.keys()) for file, shard in shards.items()}
     absent = [f"{key} ({file.name})" for key, file in homes.items() if key not in present[file]]
     if absent:
-        raise IntegrityError(f"{path} names tensors that its files lack: {', '.join(absent[:6])}.")
+        message = f"{path} names tensors that its files lack: {', '.join(absent[:6])}."
+        raise IntegrityError(message, path=path, expected=tuple(absent))
     return {key: shards[file] for key, file in homes.items()}
 
 
@@ -261,7 +265,7 @@ def require_finite(tensor: Tensor, what: str) -> None:
     """
     if not tensor.is_floating_point():
         return
-    # One sum is quicker than a look at each value, and no less sure.
+    # One sum is faster than a test of each value, and as reliable: NaN and infinity survive it.
     if tensor.dtype == torch.float32:
         with np.errstate(all="ignore"):
             finite = bool(np.isfinite(tensor.detach().numpy().sum()))

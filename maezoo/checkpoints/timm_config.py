@@ -26,13 +26,15 @@ _KEPT = ("label_names", "label_descriptions")
 
 
 def read_timm(config: Mapping[str, Any], where: Path) -> Description:
-    """Describe a timm model. timm does not know of targets."""
+    """Describe a timm model; a timm configuration does not name the target."""
     with reading(where, "how images are prepared"):
         architecture = plain_text(config["architecture"], "architecture")
         fields = {**config, **config.get("pretrained_cfg", {})}
         mode = fields.get("crop_mode", "center")
         if mode not in ("center", "squash"):
-            raise LayoutError(f"{where}: crop_mode {mode!r} is not supported.")
+            raise LayoutError(
+                f"{where}: crop_mode {mode!r} is not supported.", path=where, expected=("center", "squash"), found=mode
+            )
         size = (config.get("model_args") or {}).get("img_size") or fields["input_size"][1:]
         height, width = (size, size) if isinstance(size, int) else size
         preprocess = bounded_preprocessing(
@@ -48,7 +50,7 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
         license_ = fields.get("license")
         if license_ is not None:
             license_ = plain_text(license_, "license")
-    variant = VARIANTS.get(architecture)  # of others the tensors' shapes tell
+    variant = VARIANTS.get(architecture)  # other architectures are told by the tensors' shapes
     return Description(variant, None, preprocess, license_, f"timm's {architecture}")
 
 

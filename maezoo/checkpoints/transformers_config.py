@@ -31,11 +31,13 @@ def read_transformers(config: Mapping[str, Any], where: Path) -> Description:
     """Describe a ViTMAE or ViT model of transformers."""
     for key, needed in (("hidden_act", "gelu"), ("qkv_bias", True)):
         if config.get(key, needed) != needed:
-            raise LayoutError(f"{where}: {key} is {config[key]!r}; maezoo's models have {needed!r}.")
+            message = f"{where}: {key} is {config[key]!r}; maezoo's models have {needed!r}."
+            raise LayoutError(message, path=where, expected=needed, found=config[key])
     with reading(where, "what the ViT is"):
         for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
             if key in config and config[key] != 4 * config.get(width, 0):
-                raise LayoutError(f"{where}: {key} is {config[key]}; maezoo's models have 4 x {width}.")
+                message = f"{where}: {key} is {config[key]}; maezoo's models have 4 x {width}."
+                raise LayoutError(message, path=where, found=config[key])
         full = "decoder_hidden_size" in config
         numbers = {
             ours: config[theirs] if full or not ours.startswith("decoder") else 0 for theirs, ours in _NUMBERS.items()
@@ -51,7 +53,8 @@ def read_transformers(config: Mapping[str, Any], where: Path) -> Description:
     target: Target | None = None
     if "norm_pix_loss" in config:
         if not isinstance(config["norm_pix_loss"], bool):
-            raise LayoutError(f"{where}: norm_pix_loss is {config['norm_pix_loss']!r}; it should be true or false.")
+            message = f"{where}: norm_pix_loss is {config['norm_pix_loss']!r}; it should be true or false."
+            raise LayoutError(message, path=where, found=config["norm_pix_loss"])
         target = "normpix" if config["norm_pix_loss"] else "pixel"
     return Description(variant, target, origin="a transformers folder")
 
@@ -59,7 +62,7 @@ def read_transformers(config: Mapping[str, Any], where: Path) -> Description:
 def read_preprocessor(config: Mapping[str, Any], where: Path) -> Preprocessing:
     """Read a transformers image processor's configuration."""
     if not config.get("do_rescale", True) or not config.get("do_resize", True):
-        raise LayoutError(f"{where}: images that are not rescaled or resized are not supported.")
+        raise LayoutError(f"{where}: images that are not rescaled or resized are not supported.", path=where)
     with reading(where, "how images are prepared"):
         size, resize, crop_pct = _size(config)
         normalised = config.get("do_normalize", True)

@@ -51,7 +51,7 @@ class HubCache:
         return self.root / "--".join(["models", *file.repo_id.split("/")])
 
     def find(self, file: HubFile) -> Path | None:
-        """Return the path of a file that is in the cache; asks nobody."""
+        """Return the path of a file that is in the cache; sends no request."""
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(file.repo_id, file.filename, cache_dir=self.root, revision=file.revision)

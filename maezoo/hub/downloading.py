@@ -68,14 +68,14 @@ def _fetch_locked(file: HubFile, remote: RemoteFile, cache: HubCache) -> Path:
 def _place_known(file: HubFile, remote: RemoteFile, cache: HubCache) -> Path | None:
     """Return the place of a file whose bytes are here, verified, under its hash or another revision's name."""
     expected, size = file.sha256 or remote.digest, file.size or remote.size
-    beside = cache.record(file)
+    record_at = cache.record(file)
     for there in (cache.find(replace(file, revision=remote.commit)), cache.blob(file, remote)):
         if there is None:
             continue
-        check = check_file(there, expected=expected, expected_size=size, beside=beside, mode="changed")
+        check = check_file(there, expected=expected, expected_size=size, record_at=record_at, mode="changed")
         if check.fine and check.found is not None:
             placed = cache.place(there, file, remote)
-            remember_check(placed, FileState.of(placed), check.found, expected, beside)
+            remember_check(placed, FileState.of(placed), check.found, expected, record_at)
             return placed
     return None
 

@@ -55,7 +55,7 @@ def hub_file(entry: WeightsEntry) -> HubFile:
 
 
 def locate(entry: WeightsEntry, *, cache_dir: str | Path | None = None) -> Path | None:
-    """Return the path of an entry's file if it is on this machine, unverified; asks nobody."""
+    """Return the path of an entry's file if it is on this machine, unverified; sends no request."""
     if entry.package_file is not None:
         path = _packaged(entry.package_file)
         return path if path.exists() else None
@@ -134,16 +134,16 @@ def check_cached(
         mode: see `check_file`.
     """
     expected = file.sha256 or cache.known_hash(path)
-    check = check_file(path, expected=expected, expected_size=file.size, beside=cache.record(file), mode=mode)
+    check = check_file(path, expected=expected, expected_size=file.size, record_at=cache.record(file), mode=mode)
     seen_before = check.expected is not None and mode != "always"
     if check.published or seen_before or check.found is None or offline:
         return check
     try:
         expected = ask(file, attempts=1).digest
     except (HubUnreachableError, WeightsNotFoundError) as error:
-        _logger.warning("%s is not verified: nobody here knows its hash, and %s", path, error)
+        _logger.warning("%s is not verified: its hash is not known here, and %s", path, error)
         return check
-    return check_file(path, expected=expected, expected_size=file.size, beside=cache.record(file), mode="always")
+    return check_file(path, expected=expected, expected_size=file.size, record_at=cache.record(file), mode="always")
 
 
 def _packaged(name: str) -> Path:

@@ -85,7 +85,7 @@ class Repository:
         return fetch_file(self.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
 
     def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> None:
-        """Fetch the configuration files of the commit that a weights file is of, so that they lie next to it.
+        """Fetch the configuration files of the commit that a weights file belongs to, so that they are next to it.
 
         Args:
             weights: the cached file; its folder is called by its commit.

@@ -1,6 +1,6 @@
 """Is a file the file that was published? It is hashed once, and again only when it may have changed.
 
-The record of a check lies next to the file's repository in the cache, where that can be written; else in
+The record of a check is kept next to the file's repository in the cache, where that can be written; else in
 `HF_HOME/maezoo`, so that read-only and shared caches and installed packages are remembered too. A lost or broken record
 costs one hash, no more.
 """
@@ -59,7 +59,7 @@ class Record:
         path: of the file.
         state: of the file when it was hashed.
         found: its hash.
-        expected: what the hash should have been; `None` when nobody could say.
+        expected: what the hash should have been; `None` where that was not known.
         checked_at: seconds since 1970.
     """
 
@@ -76,7 +76,7 @@ class Check:
 
     Attributes:
         path: the file.
-        expected: the hash it should have; `None` when nobody could say.
+        expected: the hash it should have; `None` where that is not known.
         published: whether that is the published hash; else it is the one that the file had when it was first seen.
         found: its hash; `None` when its size alone was wrong, or nothing was read.
         size: bytes found.
@@ -94,7 +94,7 @@ class Check:
 
     @property
     def fine(self) -> bool:
-        """Whether nothing speaks against the file."""
+        """Whether size and hash are as expected, as far as these are known."""
         size_fine = self.expected_size is None or self.size == self.expected_size
         return size_fine and (self.expected is None or self.found in (None, self.expected))
 
@@ -135,7 +135,7 @@ def check_file(
     *,
     expected: str | None,
     expected_size: int | None = None,
-    beside: Path | None = None,
+    record_at: Path | None = None,
     mode: str | None = None,
 ) -> Check:
     """Compare a file with what was published, and remember the outcome.
@@ -145,7 +145,7 @@ def check_file(
         expected: its published hash, sha256 or git's sha1; with `None` the file is compared with what it was when it
             was first seen.
         expected_size: its published size.
-        beside: where the record of the check lies if that can be written.
+        record_at: where the record of the check is kept, if that can be written.
         mode: `always` hashes, `changed` only if the file's state differs from the last check's, `never` does not; what
             `MAEZOO_VERIFY` says when `None`.
     """
@@ -153,7 +153,7 @@ def check_file(
     state = FileState.of(path)
     if mode == "never":
         return Check(path, expected, None, state.size)
-    last = read_record(path, beside)
+    last = read_record(path, record_at)
     published = expected or (last.expected if last is not None else None)
     known = published or (last.found if last is not None else None)
     found: str | None = None
@@ -164,25 +164,25 @@ def check_file(
         else:
             found, checked_at = digest_of(path, like=known or ""), time.time()
             if known in (found, None):
-                remember_check(path, state, found, published, beside)
+                remember_check(path, state, found, published, record_at)
     return Check(path, known, found, state.size, expected_size, checked_at, published is not None)
 
 
-def read_record(path: Path, beside: Path | None = None) -> Record | None:
+def read_record(path: Path, record_at: Path | None = None) -> Record | None:
     """Return the newest readable record of a file.
 
     Args:
         path: of the file.
-        beside: where its record lies when its cache can be written.
+        record_at: where its record is kept when its cache can be written.
     """
-    found = [record for place in _places(path, beside) if (record := _read(place)) is not None]
+    found = [record for place in _places(path, record_at) if (record := _read(place)) is not None]
     return max(found, key=lambda record: record.checked_at, default=None)
 
 
-def remember_check(path: Path, state: FileState, found: str, expected: str | None, beside: Path | None) -> None:
+def remember_check(path: Path, state: FileState, found: str, expected: str | None, record_at: Path | None) -> None:
     """Keep the record of a check for the next `check_file`, in the first place that can be written."""
     record = Record(str(path), state, found, expected, time.time())
-    for place in _places(path, beside):
+    for place in _places(path, record_at):
         with suppress(OSError), written_whole(place) as temporary:
             temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
             return
@@ -217,9 +217,9 @@ def _name(path: Path) -> str:
     return f"{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]}.json"
 
 
-def _places(path: Path, beside: Path | None) -> list[Path]:
+def _places(path: Path, record_at: Path | None) -> list[Path]:
     """List where a record may lie."""
-    places = [] if beside is None else [beside]
+    places = [] if record_at is None else [record_at]
     with suppress(WeightsNotFoundError):
         places.append(state_folder() / "verified" / _name(path))
     return places

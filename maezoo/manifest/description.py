@@ -22,7 +22,7 @@ _PREPROCESS = Preprocessing(size=(224, 224), resize="crop", crop_pct=224 / 256, 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of weights before a tensor is read; `None` where nobody says.
+    """What is known of weights before a tensor is read; `None` where that is not said.
 
     Attributes:
         variant: the architecture.

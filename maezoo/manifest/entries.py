@@ -25,7 +25,7 @@ ENVIRONMENT = "MAEZOO_MANIFEST"
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """All that is known of one published weight. What nobody has seen is `None`.
+    """All that is known of one published weight; `None` for what is not known.
 
     Attributes:
         name: `architecture.tag`.

@@ -1,4 +1,4 @@
-"""What `timm.create_model` gives for our names: timm's own building and adapting, of files that we verified."""
+"""What `timm.create_model` gives for our names: built and adapted by timm, from files that we verified."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -71,7 +71,7 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
     """Turn a file's tensors, in any known layout, to those of timm's encoder: float32, at the model's grid.
 
     Args:
-        tensors: of the whole file.
+        tensors: all of the file's.
         model: timm's encoder; its head and its attention pooling may be fresh, nothing else.
 
     Raises:
@@ -91,7 +91,8 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
             f"it lacks {', '.join(missing[:6])}" if missing else f"which has no place for {', '.join(surplus[:6])}"
         )
         hint = " It is fine-tuned: pass global_pool='avg', fc_norm=True." if "fc_norm.weight" in ours else ""
-        raise LayoutError(f"the {layout} file does not fit timm's encoder: {problem}.{hint}")
+        message = f"the {layout} file does not fit timm's encoder: {problem}.{hint}"
+        raise LayoutError(message, expected=tuple(missing), found=tuple(surplus))
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
@@ -123,7 +124,7 @@ def _said_channels(model: VisionTransformer) -> int:
 
 
 def _take_any_layout(model: Any, tensors: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take files in any layout; a missing head stays fresh."""
+    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take files in any layout; a missing head is left as it is."""
     if prefix or not any(key.startswith(_FOREIGN) for key in tensors):
         return
     found = encoder_tensors(dict(tensors), model)
@@ -139,7 +140,10 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     if fields.get("source") == "local-dir":
         path = weights_in(user_path(fields["file"]))
         if path.suffix == ".json":
-            raise LayoutError(f"{path}: timm reads one file; `maezoo convert {path.parent} FOLDER` makes one of these.")
+            command = f"maezoo convert {path.parent} FOLDER"
+            raise LayoutError(
+                f"{path}: timm reads one file; `{command}` makes one of these.", path=path, command=command
+            )
         return {"file": str(path), "source": None}
     if fields.get("source") == "hf-hub":
         path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
