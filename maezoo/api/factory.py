@@ -15,7 +15,7 @@ import torch
 
 from maezoo.api.mae import MAE
 from maezoo.api.source import WeightsSource, find_source
-from maezoo.checkpoints.load import LoadReport, fill_from
+from maezoo.checkpoints.load import LoadReport, load_file_into
 from maezoo.errors import ArgumentError
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.hub import fetching as _hub
@@ -95,7 +95,7 @@ def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.
         return None
     part = "all" if model.decoder is not None else "encoder"
     check = not known_finite(source.file.path, part)
-    report = fill_from(
+    report = load_file_into(
         model,
         source.file,
         source.layout,

@@ -14,9 +14,10 @@ from torch import Tensor
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.filetype import holds_pickle
 from maezoo.checkpoints.folders import describe_folder
+from maezoo.checkpoints.index import read_index
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
 from maezoo.checkpoints.naming import StateDict, find_state_dict
-from maezoo.checkpoints.reader import open_weights, read_index
+from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.listing import files_in
 from maezoo.manifest.description import Description, recognise_file

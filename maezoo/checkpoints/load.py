@@ -17,7 +17,7 @@ from maezoo.model import MaskedAutoencoder
 from maezoo.paths import user_path
 from maezoo.vocabulary import PARTS, Layout, Part
 
-__all__ = ["LoadReport", "fill_from", "load_file_into"]
+__all__ = ["LoadReport", "load_file_into"]
 
 _SHOWN = 6  # keys named in an error before "and so on"
 
@@ -60,7 +60,7 @@ class LoadReport:
 
 def load_file_into(
     model: MaskedAutoencoder,
-    path: str | Path,
+    path: str | Path | WeightsFile,
     layout: Layout | None = None,
     *,
     parts: Iterable[Part] | None = None,
@@ -75,7 +75,7 @@ def load_file_into(
 
     Args:
         model: an autoencoder, or an encoder alone; may be on the meta device.
-        path: the file.
+        path: the file; or one that `open_weights` has opened, which is then closed, and knows `mapped` and `take`.
         layout: how it names its tensors; `None` recognises it.
         parts: which parts of the model to fill; `None` for all it has. A decoder in the file that the model or
             `parts` lacks is dropped, and the report says so.
@@ -104,55 +104,32 @@ def load_file_into(
         >>> load_file_into(model, "maezoo/checkpoints/mae_vit_tiny.safetensors").layout
         'maezoo'
     """
-    with open_weights(user_path(path), mapped=mapped, take=take) as file:
-        return fill_from(
-            model,
-            file,
-            layout,
-            parts=parts,
-            device=device,
-            dtype=dtype,
-            check_finite=check_finite,
-            norm_epsilon=norm_epsilon,
+    opened = path if isinstance(path, WeightsFile) else open_weights(user_path(path), mapped=mapped, take=take)
+    with opened as file:
+        plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
+        tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
+        if norm_epsilon is None:
+            norm_epsilon = _norm_epsilon(file, plan.layout)
+        rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
+        model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
+        naming = file.naming
+        sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
+        renamed = {key: names for key, names in sources.items() if names != (key,)}
+        if norm_epsilon is not None:
+            for module in model.modules():
+                if isinstance(module, nn.LayerNorm):
+                    module.eps = norm_epsilon
+        return LoadReport(
+            file.path,
+            plan.layout,
+            tuple(tensors),
+            renamed,
+            plan.dropped,
+            adapted,
+            norm_epsilon,
+            naming.taken,
+            naming.others,
         )
-
-
-def fill_from(
-    model: MaskedAutoencoder,
-    file: WeightsFile,
-    layout: Layout | None,
-    *,
-    parts: Iterable[Part] | None = None,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    check_finite: bool,
-    norm_epsilon: float | None,
-) -> LoadReport:
-    """Fill a model from a file that is open; see `load_file_into` for the other arguments and the errors."""
-    plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
-    tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
-    if norm_epsilon is None:
-        norm_epsilon = _norm_epsilon(file, plan.layout)
-    rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
-    model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
-    naming = file.naming
-    sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
-    renamed = {key: names for key, names in sources.items() if names != (key,)}
-    if norm_epsilon is not None:
-        for module in model.modules():
-            if isinstance(module, nn.LayerNorm):
-                module.eps = norm_epsilon
-    return LoadReport(
-        file.path,
-        plan.layout,
-        tuple(tensors),
-        renamed,
-        plan.dropped,
-        adapted,
-        norm_epsilon,
-        naming.taken,
-        naming.others,
-    )
 
 
 def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:

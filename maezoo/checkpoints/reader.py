@@ -20,16 +20,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from maezoo.checkpoints.filetype import name_kind
+from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
-__all__ = ["WeightsFile", "open_weights", "read_index", "require_finite"]
-
-_INDEX = ".index.json"
-_MAX_INDEX = 64 * 2**20  # bytes of an index that are read
+__all__ = ["WeightsFile", "open_weights", "require_finite"]
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
         raise WeightsNotFoundError(message, path=path)
     if path.exists() and not path.is_file():
         raise IntegrityError(f"{path} is not a regular file.", path=path)
-    homes = read_index(path) if path.name.endswith(_INDEX) else None
+    homes = read_index(path) if path.name.endswith(INDEX) else None
     with _reading(path), ExitStack() as stack:
         shards = {
             file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
@@ -221,28 +219,6 @@ def _reading(path: Path) -> Iterator[None]:
             path=path,
             reason=str(error),
         ) from error
-
-
-def read_index(path: Path) -> dict[str, Path]:
-    """Return the file of each tensor that an index names; only files in its folder are allowed."""
-    if path.stat().st_size > _MAX_INDEX:
-        raise LayoutError(f"{path} is larger than an index of weights can be.", path=path, expected=_MAX_INDEX)
-    try:
-        homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        plain = {str(key): Path(name).name for key, name in homes.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        message = f"{path} is no index of weights: it has no weight_map from names to files."
-        raise LayoutError(message, path=path) from error
-    for key, name in homes.items():
-        if plain[key] != name or "\\" in name or name in ("", ".", ".."):
-            raise LayoutError(f"{path} names {name!r}, which is not a file next to it.", path=path, found=name)
-    if not plain:
-        raise LayoutError(f"{path} is an index of no weights.", path=path)
-    absent = sorted(name for name in set(plain.values()) if not (path.parent / name).is_file())
-    if absent:
-        message = f"{path} names files that are not next to it: {', '.join(absent[:6])}."
-        raise WeightsNotFoundError(message, path=path, expected=tuple(absent))
-    return {key: path.parent / name for key, name in plain.items()}
 
 
 def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path] | None) -> dict[str, _Shard]:

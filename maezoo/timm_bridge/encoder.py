@@ -124,7 +124,7 @@ def _said_channels(model: VisionTransformer) -> int:
 
 
 def _take_any_layout(model: Any, tensors: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take files in any layout; a missing head is left as it is."""
+    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take any layout; a missing head is left as it is."""
     if prefix or not any(key.startswith(_FOREIGN) for key in tensors):
         return
     found = encoder_tensors(dict(tensors), model)
