@@ -62,12 +62,7 @@ class WeightsSource:
 
 
 def find_source(
-    name: str,
-    *,
-    pretrained: bool,
-    checkpoint: str | Path | None,
-    cache_dir: str | Path | None,
-    offline: bool | None,
+    name: str, *, pretrained: bool, checkpoint: str | Path | None, cache_dir: str | Path | None, offline: bool | None
 ) -> WeightsSource:
     """Resolve the arguments of `maezoo.create`; downloads when it must.
 

@@ -75,11 +75,7 @@ def is_offline(offline: bool | None = None) -> bool:
 
 
 def fetch_file(
-    file: HubFile,
-    *,
-    cache_dir: str | Path | None = None,
-    offline: bool | None = None,
-    command: str = "maezoo download",
+    file: HubFile, *, cache_dir: str | Path | None = None, offline: bool | None = None, command: str = "maezoo download"
 ) -> Path:
     """Return the path of a hub's file, verified: from the cache without a request, else downloaded.
 

@@ -13,12 +13,7 @@ from maezoo.errors import ArgumentError
 from maezoo.manifest.names import path_problem, repo_problem, short
 from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS
 
-__all__ = [
-    "Repeated",
-    "entry_problem",
-    "read_bounded_json",
-    "value_problem",
-]
+__all__ = ["Repeated", "entry_problem", "read_bounded_json", "value_problem"]
 
 _LONGEST_TEXT = 20_000  # characters
 _DEEPEST = 16  # objects and lists within each other
@@ -60,11 +55,7 @@ def read_bounded_json(path: Path, largest: int) -> Any:
     if len(data) > largest:
         raise ArgumentError(f"it has more than {largest:,} bytes")
     try:
-        return json.loads(
-            data.decode("utf-8-sig"),
-            object_pairs_hook=_object,
-            parse_int=_whole,
-        )
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_whole)
     except RecursionError as error:
         raise ArgumentError("it is nested too deep") from error
 
