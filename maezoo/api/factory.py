@@ -103,6 +103,7 @@ def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.
         dtype=dtype,
         check_finite=check,
         norm_epsilon=source.norm_epsilon,
+        grid=source.grid,
     )
     if check:
         remember_finite(source.file.path, part)
@@ -200,5 +201,7 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
             target=source.target,
             init=source.file is None,
         )
-    preprocess = replace(source.preprocess, size=plain.img_size)
+    preprocess = source.preprocess
+    if preprocess.size != plain.img_size:
+        preprocess = replace(preprocess, size=plain.img_size)
     return MAE(plain.encoder, plain.decoder, preprocess=preprocess, target=source.target, name=source.name)

@@ -36,6 +36,7 @@ class WeightsSource:
         file: opened and verified; `None` for random weights.
         layout: its key layout.
         norm_epsilon: what the model's norms add to a variance; `None` for what the file says.
+        grid: patch grid (h, w) of the file's positions; `None` for what the file says.
         entry: the manifest's entry, if the weights have one.
         license: of the weights.
         in_chans: channels that the weights take.
@@ -49,6 +50,7 @@ class WeightsSource:
     file: WeightsFile | None = None
     layout: Layout | None = None
     norm_epsilon: float | None = None
+    grid: tuple[int, int] | None = None
     entry: WeightsEntry | None = None
     license: str = "unknown"
     in_chans: int = 3
@@ -92,15 +94,19 @@ def _from_entry(
     """Describe the weights of the manifest; fetch their file."""
     path = fetch(entry, cache_dir=cache_dir, offline=offline)
     file = opened.enter_context(open_weights(path, mapped=True))
+    variant = find_variant(entry.architecture)
+    h, w = entry.preprocess.size
     return WeightsSource(
         name=entry.name,
-        variant=find_variant(entry.architecture),
+        variant=variant,
         target=entry.target,
         preprocess=entry.preprocess,
         has_decoder=entry.has_decoder,
         file=file,
         layout=entry.layout,
-        norm_epsilon=NORM_EPSILON,  # a config.json next to a file in the cache does not overrule the manifest
+        # Neither a header nor a config.json next to a file in the cache overrules the manifest.
+        norm_epsilon=NORM_EPSILON,
+        grid=(h // variant.patch_size, w // variant.patch_size),
         entry=entry,
         license=entry.license,
         in_chans=file.channels(entry.layout) or 3,

@@ -68,6 +68,7 @@ def load_file_into(
     dtype: torch.dtype = torch.float32,
     check_finite: bool = True,
     norm_epsilon: float | None = None,
+    grid: tuple[int, int] | None = None,
     mapped: bool = False,
     take: str | None = None,
 ) -> LoadReport:
@@ -85,6 +86,8 @@ def load_file_into(
         norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
             the one that the file says, or the config.json next to a file in the transformers layout: transformers' own
             default is 1e-12, and outputs agree only where the epsilon does.
+        grid: patch grid (h, w) of the file's positions. `None` for what the file's header says, which is then also
+            asked for the file's target; else they are taken as square.
         mapped: map the file and do not copy it. Only for a file that nobody changes: the model's weights would change
             with it, and a file that is cut short would end the process.
         take: which of several state dicts in the file, by its prefix; `None` is the model before its average.
@@ -107,7 +110,8 @@ def load_file_into(
     opened = path if isinstance(path, WeightsFile) else open_weights(user_path(path), mapped=mapped, take=take)
     with opened as file:
         plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
-        tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
+        fit = Fit(model, _grid(file, model) if grid is None else grid)
+        tensors, adapted = _read(file, plan, fit, device, dtype, check_finite)
         if norm_epsilon is None:
             norm_epsilon = _norm_epsilon(file, plan.layout)
         rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
@@ -194,15 +198,14 @@ def _hint(missing: list[str], spelling: Mapping[str, str]) -> str:
 def _read(
     file: WeightsFile,
     plan: _Plan,
-    model: MaskedAutoencoder,
+    fit: Fit,
     device: torch.device | str,
     dtype: torch.dtype,
     check_finite: bool,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the planned tensors, fitted to the model; also return what was done to fit them."""
-    fit = Fit(model, _old_grid(file, model))
-    same_grid = fit.old_grid in (None, model.grid_size)
-    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    same_grid = fit.old_grid in (None, fit.model.grid_size)
+    shapes = {key: tensor.shape for key, tensor in fit.model.state_dict().items()}
     tensors, adapted = {}, {}
     for key, names in plan.sources.items():
         what = f"{file.path}: {' + '.join(names)}"
@@ -222,7 +225,7 @@ def _read(
     return tensors, adapted
 
 
-def _old_grid(file: WeightsFile, model: MaskedAutoencoder) -> tuple[int, int] | None:
+def _grid(file: WeightsFile, model: MaskedAutoencoder) -> tuple[int, int] | None:
     """Return the patch grid that a file says it has, once sure that it was trained for the model's target."""
     metadata = file.metadata
     if metadata is None:

@@ -239,3 +239,11 @@ def test_errors_say_the_facts_as_fields(tmp_path):
     with pytest.raises(WeightsNotFoundError) as caught:
         create("mae_vit_tiny", checkpoint=tmp_path / "none.safetensors")
     assert caught.value.path == str(tmp_path / "none.safetensors")
+
+
+def test_the_bundled_files_header_agrees_with_the_manifest():
+    entry = maezoo.info("mae_vit_tiny")
+    with load.open_weights(maezoo.fetch("mae_vit_tiny")) as file:
+        said = file.metadata
+    assert (said.variant.name, said.target, said.preprocess) == (entry.architecture, entry.target, entry.preprocess)
+    assert (said.license, said.norm_epsilon) == (entry.license, 1e-6)
