@@ -86,7 +86,7 @@ def weights_in(folder: Path) -> Path:
         folder: the folder; a file is returned as it is.
 
     Raises:
-        WeightsNotFoundError: there is none, or none that is meant.
+        WeightsNotFoundError: there is none, or it is not clear which is meant.
     """
     if folder.is_file():
         return folder

@@ -74,7 +74,7 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
     Raises:
         WeightsNotFoundError: there is none.
         IntegrityError: it is damaged, something else than weights, or a pickle that holds more than tensors.
-        LayoutError: it holds no state dict of a known layout, or several and none that is meant beyond doubt.
+        LayoutError: it holds no state dict of a known layout, or several and it is not clear which is meant.
     """
     file = _file_in(path)
     pickles = file.name.endswith(".bin.index.json") or holds_pickle(file)

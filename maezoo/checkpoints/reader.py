@@ -177,7 +177,7 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
         WeightsNotFoundError: no such file.
         IntegrityError: not a safetensors file, or a damaged one: its header is too long, or its offsets overlap, leave
             holes or lead outside; the message says what it is instead.
-        LayoutError: it holds no state dict of that name, or several and none that is meant beyond doubt.
+        LayoutError: it holds no state dict of that name, or several and it is not clear which is meant.
     """
     if path.is_dir():
         message = f"{path} is a folder; name the file in it, or use 'local-dir:{path}'."
