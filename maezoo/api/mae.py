@@ -13,7 +13,7 @@ from maezoo.checkpoints.folders import describe_model, save_folder
 from maezoo.checkpoints.load import LoadReport
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import ArgumentError, DecoderMissingError
-from maezoo.hub.repository import push_folder
+from maezoo.hub.push import push_folder
 from maezoo.images.batches import ImageLikes, batches, look_at, normalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry, load_manifest

@@ -1,21 +1,18 @@
-"""`hf-hub:org/repo[@revision]`: any repository of the hub, read with its configuration files, or written."""
+"""`hf-hub:org/repo[@revision]`: any repository of the hub, with the configuration files next to its weights."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
-from maezoo.checkpoints.folders import WEIGHTS, save_folder
-from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.folders import WEIGHTS
 from maezoo.errors import UnknownModelError
 from maezoo.hub.client import HubFile
 from maezoo.hub.fetching import fetch, fetch_file
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license
 from maezoo.manifest.names import path_problem, repo_problem, short
-from maezoo.model import MaskedAutoencoder
 
-__all__ = ["HUB", "Repository", "push_folder"]
+__all__ = ["HUB", "Repository"]
 
 HUB = "hf-hub:"
 
@@ -99,39 +96,3 @@ class Repository:
         path = fetch_file(commit.file(CONFIG), cache_dir=cache_dir, offline=offline)
         if "hidden_size" in (read_json(path) or {}):  # transformers keeps the preparation in a second file
             fetch_file(commit.file(PREPROCESSOR), cache_dir=cache_dir, offline=offline)
-
-
-def push_folder(
-    model: MaskedAutoencoder,
-    repo_id: str,
-    metadata: WeightsMetadata,
-    *,
-    private: bool = False,
-    revision: str | None = None,
-    commit_message: str = "Add model",
-    token: str | None = None,
-) -> str:
-    """Write a model's folder to a repository of the hub, made when missing, in one commit.
-
-    Args:
-        model: the autoencoder.
-        repo_id: `org/repo`.
-        metadata: of the model, from `describe_model`.
-        private: of a repository that is made.
-        revision: the branch.
-        commit_message: of the commit.
-        token: to write with; `HF_TOKEN` or the one of `hf auth login` when `None`.
-
-    Returns:
-        The commit's address.
-    """
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token, library_name="maezoo")
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        save_folder(model, folder, metadata, repo_id=repo_id)
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
-        )
-    return str(commit.commit_url)
