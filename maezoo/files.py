@@ -9,7 +9,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -199,8 +199,8 @@ def _open_stream(path: Path) -> IO[bytes]:
     return os.fdopen(os.dup(int(own[1] or (1 if own[2] else 2))), "wb")
 
 
-def sha256_of(path: Path, advance: Callable[[int], None] = lambda count: None) -> str:
-    """Return a file's sha256 as 64 hex digits, calling `advance` with the bytes of each chunk read.
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256 as 64 hex digits.
 
     Example:
         >>> import tempfile
@@ -209,21 +209,20 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda count: None) -
         >>> sha256_of(path)[:8]
         'e3b0c442'
     """
-    return _hash(path, "sha256", b"", advance)
+    return _hash(path, "sha256")
 
 
 def md5_of(path: Path) -> str:
     """Return a file's md5 as 32 hex digits: FAIR publishes the first six of its files'."""
-    return _hash(path, "md5", b"", lambda count: None)
+    return _hash(path, "md5")
 
 
-def digest_of(path: Path, like: str, advance: Callable[[int], None] = lambda count: None) -> str:
+def digest_of(path: Path, like: str) -> str:
     """Return a file's hash of the kind that `like` is: the hub names large files by sha256, small ones by git's sha1.
 
     Args:
         path: the file.
         like: 64 hex digits for sha256, 40 for the sha1 of a git blob.
-        advance: called with the bytes of each chunk read.
 
     Example:
         >>> import tempfile
@@ -233,14 +232,13 @@ def digest_of(path: Path, like: str, advance: Callable[[int], None] = lambda cou
         'e69de29b'
     """
     if len(like) != 40:
-        return sha256_of(path, advance)
-    return _hash(path, "sha1", b"blob %d\0" % path.stat().st_size, advance)
+        return sha256_of(path)
+    return _hash(path, "sha1", b"blob %d\0" % path.stat().st_size)
 
 
-def _hash(path: Path, algorithm: str, prefix: bytes, advance: Callable[[int], None]) -> str:
+def _hash(path: Path, algorithm: str, prefix: bytes = b"") -> str:
     digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-            advance(len(chunk))
     return digest.hexdigest()

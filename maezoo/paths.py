@@ -40,5 +40,6 @@ def cache_folder(folder: str | Path) -> Path:
     except RuntimeError as error:
         raise WeightsNotFoundError(
             f"the cache would be {folder}, and this user has no home folder (no HOME, no entry among the system's "
-            "users). Set HF_HOME to a folder of yours, or pass cache_dir."
+            "users). Set HF_HOME to a folder of yours, or pass cache_dir.",
+            path=folder,
         ) from error

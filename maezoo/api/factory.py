@@ -1,4 +1,10 @@
-"""A name becomes a ready model."""
+"""A name becomes a ready model, in four steps, each of which is asked once.
+
+which weights?        api/source.py            asks manifest/entries.py
+where is the file?    hub/fetching.py          asks hub/verification.py; hub/downloading.py if it is not here
+an empty model        model/build.py
+fill it               checkpoints/load.py      asks checkpoints/reader.py, with names from layouts.py
+"""
 
 import fnmatch
 from dataclasses import replace
@@ -13,9 +19,9 @@ from maezoo.checkpoints.load import LoadReport, load_file_into
 from maezoo.errors import ArgumentError
 from maezoo.hardware import choose_device, parse_dtype
 from maezoo.hub import fetching as _hub
-from maezoo.hub.records import known_finite, remember_finite
 from maezoo.hub.report import VerifyReport, verify_entries
 from maezoo.hub.repository import HUB, Repository
+from maezoo.hub.verification import known_finite, remember_finite
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.build import empty_weights
@@ -44,7 +50,7 @@ def create(
         pretrained: fill it with the named weights, or with the architecture's default ones. Without it and without a
             checkpoint the weights are random.
         checkpoint: a safetensors file, or the folder of one, to fill it from, in any of the known layouts. The model
-            has a copy of its weights, so that the file may change; weights of the cache are used where they lie.
+            copies these weights, so the file may change later; files of the cache are mapped and not copied.
         device: `"auto"` is CUDA where there is one, else the CPU.
         dtype: `None` is float32; `"auto"` is bfloat16 where the hardware multiplies it fast, else float32.
         img_size: side or (H, W) of the input in pixels, multiples of the patch side; the weights' own when `None`.
@@ -59,7 +65,7 @@ def create(
 
     Raises:
         UnknownModelError: no such name; the message has the closest ones.
-        WeightsNotFoundError, OfflineError: the file is not here and cannot be had.
+        WeightsNotFoundError, OfflineError: the file is not here and cannot be fetched.
         IntegrityError: the file is damaged or not the published one.
         LicenseError: the licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`.
         LayoutError: the file does not fit the architecture, or does not say how it is to be used.
@@ -70,11 +76,13 @@ def create(
         >>> model.name, model.grid_size
         ('mae_vit_tiny.photos_pixel', (12, 12))
     """
-    source = find_source(name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline)
-    target_device = choose_device(device)
-    choice = parse_dtype(dtype, target_device)
-    model = _build(source, img_size, in_chans, decoder)
-    model.load_report = _fill(model, source, target_device, choice.dtype)
+    with find_source(
+        name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline
+    ) as source:
+        target_device = choose_device(device)
+        choice = parse_dtype(dtype, target_device)
+        model = _build(source, img_size, in_chans, decoder)
+        model.load_report = _fill(model, source, target_device, choice.dtype)
     model.entry = source.entry
     model.license = source.license
     model.dtype_reason = choice.reason
@@ -83,24 +91,22 @@ def create(
 
 def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.dtype) -> LoadReport | None:
     """Fill a model from a file, whose values are looked at once and not again until the file changes."""
-    if source.path is None:
+    if source.file is None:
         return None
     part = "all" if model.decoder is not None else "encoder"
-    sharded = source.path.suffix == ".json"  # an index that is unchanged says nothing of the files that it names
-    check = sharded or not (known_finite(source.path, "all") or known_finite(source.path, part))
-    epsilon = 1e-6 if source.entry else None  # what lies beside a file in the cache has no say over the manifest's
+    check = not known_finite(source.file.path, part)
     report = load_file_into(
         model,
-        source.path,
+        source.file,
         source.layout,
         device=device,
         dtype=dtype,
         check_finite=check,
-        norm_epsilon=epsilon,
-        mapped=source.mapped,
+        norm_epsilon=source.norm_epsilon,
+        grid=source.grid,
     )
-    if check and not sharded:
-        remember_finite(source.path, part)
+    if check:
+        remember_finite(source.file.path, part)
     return report
 
 
@@ -147,7 +153,7 @@ def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | Non
 
     Raises:
         UnknownModelError: no such name.
-        WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be had, or is not the published one.
+        WeightsNotFoundError, OfflineError, IntegrityError: the file cannot be fetched, or is not the published one.
 
     Example:
         >>> fetch("mae_vit_tiny").name
@@ -184,15 +190,18 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
     size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
     channels = source.in_chans if in_chans is None else in_chans
     if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
-        raise ArgumentError(f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}.")
-    with empty_weights() if source.path else torch.device("cpu"):
+        message = f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}."
+        raise ArgumentError(message, found=in_chans)
+    with empty_weights() if source.file else torch.device("cpu"):
         plain = build_mae(
             source.variant,
             decoder=decoder and source.has_decoder,
             in_chans=channels,
             img_size=(int(size[0]), int(size[1])),
             target=source.target,
-            init=source.path is None,
+            init=source.file is None,
         )
-    preprocess = replace(source.preprocess, size=plain.img_size)
+    preprocess = source.preprocess
+    if preprocess.size != plain.img_size:
+        preprocess = replace(preprocess, size=plain.img_size)
     return MAE(plain.encoder, plain.decoder, preprocess=preprocess, target=source.target, name=source.name)

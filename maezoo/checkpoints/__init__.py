@@ -1,4 +1,4 @@
-"""Files and the network: manifest, hub, layouts, loading and saving. No forward pass."""
+"""Files of weights: read, recognised, loaded, saved and converted. No network, and no forward pass."""
 
 import lazy_loader
 

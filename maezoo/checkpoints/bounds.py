@@ -1,4 +1,4 @@
-"""Numbers and words from outside, checked before anything is built of them."""
+"""Numbers and words from outside, checked before anything is built from them."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -6,7 +6,7 @@ from typing import Any
 
 from maezoo.errors import ArgumentError
 from maezoo.images.preprocessing import MOST_CHANNELS, Preprocessing
-from maezoo.model.variants import Variant
+from maezoo.model.variants import Variant, numbers_of
 
 __all__ = [
     "NORM_EPSILON",
@@ -46,7 +46,8 @@ def whole_number(value: Any, name: str, low: int, high: int) -> int:
         12
     """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ArgumentError(f"{name} is {_shown(value)}; it should be a whole number from {low} to {high}")
+        message = f"{name} is {_shown(value)}; it should be a whole number from {low} to {high}"
+        raise ArgumentError(message, expected=(low, high), found=value)
     return value
 
 
@@ -105,7 +106,7 @@ def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
 def bounded_preprocessing(
     preprocess: Preprocessing, patch_size: int | None = None, in_chans: int | None = None
 ) -> Preprocessing:
-    """Return a preparation of images that a model could have.
+    """Return preprocessing that a model could have.
 
     Args:
         preprocess: as read.
@@ -133,33 +134,23 @@ def check_shapes(variant: Variant, shapes: Mapping[str, tuple[int, ...]]) -> Non
     """Compare an architecture with the shapes of a file's tensors.
 
     Args:
-        variant: what the file or its surroundings say that it is.
+        variant: what the file, or what is known of it, says that it is.
         shapes: by our keys.
 
     Raises:
         ArgumentError: they are not of this architecture.
     """
     filters = shapes.get("encoder.patch_embed.proj.weight", ())
-    if len(filters) != 4 or not 1 <= filters[1] <= MOST_CHANNELS:
+    if len(filters) != 4 or filters[2] != filters[3] or not 1 <= filters[1] <= MOST_CHANNELS:
         raise ArgumentError(
-            f"its patch embedding has the shape {filters}; it should be (D, C, P, P), C at most {MOST_CHANNELS}"
+            f"its patch embedding has the shape {filters}; it should be (D, C, P, P), C at most {MOST_CHANNELS}",
+            found=filters,
         )
-    said: dict[str, Any] = {
-        "width": (variant.embed_dim, filters[0]),
-        "patch sides": ((variant.patch_size, variant.patch_size), filters[2:]),
-        "blocks": (variant.depth, _depth(shapes, "encoder")),
-    }
-    if "decoder.embed.weight" in shapes:
-        said["decoder's width"] = (variant.decoder_dim, shapes["decoder.embed.weight"][0])
-        said["decoder's blocks"] = (variant.decoder_depth, _depth(shapes, "decoder"))
-    for what, (should, found) in said.items():
-        if should != found:
-            raise ArgumentError(f"{variant.name} should have {what} {should}, but the tensors have {found}")
-
-
-def _depth(shapes: Mapping[str, tuple[int, ...]], part: str) -> int:
-    """Count the blocks of a part."""
-    return len({key.split(".")[2] for key in shapes if key.startswith(f"{part}.blocks.")})
+    for field, found in numbers_of(shapes).items():
+        expected = getattr(variant, field)
+        if expected != found:
+            message = f"{variant.name} should have {field} {expected}, but the tensors have {found}"
+            raise ArgumentError(message, expected=expected, found=found)
 
 
 def _shown(value: Any) -> str:

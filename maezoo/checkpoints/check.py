@@ -1,4 +1,4 @@
-"""Tensors that are to be written are looked at as `create` will look at them."""
+"""Tensors that are to be written are checked as `create` will check them."""
 
 import math
 from pathlib import Path
@@ -31,7 +31,7 @@ def check_tensors(
     Args:
         path: what errors call the file.
         tensors: by our keys.
-        variant: the architecture; `None` where nobody knows it.
+        variant: the architecture; `None` where it is not known.
         preprocess: how images are prepared, where known.
         square: refuse a grid that is not square, since the output cannot tell it.
         exact: refuse positions of another grid than that of the images, since they are not resized.
@@ -42,7 +42,9 @@ def check_tensors(
     """
     if variant is None:
         raise LayoutError(
-            f"{path} has the shapes of none of {', '.join(VARIANTS)}; of another size, put its config.json beside it."
+            f"{path} has the shapes of none of {', '.join(VARIANTS)}; for another size, put its config.json there.",
+            path=path,
+            expected=tuple(VARIANTS),
         )
     model = _empty_model(path, tensors, variant, preprocess)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
@@ -52,15 +54,16 @@ def check_tensors(
     surplus = [key for key in tensors if key not in shapes and not is_head(key)]
     if missing or surplus:
         problem = f"lacks {', '.join(missing[:6])}" if missing else f"has no place for {', '.join(surplus[:6])}"
-        raise LayoutError(f"{path} is no whole {variant.name}: it {problem}.")
+        message = f"{path} is no complete {variant.name}: it {problem}."
+        raise LayoutError(message, path=path, expected=tuple(missing), found=tuple(surplus))
     grid = _grid(path, tensors, variant, preprocess, square=square, exact=exact)
     fit = Fit(model, grid)
     for key, tensor in tensors.items():
         require_finite(tensor, f"{path}: {key}")
         if key in shapes and not fit.works(key, tuple(tensor.shape), shapes[key]):
-            raise LayoutError(
-                f"{path}: {key} has shape {tuple(tensor.shape)}, {variant.name} has {tuple(shapes[key])}."
-            )
+            found, expected = tuple(tensor.shape), tuple(shapes[key])
+            message = f"{path}: {key} has shape {found}, {variant.name} has {expected}."
+            raise LayoutError(message, path=path, expected=expected, found=found)
 
 
 def _empty_model(
@@ -69,15 +72,17 @@ def _empty_model(
     """Build what `create` would build of the output, without memory."""
     filters = tensors.get("encoder.patch_embed.proj.weight")
     if filters is None or filters.ndim != 4 or not filters.numel():
-        raise LayoutError(f"{path} is no whole {variant.name}: it lacks the filters encoder.patch_embed.proj.weight.")
+        key = "encoder.patch_embed.proj.weight"
+        message = f"{path} is no complete {variant.name}: it lacks the filters {key}."
+        raise LayoutError(message, path=path, expected=(key,))
     if preprocess is not None:
         try:
             bounded_preprocessing(preprocess, variant.patch_size, filters.shape[1])
         except ValueError as error:
-            raise LayoutError(f"{path}: {error}.") from error
+            raise LayoutError(f"{path}: {error}.", path=path, reason=str(error)) from error
     decoder = any(key.startswith("decoder.") for key in tensors)
     if decoder and not variant.decoder_dim:
-        raise LayoutError(f"{path} has a decoder; what is said of it ({variant.name}) has none.")
+        raise LayoutError(f"{path} has a decoder; what is said of it ({variant.name}) has none.", path=path)
     size = preprocess.size if preprocess is not None else None
     with empty_weights():
         return build_mae(variant, decoder=decoder, in_chans=filters.shape[1], img_size=size, init=False)
@@ -102,17 +107,24 @@ def _grid(
             size = f"{h * variant.patch_size}x{w * variant.patch_size}"
             raise LayoutError(
                 f"{path} is for images of {size}; a file in this layout does not tell that they are not square. "
-                f"Use --to maezoo, or of an encoder a folder with --to timm."
+                f"Use --to maezoo, or for an encoder a folder with --to timm.",
+                path=path,
+                found=size,
             )
         return h, w
     if side * side != count:
         raise LayoutError(
             f"{path} has positions of {count} patches, which are no square; say the size of its images: "
-            f'--preprocess {{"size": [H, W], …}}.'
+            f'--preprocess {{"size": [H, W], …}}.',
+            path=path,
+            found=count,
         )
     if exact and preprocess is not None:
         raise LayoutError(
             f"{path} has positions of {side}x{side} patches, which are not those of images of {preprocess.size}; "
-            f"transformers does not resize them when it loads them. Say the size that they are for with --preprocess."
+            f"transformers does not resize them when it loads them. Say the size that they are for with --preprocess.",
+            path=path,
+            expected=preprocess.size,
+            found=(side * variant.patch_size, side * variant.patch_size),
         )
     return None

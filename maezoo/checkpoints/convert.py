@@ -10,15 +10,16 @@ from torch import Tensor
 
 from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.check import check_tensors
-from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, transformers_config, transformers_preprocessor
+from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR
 from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.timm_config import head_facts, maezoo_config, timm_config
+from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
-from maezoo.manifest.description import Description, infer_variant
-from maezoo.manifest.known import hint_for_name
+from maezoo.manifest.description import Description, hint_for_name
+from maezoo.model.variants import match_variant, numbers_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part
 
@@ -40,7 +41,7 @@ class Conversion:
         dropped: keys that were left out, by our names or the source's.
         metadata: what the output says of itself; `None` if the layout has no place for it and it was not known.
         taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
-        others: the other state dicts in the source, which `take` chooses.
+        others: the other state dicts in the source; `take` chooses one of them.
     """
 
     source: Path
@@ -80,8 +81,8 @@ def convert(
             `"teacher"`; `None` is the model itself before an average of it.
 
     Returns:
-        What was done, and which state dict was taken. Heads of fine-tuned files stay where the layout has a name for
-        them.
+        What was done, and which state dict was taken. Heads of fine-tuned files are kept where the layout has a name
+        for them.
 
     Raises:
         WeightsNotFoundError, IntegrityError: no file, a damaged one, something else, a pickle with code in it.
@@ -99,7 +100,7 @@ def convert(
     read = read_foreign(user_path(source), take=take)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
-    variant = known.variant or infer_variant({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    variant = known.variant or match_variant(numbers_of({key: tuple(tensor.shape) for key, tensor in tensors.items()}))
     known = replace(known, variant=variant)
     check_tensors(
         read.path,
@@ -112,9 +113,7 @@ def convert(
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
     path = output / "model.safetensors" if folder else output
     if os.path.realpath(path) == os.path.realpath(read.path):
-        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
-    if os.path.realpath(path) == os.path.realpath(read.path):
-        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.")
+        raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.", path=path)
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
     named = to_layout(tensors, to)
     configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}
@@ -129,12 +128,14 @@ def convert(
 def _is_folder(output: Path) -> bool:
     """Tell whether an output is to be a folder, or refuse what it can be neither as a file nor as a folder."""
     if output.suffix.lower() in (".pth", ".pt", ".bin", ".ckpt", ".pkl"):
-        raise LayoutError(f"{output}: maezoo writes safetensors only; name a .safetensors file, or a folder.")
+        message = f"{output}: maezoo writes safetensors only; name a .safetensors file, or a folder."
+        raise LayoutError(message, path=output)
     folder = output.suffix.lower() != ".safetensors"
     if folder and output.exists() and not output.is_dir():
-        raise LayoutError(f"{output} is a file; name a .safetensors file, or a folder.")
+        raise LayoutError(f"{output} is a file; name a .safetensors file, or a folder.", path=output)
     if not folder and output.is_dir():
-        raise LayoutError(f"{output} is a folder; name a file in it, or a folder that is not called .safetensors.")
+        message = f"{output} is a folder; name a file in it, or a folder that is not called .safetensors."
+        raise LayoutError(message, path=output)
     return folder
 
 
@@ -143,7 +144,8 @@ def _reconciled(read: ForeignWeights, said: Description) -> Description:
     for fact in ("variant", "target"):
         theirs, ours = getattr(read.description, fact), getattr(said, fact)
         if theirs is not None and ours is not None and theirs != ours:
-            raise LayoutError(f"{read.path} says that its {fact} is {theirs!r}; you say {ours!r}.")
+            message = f"{read.path} says that its {fact} is {theirs!r}; you say {ours!r}."
+            raise LayoutError(message, path=read.path, expected=ours, found=theirs)
     return said.filled_from(read.description)
 
 

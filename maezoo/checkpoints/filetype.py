@@ -1,4 +1,4 @@
-"""What a file that is no weights file is instead, told from its first bytes."""
+"""What a file is that is no weights file, told from its first bytes."""
 
 import zipfile
 from pathlib import Path
@@ -90,7 +90,7 @@ def _names_in_zip(path: Path) -> list[str]:
 
 
 def _name_text(start: bytes) -> str | None:
-    """Say what a text is that stands in place of weights."""
+    """Say what a text is that was found in place of weights."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<!--")):
         return "an HTML page: what was downloaded is a web page; use the file's own download link"

@@ -1,23 +1,25 @@
-"""Folders of weights: which file is meant, and a model as a folder that maezoo and timm read back."""
+"""Folders of weights: which file is meant, what its configuration says, and a model written as a folder."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from maezoo.checkpoints.configs import CONFIG
+from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import save_model
-from maezoo.checkpoints.timm_config import maezoo_config
-from maezoo.errors import WeightsNotFoundError
+from maezoo.checkpoints.timm_config import maezoo_config, read_timm
+from maezoo.checkpoints.transformers_config import read_preprocessor, read_transformers
+from maezoo.errors import LayoutError, WeightsNotFoundError
 from maezoo.files import written_whole
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.listing import files_in
+from maezoo.manifest.description import Description
 from maezoo.model import MaskedAutoencoder
-from maezoo.model.variants import VARIANTS, Variant
+from maezoo.model.variants import Variant, named_variant
 from maezoo.paths import user_path
 from maezoo.vocabulary import Part
 
-__all__ = ["WEIGHTS", "describe_model", "save_folder", "variant_of", "weights_in"]
+__all__ = ["WEIGHTS", "describe_folder", "describe_model", "save_folder", "weights_in"]
 
 WEIGHTS = "model.safetensors"
 
@@ -44,51 +46,47 @@ features = model.features(["cat.jpg", "dog.jpg"])  # (2, {dim})
 ```
 
 Images: {h} x {w} pixels, {preprocess.resize}, {preprocess.interpolation}, crop_pct {preprocess.crop_pct}, mean
-{preprocess.mean}, std {preprocess.std}. `timm.create_model("hf-hub:{repo}", pretrained=True)`, behind `import maezoo`,
+{preprocess.mean}, std {preprocess.std}. `timm.create_model("hf-hub:{repo}", pretrained=True)`, after `import maezoo`,
 gives the encoder. Licence of the weights: {license}.
 """
 
 
-def variant_of(model: MaskedAutoencoder) -> Variant:
-    """Return the numbers of a model, called as in the zoo if it has them; 0 for a missing decoder.
+def describe_folder(folder: Path) -> Description:
+    """Read what the configuration files of a folder say of the weights in it; nothing, where there are none.
 
-    Example:
-        >>> from maezoo.model import build_mae
-        >>> variant_of(build_mae(VARIANTS["mae_vit_tiny"], img_size=(64, 128))).name
-        'mae_vit_tiny'
+    Raises:
+        LayoutError: a file is no JSON, or describes an architecture or a preparation that maezoo does not have.
     """
-    encoder, decoder = model.encoder, model.decoder
-    numbers: dict[str, int] = {
-        "patch_size": model.patch_size,
-        "embed_dim": model.embed_dim,
-        "depth": len(encoder.blocks),
-        "num_heads": _heads(encoder.blocks),
-    }
-    if decoder is not None:
-        numbers["decoder_dim"] = decoder.dim
-        numbers["decoder_depth"] = len(decoder.blocks)
-        numbers["decoder_heads"] = _heads(decoder.blocks)
-    for known in VARIANTS.values():
-        if all(getattr(known, field) == value for field, value in numbers.items()):
-            return known
-    without = {"decoder_dim": 0, "decoder_depth": 0, "decoder_heads": 0}
-    name = f"mae_vit_{numbers['embed_dim']}x{numbers['depth']}"
-    return Variant(name, img_size=model.img_size[0], **{**without, **numbers})
-
-
-def _heads(blocks: Any) -> int:
-    """Return the number of heads of a stack of blocks."""
-    return int(blocks[0].attn.num_heads)
+    config = read_json(folder / CONFIG)
+    if config is None:
+        return Description()
+    where = folder / CONFIG
+    if "maezoo" in config:
+        found = WeightsMetadata.from_data(config["maezoo"], where)
+        return Description(found.variant, found.target, found.preprocess, found.license, found.origin)
+    if "architecture" in config:
+        return read_timm(config, where)
+    if "hidden_size" in config:
+        described = read_transformers(config, where)
+        preprocessor = read_json(folder / PREPROCESSOR)
+        if preprocessor is None:
+            return described
+        return described.filled_from(Description(preprocess=read_preprocessor(preprocessor, folder / PREPROCESSOR)))
+    raise LayoutError(
+        f"{where} is neither timm's, nor transformers', nor maezoo's: it has {', '.join(sorted(config))}.",
+        path=where,
+        found=tuple(sorted(config)),
+    )
 
 
 def weights_in(folder: Path) -> Path:
     """Return the weights file of a folder: model.safetensors or its index, or the only safetensors file there.
 
     Args:
-        folder: the folder; a file stands for itself.
+        folder: the folder; a file is returned as it is.
 
     Raises:
-        WeightsNotFoundError: there is none, or none that is meant.
+        WeightsNotFoundError: there is none, or it is not clear which is meant.
     """
     if folder.is_file():
         return folder
@@ -100,7 +98,8 @@ def weights_in(folder: Path) -> Path:
         return found[0]
     what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"
     hint = "name one of them" if found else "`maezoo convert` makes one of .pth and .bin files"
-    raise WeightsNotFoundError(f"{folder} has {what} {WEIGHTS}; {hint}.")
+    message = f"{folder} has {what} {WEIGHTS}; {hint}."
+    raise WeightsNotFoundError(message, path=folder, expected=WEIGHTS, found=tuple(path.name for path in found))
 
 
 def describe_model(
@@ -116,13 +115,30 @@ def describe_model(
     """
     parts: tuple[Part, ...] = ("encoder",) if model.decoder is None else ("encoder", "decoder")
     epsilon: Any = model.encoder.norm.eps
-    return WeightsMetadata(variant_of(model), model.target, preprocess, parts, license, origin, float(epsilon))
+    return WeightsMetadata(_variant_of(model), model.target, preprocess, parts, license, origin, float(epsilon))
+
+
+def _variant_of(model: MaskedAutoencoder) -> Variant:
+    """Return the numbers of a model, called as in the zoo if it has them."""
+    blocks: Any = model.encoder.blocks
+    numbers = {
+        "patch_size": model.patch_size,
+        "embed_dim": model.embed_dim,
+        "depth": len(blocks),
+        "num_heads": int(blocks[0].attn.num_heads),
+    }
+    if model.decoder is not None:
+        blocks = model.decoder.blocks
+        numbers["decoder_dim"] = model.decoder.dim
+        numbers["decoder_depth"] = len(blocks)
+        numbers["decoder_heads"] = int(blocks[0].attn.num_heads)
+    return named_variant(model.img_size[0], numbers)
 
 
 def save_folder(
     model: MaskedAutoencoder, folder: str | Path, metadata: WeightsMetadata, *, repo_id: str | None = None
 ) -> Path:
-    """Write model.safetensors, config.json and README.md; each appears whole or not at all.
+    """Write model.safetensors, config.json and README.md; each appears complete or not at all.
 
     Args:
         model: the autoencoder.

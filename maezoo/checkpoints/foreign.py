@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from maezoo.checkpoints.configs import describe_folder, norm_epsilon_beside
+from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.filetype import holds_pickle
+from maezoo.checkpoints.folders import describe_folder
+from maezoo.checkpoints.index import read_index
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
-from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
-from maezoo.checkpoints.reader import open_weights, read_index
+from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.listing import files_in
-from maezoo.manifest.description import Description
-from maezoo.manifest.known import recognise_file
+from maezoo.manifest.description import Description, recognise_file
 from maezoo.vocabulary import Layout
 
 __all__ = ["ForeignWeights", "read_foreign"]
@@ -39,10 +39,10 @@ class ForeignWeights:
         layout: its key layout.
         tensors: by our keys; heads are among them.
         dropped: the file's keys that were left out: poolers of transformers, parts of a larger model.
-        description: what the file, or what stands beside it, says of it.
+        description: what the file, or a configuration next to it, says of it.
         taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
         others: the other state dicts in the file.
-        norm_epsilon: what the norms add to a variance; `None` where nobody says.
+        norm_epsilon: what the norms add to a variance; `None` where that is not said.
     """
 
     path: Path
@@ -74,7 +74,7 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
     Raises:
         WeightsNotFoundError: there is none.
         IntegrityError: it is damaged, something else than weights, or a pickle that holds more than tensors.
-        LayoutError: it holds no state dict of a known layout, or several and none that is meant beyond doubt.
+        LayoutError: it holds no state dict of a known layout, or several and it is not clear which is meant.
     """
     file = _file_in(path)
     pickles = file.name.endswith(".bin.index.json") or holds_pickle(file)
@@ -83,16 +83,15 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
     sources, unknown = our_keys(raw, layout)
     strange = [key for key in unknown if not is_head(key)]
     if strange:
-        raise LayoutError(
-            f"{file} ({layout} layout) has keys that no masked autoencoder has: {', '.join(strange[:6])}."
-        )
+        message = f"{file} ({layout} layout) has keys that no masked autoencoder has: {', '.join(strange[:6])}."
+        raise LayoutError(message, path=file, found=tuple(strange))
     tensors = {
         key: raw[names[0]] if len(names) == 1 else torch.cat([raw[name] for name in names])
         for key, names in sources.items()
     }
     described = description.filled_from(describe_folder(file.parent))
     if layout == "transformers":
-        epsilon = epsilon or norm_epsilon_beside(file)
+        epsilon = epsilon or configured_epsilon(file)
     dropped = (*unknown, *found.outside)
     return ForeignWeights(file, layout, tensors, dropped, described, found.taken, found.others, epsilon)
 
@@ -102,20 +101,21 @@ def _file_in(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.exists():
-        raise WeightsNotFoundError(f"there is no file or folder {path}.")
+        raise WeightsNotFoundError(f"there is no file or folder {path}.", path=path)
     if not path.is_dir():
-        raise IntegrityError(f"{path} is not a regular file.")
-    whole = [path / "model.safetensors", path / "model.safetensors.index.json"]
-    for candidate in (*whole, *files_in(path, ".safetensors"), *(path / name for name in _PICKLES)):
+        raise IntegrityError(f"{path} is not a regular file.", path=path)
+    usual = [path / "model.safetensors", path / "model.safetensors.index.json"]
+    for candidate in (*usual, *files_in(path, ".safetensors"), *(path / name for name in _PICKLES)):
         if candidate.is_file():
             return candidate
-    raise WeightsNotFoundError(f"{path} is a folder and has no *.safetensors, {', '.join(_PICKLES)}; name the file.")
+    message = f"{path} is a folder and has no *.safetensors, {', '.join(_PICKLES)}; name the file."
+    raise WeightsNotFoundError(message, path=path, expected=("*.safetensors", *_PICKLES))
 
 
 def _read_safetensors(path: Path, take: str | None) -> _Read:
     """Read the tensors of a state dict, and what the header says."""
     with open_weights(path, take=take) as file:
-        metadata = WeightsMetadata.from_header(file.header, path)
+        metadata = file.metadata
         tensors = {key: file.read(key) for key in file.keys}
         found = file.naming
     if metadata is None:
@@ -134,7 +134,8 @@ def _read_pickles(path: Path, take: str | None) -> _Read:
     found = find_state_dict([name for name in tensors if name not in nameless], take, path)
     if not found.names or any(_PLACE in name for name in found.names):
         shown = f"; it has {', '.join(list(tensors)[:5])}, …" if tensors else ""
-        raise LayoutError(f"{path} holds no state dict of a ViT, nor does a dictionary in it{shown}.")
+        message = f"{path} holds no state dict of a ViT, nor does a dictionary in it{shown}."
+        raise LayoutError(message, path=path, found=tuple(tensors))
     top = found.taken.partition(_PLACE)[0]
     outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
     chosen = {key: tensors[name] for key, name in found.names.items()}
@@ -150,14 +151,19 @@ def _load_pickle(path: Path) -> Any:
             with path.open("rb") as file:  # by its contents: torch takes a path's ending for its kind
                 return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise WeightsNotFoundError(f"there is no file {path}.") from error
+        raise WeightsNotFoundError(f"there is no file {path}.", path=path) from error
     except pickle.UnpicklingError as error:
         raise IntegrityError(
             f"{path} is refused: its pickle asks to run code, or holds more than tensors ({_first_line(error)}). "
-            f"Save its state dict alone, as safetensors."
+            f"Save its state dict alone, as safetensors.",
+            path=path,
+            reason=_first_line(error),
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise IntegrityError(f"{path} is damaged or no file of PyTorch's: {_first_line(error)}") from error
+        reason = _first_line(error)
+        raise IntegrityError(
+            f"{path} is damaged or no file of PyTorch's: {reason}", path=path, reason=reason
+        ) from error
 
 
 def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
-"""Key layouts: what each of our tensors is called in the files of others. Names only, no tensors.
+"""Key layouts: what each of our tensors is called in files of other layouts. Names only, no tensors.
 
-Our own names are `encoder.<timm's name>` and `decoder.<name>`. One of ours is one of theirs, except that transformers
-splits `attn.qkv` into query, key and value: then the three are its thirds along the first axis.
+Our own names are `encoder.<timm's name>` and `decoder.<name>`. Each of our tensors is one of theirs, except that
+transformers splits `attn.qkv` into query, key and value, which are its thirds along the first axis.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from maezoo.errors import LayoutError
-from maezoo.vocabulary import Layout
+from maezoo.vocabulary import LAYOUTS, Layout
 
 __all__ = ["OurKeys", "canonical_key", "foreign_keys", "is_decoder", "is_head", "our_keys", "recognise_layout"]
 
@@ -208,7 +208,8 @@ def recognise_layout(keys: Collection[str]) -> Layout:
     if "patch_embed.proj.weight" in keys:
         return "fair" if _any_starts(keys, ("decoder_", "mask_token")) else "timm"
     shown = ", ".join(sorted(keys)[:5]) or "none at all"
-    raise LayoutError(f"these keys belong to no known layout (maezoo, fair, timm, transformers): {shown}, …")
+    message = f"these keys belong to no known layout ({', '.join(LAYOUTS)}): {shown}, …"
+    raise LayoutError(message, expected=LAYOUTS, found=tuple(sorted(keys)))
 
 
 def _any_starts(keys: Iterable[str], prefixes: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""File to model: streamed, strict, and with a report of what became of every key."""
+"""File to model: read tensor by tensor, strict, and with a report of what became of every key."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import Fit
 from maezoo.checkpoints.bounds import NORM_EPSILON
-from maezoo.checkpoints.configs import norm_epsilon_beside
-from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head, recognise_layout
-from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.configs import configured_epsilon
+from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
 from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
 from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
@@ -61,7 +60,7 @@ class LoadReport:
 
 def load_file_into(
     model: MaskedAutoencoder,
-    path: str | Path,
+    path: str | Path | WeightsFile,
     layout: Layout | None = None,
     *,
     parts: Iterable[Part] | None = None,
@@ -69,25 +68,28 @@ def load_file_into(
     dtype: torch.dtype = torch.float32,
     check_finite: bool = True,
     norm_epsilon: float | None = None,
+    grid: tuple[int, int] | None = None,
     mapped: bool = False,
     take: str | None = None,
 ) -> LoadReport:
     """Fill a model from a safetensors file, or from several by their index; tensors are assigned as they are read.
 
     Args:
-        model: an autoencoder, or an encoder alone; may stand on the meta device.
-        path: the file.
+        model: an autoencoder, or an encoder alone; may be on the meta device.
+        path: the file; or one that `open_weights` has opened, which is then closed, and knows `mapped` and `take`.
         layout: how it names its tensors; `None` recognises it.
         parts: which parts of the model to fill; `None` for all it has. A decoder in the file that the model or
             `parts` lacks is dropped, and the report says so.
         device: where the tensors go.
         dtype: what floating-point tensors become.
-        norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
-            the one that the file says, or the config.json beside a file in the transformers layout: transformers' own
-            default is 1e-12, and outputs agree only where the epsilon does.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
-        mapped: let the weights be the mapped file and not a copy of it. Only for a file that nobody changes: a model's
-            weights change with it, and a file that is cut off ends the process.
+        norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
+            the one that the file says, or the config.json next to a file in the transformers layout: transformers' own
+            default is 1e-12, and outputs agree only where the epsilon does.
+        grid: patch grid (h, w) of the file's positions. `None` for what the file's header says, which is then also
+            asked for the file's target; else they are taken as square.
+        mapped: map the file and do not copy it. Only for a file that nobody changes: the model's weights would change
+            with it, and a file that is cut short would end the process.
         take: which of several state dicts in the file, by its prefix; `None` is the model before its average.
 
     Returns:
@@ -95,9 +97,9 @@ def load_file_into(
 
     Raises:
         WeightsNotFoundError: no such file.
-        IntegrityError: the file is no whole safetensors file, or holds NaN or infinity.
+        IntegrityError: the file is no safetensors file or a damaged one, or holds NaN or infinity.
         LayoutError: a key is missing, unexpected or of another shape; the file says that it was trained for another
-            target than the model's; or a config.json beside it cannot be read. The model is then as it was.
+            target than the model's; or a config.json next to it cannot be read. The model is then as it was.
 
     Example:
         >>> from maezoo.model import VARIANTS, build_mae
@@ -105,38 +107,40 @@ def load_file_into(
         >>> load_file_into(model, "maezoo/checkpoints/mae_vit_tiny.safetensors").layout
         'maezoo'
     """
-    path = user_path(path)
-    with open_weights(path, mapped=mapped, take=take) as file:
-        naming = file.naming
-        wanted: tuple[str, ...] = PARTS if parts is None else tuple(parts)
-        plan = _plan(file, model, layout or recognise_layout(file.keys), wanted)
-        tensors, adapted = _read(file, plan, model, device, dtype, check_finite)
+    opened = path if isinstance(path, WeightsFile) else open_weights(user_path(path), mapped=mapped, take=take)
+    with opened as file:
+        plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
+        fit = Fit(model, _grid(file, model) if grid is None else grid)
+        tensors, adapted = _read(file, plan, fit, device, dtype, check_finite)
         if norm_epsilon is None:
             norm_epsilon = _norm_epsilon(file, plan.layout)
-    rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
-    model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
-    sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
-    renamed = {key: names for key, names in sources.items() if names != (key,)}
-    if norm_epsilon is not None:
-        _set_norm_epsilon(model, norm_epsilon)
-    return LoadReport(
-        path, plan.layout, tuple(tensors), renamed, plan.dropped, adapted, norm_epsilon, naming.taken, naming.others
-    )
+        rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
+        model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
+        naming = file.naming
+        sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
+        renamed = {key: names for key, names in sources.items() if names != (key,)}
+        if norm_epsilon is not None:
+            for module in model.modules():
+                if isinstance(module, nn.LayerNorm):
+                    module.eps = norm_epsilon
+        return LoadReport(
+            file.path,
+            plan.layout,
+            tuple(tensors),
+            renamed,
+            plan.dropped,
+            adapted,
+            norm_epsilon,
+            naming.taken,
+            naming.others,
+        )
 
 
 def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
-    """Return the LayerNorm epsilon that a file, or a configuration beside it, has in place of the usual one."""
-    metadata = WeightsMetadata.from_header(file.header, file.path)
-    if metadata is None:
-        return norm_epsilon_beside(file.path) if layout == "transformers" else None
-    return None if metadata.norm_epsilon == NORM_EPSILON else metadata.norm_epsilon
-
-
-def _set_norm_epsilon(model: MaskedAutoencoder, epsilon: float) -> None:
-    """Set what every norm adds to a variance."""
-    for module in model.modules():
-        if isinstance(module, nn.LayerNorm):
-            module.eps = epsilon
+    """Return the LayerNorm epsilon that a file, or a configuration next to it, has in place of the usual one."""
+    if file.metadata is None:
+        return configured_epsilon(file.path) if layout == "transformers" else None
+    return None if file.metadata.norm_epsilon == NORM_EPSILON else file.metadata.norm_epsilon
 
 
 @dataclass(frozen=True)
@@ -158,17 +162,20 @@ def _plan(file: WeightsFile, model: MaskedAutoencoder, layout: Layout, parts: tu
     wanted = [key for key in model.state_dict() if key.startswith(tuple(f"{part}." for part in parts))]
     filled = {key.partition(".")[0] for key in wanted}
     if filled != set(parts) - ({"decoder"} if len(parts) > 1 and model.decoder is None else set()):
-        raise LayoutError(f"parts={parts!r}, but the model has {' and '.join(filled) or 'none of them'}.")
+        message = f"parts={parts!r}, but the model has {' and '.join(filled) or 'none of them'}."
+        raise LayoutError(message, expected=parts, found=tuple(filled))
     names = {key: foreign_keys(key, layout) for key in wanted}
     missing = [key for key in wanted if not names[key] or any(name not in spelling for name in names[key])]
     if missing:
-        raise LayoutError(f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(missing, spelling)}")
+        message = f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(missing, spelling)}"
+        raise LayoutError(message, path=file.path, expected=tuple(missing))
     sources = {key: tuple(spelling[name] for name in names[key]) for key in wanted}
     used = {name for theirs in sources.values() for name in theirs}
     unused = [key for key in file.keys if key not in used]
     surplus = [key for key in unused if not is_head(key) and _part(key, layout) in filled]
     if surplus:
-        raise LayoutError(f"{file.path} ({layout} layout) has keys this model has no place for: {_few(surplus)}.")
+        message = f"{file.path} ({layout} layout) has keys this model has no place for: {_few(surplus)}."
+        raise LayoutError(message, path=file.path, found=tuple(surplus))
     return _Plan(layout, sources, (*(file.naming.names[key] for key in unused), *file.naming.outside))
 
 
@@ -191,39 +198,46 @@ def _hint(missing: list[str], spelling: Mapping[str, str]) -> str:
 def _read(
     file: WeightsFile,
     plan: _Plan,
-    model: MaskedAutoencoder,
+    fit: Fit,
     device: torch.device | str,
     dtype: torch.dtype,
     check_finite: bool,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the planned tensors, fitted to the model; also return what was done to fit them."""
-    fit = Fit(model, _old_grid(file, model))
-    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    same_grid = fit.old_grid in (None, fit.model.grid_size)
+    shapes = {key: tensor.shape for key, tensor in fit.model.state_dict().items()}
     tensors, adapted = {}, {}
     for key, names in plan.sources.items():
         what = f"{file.path}: {' + '.join(names)}"
-        found = file.shape(*names)
-        if not fit.works(key, found, shapes[key]):
-            raise LayoutError(f"{what} has shape {found}, {key} needs {tuple(shapes[key])}.")
-        tensor, change = fit.apply(key, file.read(*names), shapes[key])
+        found, wanted = file.shape(*names), shapes[key]
+        fits = found == wanted and (same_grid or not key.endswith(".pos_embed"))
+        if not fits and not fit.works(key, found, wanted):
+            message = f"{what} has shape {found}, {key} needs {tuple(wanted)}."
+            raise LayoutError(message, path=file.path, expected=tuple(wanted), found=found)
+        tensor = file.read(*names)
+        if not fits:
+            tensor, change = fit.apply(key, tensor, wanted)
+            if change:
+                adapted[key] = change
         if check_finite:
             require_finite(tensor, what)
-        if change:
-            adapted[key] = change
         tensors[key] = tensor.to(device=device, dtype=dtype)
     return tensors, adapted
 
 
-def _old_grid(file: WeightsFile, model: MaskedAutoencoder) -> tuple[int, int] | None:
+def _grid(file: WeightsFile, model: MaskedAutoencoder) -> tuple[int, int] | None:
     """Return the patch grid that a file says it has, once sure that it was trained for the model's target."""
-    metadata = WeightsMetadata.from_header(file.header, file.path)
+    metadata = file.metadata
     if metadata is None:
         return None
     if model.decoder is not None and metadata.target != model.target:
         raise LayoutError(
             f"{file.path} was trained for the target {metadata.target!r}, the model is for {model.target!r}: "
             f"encoders and decoders of different trainings do not fit together. Build the model with target="
-            f"{metadata.target!r}."
+            f"{metadata.target!r}.",
+            path=file.path,
+            expected=model.target,
+            found=metadata.target,
         )
     h, w = metadata.preprocess.size
     return h // metadata.variant.patch_size, w // metadata.variant.patch_size

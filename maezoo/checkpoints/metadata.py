@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
@@ -55,7 +56,7 @@ class WeightsMetadata:
         return {"format": "pt", _KEY: json.dumps(self.to_data(), sort_keys=True)}
 
     @classmethod
-    def from_header(cls, header: Mapping[str, str] | None, where: object = "the file") -> "WeightsMetadata | None":
+    def from_header(cls, header: Mapping[str, str] | None, where: str | Path = "the file") -> "WeightsMetadata | None":
         """Read a header; `None` when it has no metadata of ours.
 
         Args:
@@ -70,11 +71,12 @@ class WeightsMetadata:
         try:
             data = json.loads(header[_KEY])
         except (ValueError, RecursionError) as error:
-            raise LayoutError(f"{where} has maezoo metadata that is not JSON: {error}. Convert it again.") from error
+            message = f"{where} has maezoo metadata that is not JSON: {error}. Convert it again."
+            raise LayoutError(message, path=where, reason=str(error)) from error
         return cls.from_data(data, where)
 
     @classmethod
-    def from_data(cls, data: Any, where: object = "the file") -> "WeightsMetadata":
+    def from_data(cls, data: Any, where: str | Path = "the file") -> "WeightsMetadata":
         """Read what `to_data` gave.
 
         Args:
@@ -96,11 +98,12 @@ class WeightsMetadata:
             if target not in TARGETS:
                 raise ArgumentError(f"the target is {target!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LayoutError(
-                f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."
-            ) from error
-        if VARIANTS.get(variant.name, variant) != variant:
-            raise LayoutError(f"{where} calls itself {variant.name} but has other numbers: {variant}.")
+            message = f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."
+            raise LayoutError(message, path=where, reason=repr(error)) from error
+        expected = VARIANTS.get(variant.name, variant)
+        if expected != variant:
+            message = f"{where} calls itself {variant.name} but has other numbers: {variant}."
+            raise LayoutError(message, path=where, expected=expected, found=variant)
         return cls(variant, target, preprocess, parts, *words, epsilon)
 
 

@@ -1,6 +1,6 @@
 """The state dict in a file: which names belong to it, whatever they are prefixed with. Names only, no tensors.
 
-A model is found by the filters of its patch embedding; what stands before their name in the file (`module.`,
+A model is found by the filters of its patch embedding; what precedes their name in the file (`module.`,
 `student.backbone.`, `model/`) is the prefix of a state dict. A file may hold several: a model and its moving average.
 """
 
@@ -54,7 +54,7 @@ def find_state_dict(keys: Iterable[str], take: str | None = None, where: object 
         The names; all of them as they are where no model is found among them.
 
     Raises:
-        LayoutError: there are several and none is the model itself beyond doubt, or none is called `take`.
+        LayoutError: there are several and it is not clear which is the model itself, or none is called `take`.
 
     Example:
         >>> found = find_state_dict(["ema/module.patch_embed.proj.weight", "ema/n_averaged"])
@@ -65,7 +65,7 @@ def find_state_dict(keys: Iterable[str], take: str | None = None, where: object 
     roots = _roots(keys)
     if not roots:
         if take is not None:
-            raise LayoutError(f"{where} has no state dict called {take!r}: no model is found in it.")
+            raise LayoutError(f"{where} has no state dict called {take!r}: no model is found in it.", found=take)
         return StateDict({key: key for key in keys})
     root = _choose(roots, take, where)
     owners = {key: max((r for r in roots if key.startswith(r)), key=len, default=None) for key in keys}
@@ -86,7 +86,7 @@ def _roots(keys: tuple[str, ...]) -> list[str]:
         root = key[: match.start()]
         inner = f"{root}encoder."
         if key.startswith(inner) and any(k.startswith((f"{inner}mask_token", f"{inner}decoder_")) for k in keys):
-            root = inner  # a whole autoencoder of FAIR's that someone called "encoder"
+            root = inner  # an autoencoder of FAIR's that someone called "encoder"
         if not _words(root) & _NO_MODEL and root not in roots:
             roots.append(root)
     return roots
@@ -99,13 +99,15 @@ def _choose(roots: list[str], take: str | None, where: object) -> str:
         found = [root for root in roots if _shown(root) == take] or [root for root in roots if take in _parts(root)]
         if len(found) == 1:
             return found[0]
-        raise LayoutError(f"{where} has {'several' if found else 'no'} state dicts called {take!r}; it has {choices}.")
+        message = f"{where} has {'several' if found else 'no'} state dicts called {take!r}; it has {choices}."
+        raise LayoutError(message, found=take, suggestions=map(_shown, roots))
     plain = [root for root in roots if not _words(root) & _AVERAGES] or roots
     usual = {name: place for place, name in enumerate(_USUAL)}
     ranked = sorted(plain, key=lambda root: usual.get((_parts(root) or [""])[0], len(_USUAL)))
     ranks = [usual.get((_parts(root) or [""])[0], len(_USUAL)) for root in ranked]
     if len(ranked) > 1 and ranks[0] == ranks[1]:
-        raise LayoutError(f"{where} holds several models: {choices}. Say which: `maezoo convert … --take NAME`.")
+        message = f"{where} holds several models: {choices}. Say which: `maezoo convert … --take NAME`."
+        raise LayoutError(message, suggestions=map(_shown, roots), command="maezoo convert … --take NAME")
     return ranked[0]
 
 

@@ -1,4 +1,10 @@
-"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours."""
+"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours.
+
+safetensors checks and maps a file. A file that its user may change is read into memory by us and not by `get_tensor`,
+which would keep the mapped pages in memory next to the copy, and one by one, so that a checkpoint of any size needs no
+second copy of itself. (safetensors has a back-end that does so, `safe_open(…, backend="pread")`, but not at the lowest
+version that maezoo runs with.)
+"""
 
 import functools
 import json
@@ -14,16 +20,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from maezoo.checkpoints.filetype import name_kind
-from maezoo.checkpoints.layouts import our_keys
+from maezoo.checkpoints.index import INDEX, read_index
+from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
+from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
-from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
+from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
-__all__ = ["WeightsFile", "open_weights", "read_index", "require_finite"]
-
-
-_INDEX = ".index.json"
-_MAX_INDEX = 64 * 2**20  # bytes of an index that are read
+__all__ = ["WeightsFile", "open_weights", "require_finite"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class _Shard:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """An open safetensors file, or several with an index.
+    """An open safetensors file, or several with an index; leaving its `with` statement closes it.
 
     Attributes:
         path: of the file, or of the index.
@@ -64,6 +68,45 @@ class WeightsFile:
     mapped: bool
     naming: StateDict
     _shards: Mapping[str, _Shard]
+    _open: ExitStack
+
+    def __enter__(self) -> "WeightsFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; tensors that were read stay."""
+        self._open.close()
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """How it names its tensors.
+
+        Raises:
+            LayoutError: as in no known layout.
+        """
+        return recognise_layout(self.keys)
+
+    @functools.cached_property
+    def metadata(self) -> WeightsMetadata | None:
+        """What its header says of it, if that is ours.
+
+        Raises:
+            LayoutError: it claims to be ours and cannot be read.
+        """
+        return WeightsMetadata.from_header(self.header, self.path)
+
+    def shapes(self, layout: Layout) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of its tensors by our keys, nothing read."""
+        return {key: self.shape(*names) for key, names in our_keys(self.keys, layout).sources.items()}
+
+    def channels(self, layout: Layout) -> int | None:
+        """Return the channels C that its patch embedding takes; `None` where it has none."""
+        (wanted,) = foreign_keys("encoder.patch_embed.proj.weight", layout)
+        filters = next((self.shape(key) for key in self.keys if canonical_key(key, layout) == wanted), ())
+        return filters[1] if len(filters) == 4 else None
 
     def shape(self, *keys: str) -> tuple[int, ...]:
         """Return the shape of a tensor, or of several joined along the first axis, without reading them."""
@@ -77,11 +120,12 @@ class WeightsFile:
             LayoutError: tensors to be joined differ in dtype or in the other axes.
             IntegrityError: the file became shorter meanwhile.
         """
-        if len(keys) == 1 and (self.mapped or not self.shape(*keys)):
-            raw = self.naming.names[keys[0]]
-            tensor: Tensor = self._shards[raw].handle.get_tensor(raw)
-            return tensor if self.mapped else tensor.clone()
-        return self._read_bytes(keys)
+        with _reading(self.path):
+            if len(keys) == 1 and (self.mapped or not self.shape(*keys)):
+                raw = self.naming.names[keys[0]]
+                tensor: Tensor = self._shards[raw].handle.get_tensor(raw)
+                return tensor if self.mapped else tensor.clone()
+            return self._read_bytes(keys)
 
     def _slice(self, key: str) -> Any:
         raw = self.naming.names[key]
@@ -92,7 +136,8 @@ class WeightsFile:
         shapes = [self.shape(key) for key in keys]
         kinds = {(self._slice(key).get_dtype(), shape[1:]) for key, shape in zip(keys, shapes, strict=True)}
         if len(kinds) > 1 or not shapes[0]:
-            raise LayoutError(f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ.")
+            message = f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ."
+            raise LayoutError(message, path=self.path, found=tuple(shapes))
         dtype: torch.dtype = self._slice(keys[0])[:0].dtype
         names = [self.naming.names[key] for key in keys]
         spans = [self._shards[name].spans[name] for name in names]
@@ -113,12 +158,11 @@ def _fill(file: Any, room: memoryview, path: Path) -> None:
     while room:
         read = file.readinto(room)
         if not read:
-            raise IntegrityError(f"{path} ended while it was read.")
+            raise IntegrityError(f"{path} ended while it was read.", path=path)
         room = room[read:]
 
 
-@contextmanager
-def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -> Iterator[WeightsFile]:
+def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -> WeightsFile:
     """Open a safetensors file, or several by their index (`model.safetensors.index.json`).
 
     Args:
@@ -126,60 +170,55 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
         mapped: give tensors as parts of the mapped file: for files that nobody changes, such as those of the cache.
         take: which of several state dicts in it; `None` is the model itself before an average of it.
 
+    Returns:
+        The file, to be closed or used in a `with` statement.
+
     Raises:
         WeightsNotFoundError: no such file.
-        IntegrityError: not a whole safetensors file: its header is too long, or its offsets overlap, leave holes or
-            lead outside; or something else altogether, which the message names.
-        LayoutError: it holds no state dict of that name, or several and none that is meant beyond doubt.
+        IntegrityError: not a safetensors file, or a damaged one: its header is too long, or its offsets overlap, leave
+            holes or lead outside; the message says what it is instead.
+        LayoutError: it holds no state dict of that name, or several and it is not clear which is meant.
     """
     if path.is_dir():
-        raise WeightsNotFoundError(f"{path} is a folder; name the file in it, or use 'local-dir:{path}'.")
+        message = f"{path} is a folder; name the file in it, or use 'local-dir:{path}'."
+        raise WeightsNotFoundError(message, path=path)
     if path.exists() and not path.is_file():
-        raise IntegrityError(f"{path} is not a regular file.")
+        raise IntegrityError(f"{path} is not a regular file.", path=path)
+    homes = read_index(path) if path.name.endswith(INDEX) else None
+    with _reading(path), ExitStack() as stack:
+        shards = {
+            file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
+            for file in dict.fromkeys(homes.values() if homes is not None else [path])
+        }
+        places = _places(path, shards, homes)
+        header = next(iter(shards.values())).handle.metadata() or {}
+        naming = find_state_dict(places, take, path)
+        return WeightsFile(path, tuple(naming.names), header, mapped, naming, places, stack.pop_all())
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn safetensors' errors into ours."""
     try:
-        with ExitStack() as stack:
-            homes = read_index(path) if path.name.endswith(_INDEX) else None
-            shards = {
-                file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
-                for file in dict.fromkeys(homes.values() if homes is not None else [path])
-            }
-            places = _places(path, shards, homes)
-            header = next(iter(shards.values())).handle.metadata() or {}
-            naming = find_state_dict(places, take, path)
-            yield WeightsFile(path, tuple(naming.names), header, mapped, naming, places)
+        yield
+    except MaezooError:
+        raise
     except FileNotFoundError as error:
-        raise WeightsNotFoundError(f"there is no file {path}.") from error
+        raise WeightsNotFoundError(f"there is no file {path}.", path=path) from error
     except SafetensorError as error:
         kind = name_kind(path)
         if kind == "a PyTorch file":
-            raise IntegrityError(
-                f"{path} is a PyTorch file; `maezoo convert` makes a safetensors one of it."
-            ) from error
+            message = f"{path} is a PyTorch file; `maezoo convert` makes a safetensors one of it."
+            raise IntegrityError(message, path=path, found=kind, command="maezoo convert") from error
         if kind is not None:
-            raise IntegrityError(f"{path} is not a whole safetensors file but {kind}.") from error
+            raise IntegrityError(
+                f"{path} is not a whole safetensors file but {kind}.", path=path, found=kind
+            ) from error
         raise IntegrityError(
-            f"{path} is not a whole safetensors file: {error}. Fetch it again; `maezoo convert` reads .pth files."
+            f"{path} is not a whole safetensors file: {error}. Fetch it again; `maezoo convert` reads .pth files.",
+            path=path,
+            reason=str(error),
         ) from error
-
-
-def read_index(path: Path) -> dict[str, Path]:
-    """Return the file of each tensor that an index names; only files beside it are meant."""
-    if path.stat().st_size > _MAX_INDEX:
-        raise LayoutError(f"{path} is larger than an index of weights can be.")
-    try:
-        homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        plain = {str(key): Path(name).name for key, name in homes.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise LayoutError(f"{path} is no index of weights: it has no weight_map from names to files.") from error
-    for key, name in homes.items():
-        if plain[key] != name or "\\" in name or name in ("", ".", ".."):
-            raise LayoutError(f"{path} names {name!r}, which is not a file beside it.")
-    if not plain:
-        raise LayoutError(f"{path} is an index of no weights.")
-    absent = sorted(name for name in set(plain.values()) if not (path.parent / name).is_file())
-    if absent:
-        raise WeightsNotFoundError(f"{path} names files that are not beside it: {', '.join(absent[:6])}.")
-    return {key: path.parent / name for key, name in plain.items()}
 
 
 def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path] | None) -> dict[str, _Shard]:
@@ -189,7 +228,8 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
     present = {file: frozenset(shard.handle.keys()) for file, shard in shards.items()}
     absent = [f"{key} ({file.name})" for key, file in homes.items() if key not in present[file]]
     if absent:
-        raise IntegrityError(f"{path} names tensors that its files lack: {', '.join(absent[:6])}.")
+        message = f"{path} names tensors that its files lack: {', '.join(absent[:6])}."
+        raise IntegrityError(message, path=path, expected=tuple(absent))
     return {key: shards[file] for key, file in homes.items()}
 
 
@@ -201,7 +241,7 @@ def require_finite(tensor: Tensor, what: str) -> None:
     """
     if not tensor.is_floating_point():
         return
-    # One sum is quicker than a look at each value, and no less sure.
+    # One sum is faster than a test of each value, and as reliable: NaN and infinity survive it.
     if tensor.dtype == torch.float32:
         with np.errstate(all="ignore"):
             finite = bool(np.isfinite(tensor.detach().numpy().sum()))
@@ -209,11 +249,3 @@ def require_finite(tensor: Tensor, what: str) -> None:
         finite = bool(torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))))
     if not finite:
         raise IntegrityError(f"{what} holds NaN or infinity; the file is damaged, or its training diverged.")
-
-
-def shapes_of(file: WeightsFile, layout: Layout) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a file's tensors, by our keys, nothing read."""
-    shapes = {}
-    for key, names in our_keys(file.keys, layout).sources.items():
-        shapes[key] = file.shape(*names)
-    return shapes

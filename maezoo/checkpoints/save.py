@@ -24,7 +24,7 @@ def save_model(
     layout: Layout = "maezoo",
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model as safetensors; the file appears whole or not at all.
+    """Write a model as safetensors; the file appears complete or not at all.
 
     Args:
         model: the autoencoder.
@@ -59,9 +59,8 @@ def to_layout(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor
     for key, tensor in tensors.items():
         names = foreign_keys(key, layout)
         if not names:
-            raise LayoutError(
-                f"the {layout} layout has no name for {key}; leave that part out, or choose another layout."
-            )
+            message = f"the {layout} layout has no name for {key}; leave that part out, or choose another layout."
+            raise LayoutError(message, found=key)
         renamed |= dict(zip(names, tensor.detach().contiguous().chunk(len(names)), strict=True))
     return _apart(renamed)
 

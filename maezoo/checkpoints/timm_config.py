@@ -1,16 +1,18 @@
-"""The config.json from which timm builds an encoder, and maezoo the whole model."""
+"""timm's config.json, read and written: timm builds an encoder from it, and maezoo the autoencoder."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maezoo.checkpoints.bounds import plain_text
-from maezoo.checkpoints.configs import CONFIG, read_json
+from maezoo.checkpoints.bounds import bounded_preprocessing, plain_text
+from maezoo.checkpoints.configs import CONFIG, read_json, reading
 from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.model.variants import Variant
+from maezoo.manifest.description import Description
+from maezoo.model.variants import VARIANTS, Variant
 
-__all__ = ["head_facts", "maezoo_config", "timm_config"]
+__all__ = ["head_facts", "maezoo_config", "read_timm", "timm_config"]
 
 # timm's own names; of other sizes the base's, whose numbers `model_args` all replace.
 _TIMM_NAMES = {
@@ -21,6 +23,35 @@ _TIMM_NAMES = {
 }
 _POOLS = ("token", "avg", "avgmax", "max")
 _KEPT = ("label_names", "label_descriptions")
+
+
+def read_timm(config: Mapping[str, Any], where: Path) -> Description:
+    """Describe a timm model; a timm configuration does not name the target."""
+    with reading(where, "how images are prepared"):
+        architecture = plain_text(config["architecture"], "architecture")
+        fields = {**config, **config.get("pretrained_cfg", {})}
+        mode = fields.get("crop_mode", "center")
+        if mode not in ("center", "squash"):
+            raise LayoutError(
+                f"{where}: crop_mode {mode!r} is not supported.", path=where, expected=("center", "squash"), found=mode
+            )
+        size = (config.get("model_args") or {}).get("img_size") or fields["input_size"][1:]
+        height, width = (size, size) if isinstance(size, int) else size
+        preprocess = bounded_preprocessing(
+            Preprocessing(
+                size=(height, width),
+                resize="squash" if mode == "squash" else "crop",
+                crop_pct=1.0 if mode == "squash" else fields["crop_pct"],
+                interpolation=fields["interpolation"],
+                mean=tuple(fields["mean"]),
+                std=tuple(fields["std"]),
+            )
+        )
+        license_ = fields.get("license")
+        if license_ is not None:
+            license_ = plain_text(license_, "license")
+    variant = VARIANTS.get(architecture)  # other architectures are told by the tensors' shapes
+    return Description(variant, None, preprocess, license_, f"timm's {architecture}")
 
 
 def maezoo_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | Non
     """Describe the file of an entry that is on this machine."""
     from maezoo.hub.cache import HubCache
     from maezoo.hub.fetching import hub_file, locate
-    from maezoo.hub.records import read_record
+    from maezoo.hub.verification import read_record
 
     path = locate(entry, cache_dir=cache_dir)
     if path is None:

@@ -1,1 +1,1 @@
-"""Verified files, in the cache or from the hub."""
+"""Verified files: in the package, in the cache, or from the hub."""

@@ -1,4 +1,9 @@
-"""huggingface_hub's cache on disk: where a file lies, and how it gets there whole. Other tools see the same files."""
+"""huggingface_hub's cache on disk: where a file is, and how it gets there complete. Other tools see the same files.
+
+Looking a file up (`try_to_load_from_cache`) and locking it (`WeakFileLock`) are huggingface_hub's. As there, each
+process writes to a temporary file of its own. Placing it is ours: `huggingface_hub` has no public function for that,
+its private ones replace a link in two steps, and it does not take over what an interrupted download has left.
+"""
 
 import os
 import shutil
@@ -46,7 +51,7 @@ class HubCache:
         return self.root / "--".join(["models", *file.repo_id.split("/")])
 
     def find(self, file: HubFile) -> Path | None:
-        """Return the path of a file that is in the cache; asks nobody."""
+        """Return the path of a file that is in the cache; sends no request."""
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(file.repo_id, file.filename, cache_dir=self.root, revision=file.revision)
@@ -63,10 +68,10 @@ class HubCache:
         )
 
     def partial(self, file: HubFile, remote: RemoteFile) -> Path:
-        """Return where one call writes a file while it comes: never where another writes, should the lock not hold.
+        """Return where one call writes a file while it downloads: a path of its own, even where locks do not hold.
 
-        Some network file systems grant a lock to everybody. What an interrupted download left is taken over: by its
-        name if nobody can be writing there still, else as a copy.
+        Some network file systems grant a lock to everybody. What an interrupted download has left is taken over: it is
+        renamed if nobody can still be writing to it, else copied.
         """
         mine = self._blob(file, remote).with_name(f"{remote.etag}.{uuid.uuid4().hex[:8]}.incomplete")
         for other in self._leftovers(file, remote):
@@ -80,7 +85,7 @@ class HubCache:
         return mine
 
     def leave(self, partial: Path, file: HubFile, remote: RemoteFile) -> None:
-        """Keep what a failed download has brought, for the next one."""
+        """Keep the bytes of a failed download for the next one."""
         with suppress(OSError):
             if partial.stat().st_size > 0:
                 partial.replace(self._left(file, remote))
@@ -115,7 +120,7 @@ class HubCache:
             yield
 
     def place(self, whole: Path, file: HubFile, remote: RemoteFile) -> Path:
-        """Move a whole file to its place, and return that. Where links cannot be made the file itself goes there."""
+        """Move a complete file to its place, and return that. Where links cannot be made the file itself goes there."""
         blob, pointer = self._blob(file, remote), self._pointer(file, remote.commit)
         if whole != pointer:
             pointer.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +158,7 @@ def _size(path: Path) -> int:
 
 
 def _may_be_written(path: Path) -> bool:
-    """Tell whether another process may be writing a file; nobody is told to have one where it has no room for two."""
+    """Tell whether another process may be writing a file; the answer is no where there is no room for a copy."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,4 +1,9 @@
-"""One request to the hub, by huggingface_hub's own client, with its errors made ours."""
+"""One request to the hub. This file checks what is asked and what is answered, and makes the client's errors ours.
+
+The addresses, the token, the proxies, the session, `get_hf_file_metadata` and the errors of each status are
+huggingface_hub's. The answer to a question is checked here because it becomes a path in the cache; the body is streamed
+here because no public function of huggingface_hub gives it in pieces (see transfer.py for why that is needed).
+"""
 
 import re
 import time
@@ -10,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from maezoo.errors import IntegrityError, UnknownModelError, WeightsNotFoundError
-from maezoo.manifest.checks import path_problem, repo_problem, short
+from maezoo.manifest.names import path_problem, repo_problem, short
 from maezoo.version import __version__
 
 __all__ = [
@@ -24,9 +29,10 @@ __all__ = [
     "read_metadata",
 ]
 
-ATTEMPTS = 5  # in a row without a hundredth of the file to show for them
+ATTEMPTS = 5  # failures in a row, none of which brought a hundredth of the file
 _SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _LARGEST = 10**14  # bytes
+_LOGIN = "hf auth login"
 _LIBRARY: dict[str, Any] = {"library_name": "maezoo", "library_version": __version__}
 
 
@@ -69,7 +75,7 @@ class HubFile:
             ("file", path_problem(self.filename)),
         ):
             if problem:
-                raise UnknownModelError(f"the {what} of weights on the hub {problem}.")
+                raise UnknownModelError(f"the {what} of weights on the hub {problem}.", reason=problem)
 
     @property
     def url(self) -> str:
@@ -170,17 +176,17 @@ def _translated(file: HubFile) -> Iterator[None]:
         raise HubUnreachableError("HF_HUB_OFFLINE is set") from error
     except errors.GatedRepoError as error:
         page = f"https://huggingface.co/{file.repo_id}"
-        raise WeightsNotFoundError(
-            f"{file.repo_id} is gated: accept its terms at {page}, then `hf auth login` or set HF_TOKEN."
-        ) from error
+        message = f"{file.repo_id} is gated: accept its terms at {page}, then `hf auth login` or set HF_TOKEN."
+        raise WeightsNotFoundError(message, reason="gated", url=page, command=_LOGIN) from error
     except errors.RepositoryNotFoundError as error:
-        raise WeightsNotFoundError(
-            f"{file.url}: no repository {file.repo_id}, or no access to it (`hf auth login`, or set HF_TOKEN)."
-        ) from error
+        message = f"{file.url}: no repository {file.repo_id}, or no access to it (`{_LOGIN}`, or set HF_TOKEN)."
+        raise WeightsNotFoundError(message, reason="no such repository", url=file.url, command=_LOGIN) from error
     except errors.RevisionNotFoundError as error:
-        raise WeightsNotFoundError(f"{file.url}: {file.repo_id} has no revision {file.revision!r}.") from error
+        message = f"{file.url}: {file.repo_id} has no revision {file.revision!r}."
+        raise WeightsNotFoundError(message, reason="no such revision", url=file.url) from error
     except errors.EntryNotFoundError as error:
-        raise WeightsNotFoundError(f"{file.url}: no {file.filename} there at {file.revision!r}.") from error
+        message = f"{file.url}: no {file.filename} there at {file.revision!r}."
+        raise WeightsNotFoundError(message, reason="no such file", url=file.url) from error
     except errors.HfHubHTTPError as error:
         raise _for_status(file, error.response) from error
     except _http_errors() as error:
@@ -191,10 +197,11 @@ def _for_status(file: HubFile, response: Any) -> Exception:
     """Word the error for a status that huggingface_hub has no class for."""
     status = response.status_code
     if status == 416:  # the bytes we have are not those of this file
-        return IntegrityError(f"{file.url}: what was downloaded before does not belong to this file.")
+        return IntegrityError(f"{file.url}: what was downloaded before does not belong to this file.", url=file.url)
     reason = f"{file.url} answered {status}"
     if status not in (408, 425, 429) and status < 500:
-        return WeightsNotFoundError(f"{reason}: no access to this file (`hf auth login`, or set HF_TOKEN).")
+        message = f"{reason}: no access to this file (`{_LOGIN}`, or set HF_TOKEN)."
+        return WeightsNotFoundError(message, reason=f"status {status}", url=file.url, command=_LOGIN)
     wait = _retry_after(response.headers.get("Retry-After"))
     return TransientError(reason if wait is None else f"{reason} and asks to wait {wait:.0f} s", wait)
 
@@ -204,13 +211,10 @@ def _retry_after(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return (
-            max(float(text), 0.0)
-            if text.strip().isdigit()
-            else max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-        )
+        wait = float(text) if text.strip().isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError):
         return None
+    return max(wait, 0.0)
 
 
 def _http_errors() -> tuple[type[Exception], ...]:

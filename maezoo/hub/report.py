@@ -19,7 +19,7 @@ class VerifyResult:
 
     Attributes:
         name: of the weight.
-        status: `verified` (it has the published hash), `unchanged` (nobody here knows the published hash; it is as
+        status: `verified` (it has the published hash), `unchanged` (the published hash is not known here; it is as
             when it was first seen), `damaged`, or `absent`.
         path: its file.
         size: bytes.

@@ -1,4 +1,4 @@
-"""`hf-hub:org/repo[@revision]`: any repository of the hub, with the configuration files beside its weights."""
+"""`hf-hub:org/repo[@revision]`: any repository of the hub, with the configuration files next to its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,9 @@ from maezoo.checkpoints.folders import WEIGHTS
 from maezoo.errors import UnknownModelError
 from maezoo.hub.client import HubFile
 from maezoo.hub.fetching import fetch, fetch_file
-from maezoo.manifest.checks import path_problem, repo_problem, short
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license
+from maezoo.manifest.names import path_problem, repo_problem, short
 
 __all__ = ["HUB", "Repository"]
 
@@ -46,11 +46,11 @@ class Repository:
         repo_id, at, revision = text.partition("@")
         problem = "must be org/repo" if repo_id.count("/") != 1 else repo_problem(repo_id)
         if problem:
-            raise UnknownModelError(
-                f"{HUB}{short(text)}: the repository {problem}; hf-hub:org/repo[@revision] is read."
-            )
+            message = f"{HUB}{short(text)}: the repository {problem}; write hf-hub:org/repo[@revision]."
+            raise UnknownModelError(message, reason=problem, expected="hf-hub:org/repo[@revision]", found=text)
         if at and (problem := path_problem(revision)):
-            raise UnknownModelError(f"{HUB}{short(text)}: the revision {problem}; a commit, a branch or a tag is one.")
+            message = f"{HUB}{short(text)}: the revision {problem}; name a commit, a branch or a tag."
+            raise UnknownModelError(message, reason=problem, found=text)
         return cls(repo_id, revision if at else None)
 
     def entry(self) -> WeightsEntry | None:
@@ -82,7 +82,7 @@ class Repository:
         return fetch_file(self.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
 
     def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> None:
-        """Fetch the configuration files of the commit that a weights file is of, so that they lie beside it.
+        """Fetch the configuration files of the commit that a weights file belongs to, so that they are next to it.
 
         Args:
             weights: the cached file; its folder is called by its commit.
@@ -90,7 +90,7 @@ class Repository:
             offline: as for the weights.
 
         Raises:
-            WeightsNotFoundError, OfflineError: there is none, or it cannot be had.
+            WeightsNotFoundError, OfflineError: there is none, or it cannot be fetched.
         """
         commit = Repository(self.repo_id, weights.parent.name)
         path = fetch_file(commit.file(CONFIG), cache_dir=cache_dir, offline=offline)

@@ -1,8 +1,8 @@
 """One file from the hub: asked about, then streamed to disk, resumed and retried within bounds.
 
-URL, token, proxies and the HTTP client are huggingface_hub's. The loop is ours, because `hf_hub_download` sleeps as
-long as a Retry-After says, starts from zero after a reset or a kill, goes on for ever with a server that always cuts
-at the same byte, and never hashes what came.
+URL, token, proxies, HTTP client and progress bar are huggingface_hub's. The loop is ours, because `hf_hub_download`
+sleeps as long as a Retry-After says, starts from zero after a reset or a kill, never gives up on a server that always
+cuts at the same byte, and never hashes what came.
 """
 
 import errno
@@ -46,7 +46,7 @@ def ask(file: HubFile, *, attempts: int = ATTEMPTS) -> RemoteFile:
 
 
 def download(file: HubFile, remote: RemoteFile, partial: Path) -> None:
-    """Stream a file to `partial`, going on from the bytes that are there; a failure leaves them for the next time.
+    """Stream a file to `partial`, resuming after the bytes that are there; a failure leaves them for the next time.
 
     Raises:
         IntegrityError: another number of bytes came than the hub announced.
@@ -100,14 +100,15 @@ def _stream(file: HubFile, remote: RemoteFile, partial: Path, advance: Callable[
                 _write(target, chunk)
                 advance(len(chunk))
                 if remote.size is not None and target.tell() > remote.size:
-                    raise IntegrityError(f"{file.url} gave more than the file's {remote.size:,} bytes.")
+                    message = f"{file.url} gave more than the file's {remote.size:,} bytes."
+                    raise IntegrityError(message, expected=remote.size, found=target.tell(), url=file.url)
     size = partial.stat().st_size
     if remote.size is not None and size < remote.size:
         raise TransientError(f"{file.url} was cut after {size:,} of {remote.size:,} bytes")
 
 
 def _steady(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass chunks on as long as they come at a pace that ends some day."""
+    """Pass chunks on as long as they do not come too slowly."""
     started, received = time.monotonic(), 0
     for chunk in chunks:
         yield chunk
@@ -129,7 +130,9 @@ def _write(target: BinaryIO, chunk: bytes) -> None:
             raise
         target.truncate(0)
         raise DiskFullError(
-            f"no room for {target.name}: {error.strerror}. Free some, or set HF_HUB_CACHE to another disk."
+            f"no room for {target.name}: {error.strerror}. Free some, or set HF_HUB_CACHE to another disk.",
+            path=target.name,
+            reason=error.strerror,
         ) from error
 
 
@@ -141,7 +144,10 @@ def _check_announced(file: HubFile, remote: RemoteFile, response: Any, have: int
         return
     kind = response.headers.get("Content-Type", "unknown type")
     raise IntegrityError(
-        f"{file.url} gave {int(length):,} bytes of {kind} where {remote.size - have:,} bytes of the file were due."
+        f"{file.url} gave {int(length):,} bytes of {kind} where {remote.size - have:,} bytes of the file were due.",
+        expected=remote.size - have,
+        found=int(length),
+        url=file.url,
     )
 
 

@@ -1,4 +1,4 @@
-"""What comes from outside (a manifest, the name of a repository), bounded before it becomes a path or an address."""
+"""A manifest's JSON is bounded, and an entry's fields are checked, before anything is made of them."""
 
 import json
 import math
@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from maezoo.errors import ArgumentError
+from maezoo.manifest.names import path_problem, repo_problem, short
 from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS
 
-__all__ = [
-    "Repeated",
-    "entry_problem",
-    "is_entry_name",
-    "path_problem",
-    "read_bounded_json",
-    "repo_problem",
-    "short",
-    "value_problem",
-]
+__all__ = ["Repeated", "entry_problem", "read_bounded_json", "value_problem"]
 
-_LONGEST_NAME, _LONGEST_TEXT = 200, 20_000  # characters
+_LONGEST_TEXT = 20_000  # characters
 _DEEPEST = 16  # objects and lists within each other
 _LARGEST = 10**14  # bytes of a file, parameters of a model
 _LARGEST_SIDE = 16_384  # pixels
@@ -33,16 +25,10 @@ _HUB = ("repo_id", "revision", "filename")
 _TEXTS = ("architecture", "license", *_HUB, "package_file", "license_note", "source_url", "paper", "notes")
 _REQUIRED = ("architecture", "layout", "parts", "target", "preprocess", "license", "num_params")
 
-# ASCII alone: other letters may look like these, or become `/` and `..` where a file system folds them.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_+-]+)+")
-_PATH_PART = re.compile(r"[A-Za-z0-9_.+=@,()-]*[A-Za-z0-9_+=)-]")
-_REPO_PART = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
-_WINDOWS = re.compile(r"(con|prn|aux|nul|conin|conout|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices, in any folder
-
 
 @dataclass(frozen=True)
 class Repeated:
-    """Stands for a JSON object that gives one key twice: which of the two is meant, nobody knows."""
+    """Stands for a JSON object that gives one key twice, so that nobody knows which of the two is meant."""
 
     key: str
 
@@ -69,49 +55,9 @@ def read_bounded_json(path: Path, largest: int) -> Any:
     if len(data) > largest:
         raise ArgumentError(f"it has more than {largest:,} bytes")
     try:
-        return json.loads(
-            data.decode("utf-8-sig"),
-            object_pairs_hook=_object,
-            parse_int=_whole,
-        )
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_whole)
     except RecursionError as error:
         raise ArgumentError("it is nested too deep") from error
-
-
-def path_problem(text: str) -> str | None:
-    """Say why a text cannot be a relative path below a folder of ours on every system; `None` when it can.
-
-    Example:
-        >>> path_problem("sub/model.safetensors") is None, path_problem("../model.safetensors") is None
-        (True, False)
-    """
-    if len(text) > _LONGEST_NAME:
-        return f"must have {_LONGEST_NAME} characters at most, not {len(text):,}"
-    if all(_PATH_PART.fullmatch(part) and not _WINDOWS.fullmatch(part) for part in text.split("/")):
-        return None
-    return (
-        f"cannot be {short(text)}: it must be parts of ASCII letters, digits and _ . + = @ , ( ) - joined by '/', none "
-        "of them '..' or ending in a dot, and none that Windows keeps for devices (con, nul, …)"
-    )
-
-
-def repo_problem(text: str) -> str | None:
-    """Say why a text cannot be the name of a repository of the hub; `None` when it can.
-
-    Example:
-        >>> repo_problem("zoo/tiny") is None, repo_problem("zoo/../tiny") is None
-        (True, False)
-    """
-    parts = text.split("/")
-    fine = len(parts) <= 2 and all(_REPO_PART.fullmatch(part) for part in parts)
-    if fine and not any(bad in text for bad in ("..", "--")) and not text.endswith(".git"):
-        return None
-    return f"cannot be {short(text)}: it must be org/repo, of ASCII letters, digits and _ . - (96 at most in each)"
-
-
-def is_entry_name(text: str) -> bool:
-    """Tell whether a text can be `architecture.tag`."""
-    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def entry_problem(name: str, fields: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -149,12 +95,6 @@ def value_problem(value: object) -> str | None:
         if not level:
             return None
     return f"is nested deeper than {_DEEPEST} levels"
-
-
-def short(value: object) -> str:
-    """Return a value as an error shows it: a few characters of it, none of them special."""
-    text = ascii(value[:80] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _checks(name: str, fields: Mapping[str, Any]) -> list[tuple[str, bool, str]]:

@@ -1,20 +1,28 @@
-"""What a file's surroundings say of it: enough to build its model, or an error that says what to add."""
+"""What is known of weights before a tensor is read: from the manifest, from a configuration, or from a file's hash.
 
-from collections.abc import Iterable, Mapping
+FAIR's published files are recognised by the first six digits of their md5, which its README.md and FINETUNE.md give.
+"""
+
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from maezoo.errors import LayoutError
+from maezoo.files import md5_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.vocabulary import Target
 
-__all__ = ["Description", "infer_variant"]
+__all__ = ["Description", "hint_for_name", "recognise_file"]
+
+_LICENSE = "cc-by-nc-4.0"
+# FAIR evaluates with Resize(256, bicubic) and CenterCrop(224) (facebookresearch/mae, util/datasets.py)
+_PREPROCESS = Preprocessing(size=(224, 224), resize="crop", crop_pct=224 / 256, interpolation="bicubic")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of weights before a tensor is read; `None` where nobody says.
+    """What is known of weights before a tensor is read; `None` where that is not said.
 
     Attributes:
         variant: the architecture.
@@ -40,11 +48,11 @@ class Description:
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         return Description(**{name: getattr(other, name) if value is None else value for name, value in pairs})
 
-    def require(self, where: object, how: str) -> tuple[Variant, Target, Preprocessing]:
+    def require(self, where: Path, how: str) -> tuple[Variant, Target, Preprocessing]:
         """Return architecture, target and preprocessing; nothing is ever assumed.
 
         Args:
-            where: what the error calls the weights.
+            where: the file.
             how: how the user can say what is missing.
 
         Raises:
@@ -58,35 +66,49 @@ class Description:
             "how its images are prepared (preprocess)": self.preprocess,
         }
         missing = " nor ".join(fact for fact, value in facts.items() if value is None)
-        raise LayoutError(f"{where} does not say {missing}. {how}")
+        raise LayoutError(f"{where} does not say {missing}. {how}", path=where, expected=missing)
 
 
-def infer_variant(shapes: Mapping[str, tuple[int, ...]], heads: Iterable[Variant] = ()) -> Variant | None:
-    """Tell the architecture from the shapes of its tensors; heads leave no trace there, so a known one must match.
+@dataclass(frozen=True)
+class _KnownFile:
+    """A published file: its name, its architecture, and whether it was fine-tuned for classification."""
 
-    Args:
-        shapes: by our keys.
-        heads: more architectures to compare with, besides the zoo's.
+    name: str
+    architecture: str
+    fine_tuned: bool = False
 
-    Returns:
-        The architecture, or `None` when no known one has these numbers.
+
+_KNOWN = {
+    "8cad7c": _KnownFile("mae_pretrain_vit_base.pth", "mae_vit_base"),
+    "b8b06e": _KnownFile("mae_pretrain_vit_large.pth", "mae_vit_large"),
+    "9bdbb0": _KnownFile("mae_pretrain_vit_huge.pth", "mae_vit_huge"),
+    "1b25e9": _KnownFile("mae_finetuned_vit_base.pth", "mae_vit_base", fine_tuned=True),
+    "51f550": _KnownFile("mae_finetuned_vit_large.pth", "mae_vit_large", fine_tuned=True),
+    "2541f2": _KnownFile("mae_finetuned_vit_huge.pth", "mae_vit_huge", fine_tuned=True),
+}
+
+
+def recognise_file(path: Path) -> Description:
+    """Describe one of FAIR's files whose md5 is published; nothing, for any other file.
+
+    The pretraining files were trained on normalised pixels, and the fine-tuned ones start from them.
+    """
+    known = _KNOWN.get(md5_of(path)[:6])
+    if known is None:
+        return Description()
+    origin = f"FAIR's {known.name}" + (", fine-tuned on ImageNet-1k" if known.fine_tuned else "")
+    return Description(VARIANTS[known.architecture], "normpix", _PREPROCESS, _LICENSE, origin)
+
+
+def hint_for_name(path: Path) -> str:
+    """Say what a file's name suggests of its target: FAIR's files with a decoder have no published md5.
 
     Example:
-        >>> blocks = {f"encoder.blocks.{i}.norm1.bias": (768,) for i in range(12)}
-        >>> infer_variant({"encoder.patch_embed.proj.weight": (768, 3, 16, 16), **blocks}).name
-        'mae_vit_base'
+        >>> hint_for_name(Path("mae_visualize_vit_large_ganloss.pth"))
+        " FAIR's file of this name was trained on raw pixels: --target pixel."
     """
-    patch = shapes.get("encoder.patch_embed.proj.weight", (0, 0, 0, 0))
-    embed = shapes.get("decoder.embed.weight")
-    numbers = (patch[0], patch[-1], _depth(shapes, "encoder"))
-    decoder = (embed[0], _depth(shapes, "decoder")) if embed is not None else None
-    for variant in (*VARIANTS.values(), *heads):
-        encoder_fits = numbers == (variant.embed_dim, variant.patch_size, variant.depth)
-        if encoder_fits and decoder in (None, (variant.decoder_dim, variant.decoder_depth)):
-            return variant
-    return None
-
-
-def _depth(shapes: Mapping[str, tuple[int, ...]], part: str) -> int:
-    """Count the blocks of a part."""
-    return len({key.split(".")[2] for key in shapes if key.startswith(f"{part}.blocks.")})
+    if "mae_visualize" in path.name:
+        return " FAIR's file of this name was trained on raw pixels: --target pixel."
+    if path.stem.endswith("_full") or "mae_pretrain" in path.name:
+        return " FAIR's file of this name was trained on normalised pixels: --target normpix."
+    return ""

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.manifest.checks import Repeated, entry_problem, is_entry_name, read_bounded_json, short
+from maezoo.manifest.checks import Repeated, entry_problem, read_bounded_json
+from maezoo.manifest.names import is_entry_name, short
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part, Target
 
@@ -24,7 +25,7 @@ ENVIRONMENT = "MAEZOO_MANIFEST"
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """All that is known of one published weight. What nobody has seen is `None`.
+    """All that is known of one published weight; `None` for what is not known.
 
     Attributes:
         name: `architecture.tag`.
@@ -74,7 +75,7 @@ class WeightsEntry:
 
     @property
     def tag(self) -> str:
-        """The part of the name behind the dot."""
+        """The part of the name after the dot."""
         return self.name.removeprefix(f"{self.architecture}.")
 
     @property
@@ -138,9 +139,8 @@ def load_manifest() -> Manifest:
     try:
         stamp = path.stat().st_mtime_ns
     except OSError as error:
-        raise ManifestError(
-            f"cannot read the manifest {path}: {error.strerror}. Mend or unset {ENVIRONMENT}."
-        ) from error
+        message = f"cannot read the manifest {path}: {error.strerror}. Correct or unset {ENVIRONMENT}."
+        raise ManifestError(message, path=path, reason=error.strerror) from error
     return _cached_manifest(path, stamp)
 
 
@@ -160,24 +160,29 @@ def read_manifest(path: Path) -> Manifest:
     try:
         data = read_bounded_json(path, _LARGEST)
     except (OSError, ValueError) as error:
-        raise ManifestError(f"cannot read the manifest {path}: {error}.") from error
+        raise ManifestError(f"cannot read the manifest {path}: {error}.", path=path, reason=str(error)) from error
     if isinstance(data, Repeated):
-        raise ManifestError(f"{path}: {short(data.key)} is given twice.")
+        raise _wrong(path, short(data.key), "is given twice")
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
         found = data.get("schema_version") if isinstance(data, dict) else type(data).__name__
-        raise ManifestError(f"{path}: schema_version must be {SCHEMA_VERSION}, found {short(found)}.")
+        raise _wrong(path, "schema_version", f"must be {SCHEMA_VERSION}, found {short(found)}")
     weights, defaults = data.get("weights"), data.get("defaults", {})
     for field_name, value in (("weights", weights), ("defaults", defaults)):
         if isinstance(value, Repeated):
-            raise ManifestError(f"{path}: {field_name}[{short(value.key)}] is given twice.")
+            raise _wrong(path, f"{field_name}[{short(value.key)}]", "is given twice")
     if not isinstance(weights, dict) or not isinstance(defaults, dict):
-        raise ManifestError(f"{path}: 'weights' and 'defaults' must be objects.")
+        raise _wrong(path, "'weights' and 'defaults'", "must be objects")
     entries = {name: _parse_entry(path, name, fields) for name, fields in weights.items()}
     for architecture, tag in defaults.items():
         if f"{architecture}.{tag}" not in entries:
-            pair = f"defaults[{short(architecture)}] = {short(tag)}"
-            raise ManifestError(f"{path}: {pair}, but no entry is called by the two with a dot between.")
+            where = f"defaults[{short(architecture)}] = {short(tag)},"
+            raise _wrong(path, where, "but no entry is called by the two with a dot between")
     return Manifest(MappingProxyType(entries), MappingProxyType(defaults), path)
+
+
+def _wrong(path: Path, where: str, problem: str) -> ManifestError:
+    """Word the error for what is wrong at one place of a manifest."""
+    return ManifestError(f"{path}: {where} {problem}.", path=path, found=where, reason=problem)
 
 
 def _packaged_manifest() -> Path:
@@ -189,18 +194,17 @@ def _packaged_manifest() -> Path:
 def _parse_entry(path: Path, name: str, fields: object) -> WeightsEntry:
     """Read one entry, naming it and the field in any error."""
     if not is_entry_name(name):
-        raise ManifestError(
-            f"{path}: weights[{short(name)}] must be called architecture.tag, of letters, digits, _ and -."
-        )
+        raise _wrong(path, f"weights[{short(name)}]", "must be called architecture.tag, of letters, digits, _ and -")
+    where = f"weights[{name!r}]"
     if isinstance(fields, Repeated):
-        raise ManifestError(f"{path}: weights[{name!r}].{short(fields.key)} is given twice.")
+        raise _wrong(path, f"{where}.{short(fields.key)}", "is given twice")
     if not isinstance(fields, dict):
-        raise ManifestError(f"{path}: weights[{name!r}] must be an object.")
+        raise _wrong(path, where, "must be an object")
     if wrong := entry_problem(name, fields):
-        raise ManifestError(f"{path}: weights[{name!r}].{wrong[0]} {wrong[1]}.")
+        raise _wrong(path, f"{where}.{wrong[0]}", wrong[1])
     try:
         preprocess = Preprocessing.from_dict(fields["preprocess"])
     except ValueError as error:
-        raise ManifestError(f"{path}: weights[{name!r}].preprocess is wrong: {str(error)[:200]}.") from error
+        raise _wrong(path, f"{where}.preprocess", f"is wrong: {str(error)[:200]}") from error
     plain = {key: value for key, value in fields.items() if key not in ("parts", "preprocess")}
     return WeightsEntry(name=name, parts=cast(tuple[Part, ...], tuple(fields["parts"])), preprocess=preprocess, **plain)

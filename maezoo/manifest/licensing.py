@@ -38,7 +38,9 @@ def acknowledge_license(name: str, license: str, note: str | None = None) -> Non
     told = f"{name}: licence {license}, not for commercial use." + (f" {note}" if note else "")
     if os.environ.get(ENVIRONMENT, "").strip().lower() in ("0", "false", "no", "off"):
         raise LicenseError(
-            f"{told} {ENVIRONMENT}={os.environ[ENVIRONMENT]} refuses it; unset it, or choose other weights."
+            f"{told} {ENVIRONMENT}={os.environ[ENVIRONMENT]} refuses it; unset it, or choose other weights.",
+            reason=f"{ENVIRONMENT}={os.environ[ENVIRONMENT]}",
+            found=license,
         )
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
     if name in _shown:

@@ -1,10 +1,11 @@
 """The sizes, numbers only. No torch here: the command line and timm's registry read them before any model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from maezoo.errors import UnknownModelError
 
-__all__ = ["VARIANTS", "Variant", "find_variant"]
+__all__ = ["VARIANTS", "Variant", "find_variant", "match_variant", "named_variant", "numbers_of"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Variant:
     """One architecture: the numbers of its encoder and of its decoder.
 
     The three published sizes are those of He et al. 2021 (https://arxiv.org/abs/2111.06377, appendix A);
-    `mae_vit_tiny` is ours, small enough to travel inside the package.
+    `mae_vit_tiny` is ours, small enough to be part of the package.
     """
 
     name: str
@@ -54,3 +55,45 @@ def find_variant(name: str) -> Variant:
     if name not in VARIANTS:
         raise UnknownModelError.for_name(name, VARIANTS, what="architecture")
     return VARIANTS[name]
+
+
+def match_variant(numbers: Mapping[str, int]) -> Variant | None:
+    """Return the first variant that has all of these numbers; `None` when there is none.
+
+    Example:
+        >>> match_variant({"embed_dim": 768, "patch_size": 16, "depth": 12}).name
+        'mae_vit_base'
+    """
+    matching = (v for v in VARIANTS.values() if all(getattr(v, field) == value for field, value in numbers.items()))
+    return next(matching, None)
+
+
+def named_variant(img_size: int, numbers: Mapping[str, int]) -> Variant:
+    """Return the variant that has these numbers, or a new one called by its width and depth.
+
+    Args:
+        img_size: side of a new variant's input in pixels.
+        numbers: of the encoder, and of the decoder if there is one.
+    """
+    none = {"decoder_dim": 0, "decoder_depth": 0, "decoder_heads": 0}
+    name = f"mae_vit_{numbers['embed_dim']}x{numbers['depth']}"
+    return match_variant(numbers) or Variant(name, img_size, **{**none, **numbers})
+
+
+def numbers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Return the numbers of an architecture that the shapes of its tensors tell; heads leave no trace there.
+
+    Args:
+        shapes: by our keys.
+    """
+    filters = shapes.get("encoder.patch_embed.proj.weight") or (0,)
+    numbers = {"embed_dim": filters[0], "patch_size": filters[-1], "depth": _depth(shapes, "encoder")}
+    if "decoder.embed.weight" in shapes:
+        numbers["decoder_dim"] = (shapes["decoder.embed.weight"] or (0,))[0]
+        numbers["decoder_depth"] = _depth(shapes, "decoder")
+    return numbers
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]], part: str) -> int:
+    """Count the blocks of a part."""
+    return len({key.split(".")[2] for key in shapes if key.startswith(f"{part}.blocks.")})

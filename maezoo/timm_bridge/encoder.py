@@ -1,4 +1,4 @@
-"""What `timm.create_model` gives for our names: timm's own building and adapting, of files that we verified."""
+"""What `timm.create_model` gives for our names: built and adapted by timm, from files that we verified."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +12,7 @@ from torch import Tensor
 from maezoo.checkpoints.adapt import adapt_filters
 from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
-from maezoo.checkpoints.reader import open_weights, shapes_of
+from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import LayoutError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
@@ -71,7 +71,7 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
     """Turn a file's tensors, in any known layout, to those of timm's encoder: float32, at the model's grid.
 
     Args:
-        tensors: of the whole file.
+        tensors: all of the file's.
         model: timm's encoder; its head and its attention pooling may be fresh, nothing else.
 
     Raises:
@@ -91,7 +91,8 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
             f"it lacks {', '.join(missing[:6])}" if missing else f"which has no place for {', '.join(surplus[:6])}"
         )
         hint = " It is fine-tuned: pass global_pool='avg', fc_norm=True." if "fc_norm.weight" in ours else ""
-        raise LayoutError(f"the {layout} file does not fit timm's encoder: {problem}.{hint}")
+        message = f"the {layout} file does not fit timm's encoder: {problem}.{hint}"
+        raise LayoutError(message, expected=tuple(missing), found=tuple(surplus))
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
@@ -109,12 +110,11 @@ def _own_channels(variant: Variant, config: Any, file: str | None, arguments: Ma
     if file is None or Path(file).suffix != ".safetensors":
         return {}
     with open_weights(Path(file)) as opened:
-        shapes = shapes_of(opened, recognise_layout(opened.keys))
-    filters = shapes.get("encoder.patch_embed.proj.weight", ())
+        channels = opened.channels(opened.layout)
     said = resolve_pretrained_cfg(variant.name, config).input_size
-    if len(filters) != 4 or filters[1] == said[0]:
+    if channels in (None, said[0]):
         return {}
-    return {"input_size": (arguments.get("in_chans") or filters[1], *said[1:])}
+    return {"input_size": (arguments.get("in_chans") or channels, *said[1:])}
 
 
 def _said_channels(model: VisionTransformer) -> int:
@@ -124,7 +124,7 @@ def _said_channels(model: VisionTransformer) -> int:
 
 
 def _take_any_layout(model: Any, tensors: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take files in any layout; a missing head stays fresh."""
+    """Let `load_state_dict`, and so timm's `checkpoint_path=`, take any layout; a missing head is left as it is."""
     if prefix or not any(key.startswith(_FOREIGN) for key in tensors):
         return
     found = encoder_tensors(dict(tensors), model)
@@ -140,7 +140,10 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     if fields.get("source") == "local-dir":
         path = weights_in(user_path(fields["file"]))
         if path.suffix == ".json":
-            raise LayoutError(f"{path}: timm reads one file; `maezoo convert {path.parent} FOLDER` makes one of these.")
+            command = f"maezoo convert {path.parent} FOLDER"
+            raise LayoutError(
+                f"{path}: timm reads one file; `{command}` makes one of these.", path=path, command=command
+            )
         return {"file": str(path), "source": None}
     if fields.get("source") == "hf-hub":
         path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)

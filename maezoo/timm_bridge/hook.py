@@ -1,6 +1,6 @@
-"""Registration with timm at the moment timm is there, so that `import maezoo` and `maezoo --help` stay quick.
+"""Registration with timm once timm is imported, so that `import maezoo` and `maezoo --help` stay fast.
 
-timm takes seconds to import and our command line often has no need of it. If timm is imported already, our models are
+timm takes seconds to import, and many commands do not need it. If timm is imported already, our models are
 registered at once; and a finder on `sys.meta_path` waits for `import timm`, lets it happen, and then registers: also
 when timm is taken out of `sys.modules` and imported again, with an empty registry.
 """

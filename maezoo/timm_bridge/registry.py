@@ -17,7 +17,7 @@ default_cfgs: "dict[str, DefaultCfg]" = {}  # timm looks for this name in the mo
 
 
 def register() -> None:
-    """Register the architectures and the manifest's weights with the timm that is imported. Again does no harm."""
+    """Register the architectures and the manifest's weights with the timm that is imported; may be called again."""
     from timm.models import is_model, register_model
 
     manifest = load_manifest()

@@ -39,6 +39,8 @@ def test_a_file_that_is_overwritten_or_cut_off_does_not_change_the_model(model_a
 
 def test_files_that_nobody_changes_are_mapped(tmp_path):
     options = {"pretrained": False, "checkpoint": None, "cache_dir": None, "offline": None}
-    assert find_source("mae_vit_tiny", **options | {"pretrained": True}).mapped
+    with find_source("mae_vit_tiny", **options | {"pretrained": True}) as source:
+        assert source.file.mapped
     maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").save_pretrained(tmp_path)
-    assert not find_source(f"local-dir:{tmp_path}", **options).mapped
+    with find_source(f"local-dir:{tmp_path}", **options) as source:
+        assert not source.file.mapped

@@ -7,9 +7,13 @@ import torch
 from safetensors.torch import save_file
 
 import maezoo
-from maezoo.checkpoints.configs import describe_folder, transformers_config, transformers_preprocessor
+from maezoo.api import source
+from maezoo.checkpoints import load
+from maezoo.checkpoints.folders import describe_folder
 from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.reader import WeightsFile
 from maezoo.checkpoints.save import save_model
+from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError, LicenseError, UnknownModelError, WeightsNotFoundError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, build_mae
@@ -205,3 +209,41 @@ def test_damaged_metadata_is_an_error_and_not_a_guess(tmp_path, tiny_file, chang
     path = tiny_file("maezoo", metadata={"maezoo": json.dumps(data)})
     with pytest.raises(LayoutError):
         create("mae_vit_tiny", checkpoint=path)
+
+
+def test_a_file_is_opened_once_and_closed_in_any_case(tmp_path, monkeypatch):
+    save_model(build_mae(TINY), tmp_path / "model.safetensors", metadata=metadata())
+    opened, closed = [], []
+    real = source.open_weights
+    monkeypatch.setattr(source, "open_weights", lambda *args, **options: opened.append(1) or real(*args, **options))
+    monkeypatch.setattr(load, "open_weights", lambda *_, **__: pytest.fail("opened again"))
+    monkeypatch.setattr(WeightsFile, "__exit__", lambda file, *_: closed.append(1) or file.close())
+    create("mae_vit_tiny", pretrained=True)
+    create(f"local-dir:{tmp_path}")
+    assert (len(opened), len(closed)) == (2, 2)
+    with pytest.raises(LayoutError):
+        create("mae_vit_base", checkpoint=tmp_path)
+    assert (len(opened), len(closed)) == (3, 3)
+
+
+def test_errors_say_the_facts_as_fields(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(build_mae(TINY), path, metadata=metadata())
+    with pytest.raises(LayoutError) as caught:
+        create("mae_vit_base", checkpoint=path)
+    assert (caught.value.path, caught.value.expected) == (str(path), "mae_vit_base")
+    assert (caught.value.found, caught.value.suggestions) == ("mae_vit_tiny", ("mae_vit_tiny",))
+    with pytest.raises(LayoutError) as caught:
+        create("mae_vit_tiny.photos_pixel", checkpoint=path)
+    assert (caught.value.expected, caught.value.found) == ("pixel", "normpix")
+    with pytest.raises(WeightsNotFoundError) as caught:
+        create("mae_vit_tiny", checkpoint=tmp_path / "none.safetensors")
+    assert caught.value.path == str(tmp_path / "none.safetensors")
+
+
+def test_the_bundled_files_header_agrees_with_the_manifest():
+    entry = maezoo.info("mae_vit_tiny")
+    with load.open_weights(maezoo.fetch("mae_vit_tiny")) as file:
+        said = file.metadata
+    assert (said.variant.name, said.target, said.preprocess) == (entry.architecture, entry.target, entry.preprocess)
+    assert (said.license, said.norm_epsilon) == (entry.license, 1e-6)

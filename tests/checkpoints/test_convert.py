@@ -13,9 +13,10 @@ import maezoo
 from maezoo.checkpoints.convert import convert
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.manifest import known
-from maezoo.manifest.description import Description, infer_variant
+from maezoo.manifest import description
+from maezoo.manifest.description import Description
 from maezoo.model import VARIANTS, build_mae
+from maezoo.model.variants import match_variant, numbers_of
 from tests.weight_files import header_of, in_layout, metadata_of, same_tensors
 
 TINY = VARIANTS["mae_vit_tiny"]
@@ -148,7 +149,9 @@ def test_contradictions_are_errors(tmp_path, tiny_file):
 
 def test_known_files_are_recognised_by_their_md5(tmp_path, pth, monkeypatch):
     path = pth(decoder=False)
-    monkeypatch.setitem(known._KNOWN, known.md5_of(path)[:6], known._KnownFile("known.pth", "mae_vit_tiny"))
+    monkeypatch.setitem(
+        description._KNOWN, description.md5_of(path)[:6], description._KnownFile("known.pth", "mae_vit_tiny")
+    )
     done = convert(path, tmp_path / "out.safetensors")
     assert (done.metadata.target, done.metadata.license) == ("normpix", "cc-by-nc-4.0")
     assert done.metadata.preprocess.crop_pct == 0.875
@@ -247,4 +250,4 @@ def test_the_shapes_alone_tell_the_architecture():
     with torch.device("meta"):
         state = build_mae(VARIANTS["mae_vit_large"], init=False).state_dict()
     large = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    assert infer_variant(large) is VARIANTS["mae_vit_large"]
+    assert match_variant(numbers_of(large)) is VARIANTS["mae_vit_large"]

@@ -3,10 +3,11 @@
 import os
 import time
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
-from .conftest import REPO, Machine
+from .conftest import NAME, REPO, Machine
 from .server import (
     COMMIT,
     cut_after,
@@ -214,3 +215,20 @@ def test_the_commit_is_asked_for_and_not_the_moving_branch(machine):
     assert [path for verb, path, _ in machine.hub.requests if verb == "GET"] == [
         f"/{REPO}/resolve/{COMMIT}/model.safetensors"
     ]
+
+
+def test_errors_say_the_facts_as_fields(machine):
+    code = f"""
+        for expected, options in ((OfflineError, {{"offline": True}}), (IntegrityError, {{}})):
+            try:
+                _fetch(load_manifest().find({NAME!r}), **options)
+            except expected as error:
+                print(error.url, error.command, error.expected, error.found, bool(error.path))
+    """
+    published = machine.publish(machine.hub.files[REPO, "model.safetensors"], sha256="0" * 64)
+    offline, damaged = machine.run(
+        "from maezoo.errors import IntegrityError, OfflineError\n" + dedent(code)
+    ).stdout.split("\n")
+    assert offline.startswith(machine.hub.url)
+    assert offline.endswith(f"maezoo download {NAME} {'0' * 64} None True")
+    assert damaged.endswith(f"None {'0' * 64} {published} False")

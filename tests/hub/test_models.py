@@ -48,9 +48,9 @@ def test_pushed_models_come_back_to_maezoo_and_timm(machine):
 
 
 def test_repositories_are_described_by_their_configs_or_the_manifest(machine):
-    from maezoo.checkpoints.configs import transformers_config, transformers_preprocessor
     from maezoo.checkpoints.convert import convert
     from maezoo.checkpoints.metadata import WeightsMetadata
+    from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
     from maezoo.images.preprocessing import Preprocessing
     from maezoo.model import VARIANTS
 

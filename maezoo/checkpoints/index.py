@@ -1,0 +1,33 @@
+"""The index of weights in several files: `model.safetensors.index.json`, `pytorch_model.bin.index.json`."""
+
+import json
+from pathlib import Path
+
+from maezoo.errors import LayoutError, WeightsNotFoundError
+
+__all__ = ["INDEX", "read_index"]
+
+INDEX = ".index.json"
+_MOST_BYTES = 64 * 2**20
+
+
+def read_index(path: Path) -> dict[str, Path]:
+    """Return the file of each tensor that an index names; only files in its folder are allowed."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise LayoutError(f"{path} is larger than an index of weights can be.", path=path, expected=_MOST_BYTES)
+    try:
+        homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        plain = {str(key): Path(name).name for key, name in homes.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        message = f"{path} is no index of weights: it has no weight_map from names to files."
+        raise LayoutError(message, path=path) from error
+    for key, name in homes.items():
+        if plain[key] != name or "\\" in name or name in ("", ".", ".."):
+            raise LayoutError(f"{path} names {name!r}, which is not a file next to it.", path=path, found=name)
+    if not plain:
+        raise LayoutError(f"{path} is an index of no weights.", path=path)
+    absent = sorted(name for name in set(plain.values()) if not (path.parent / name).is_file())
+    if absent:
+        message = f"{path} names files that are not next to it: {', '.join(absent[:6])}."
+        raise WeightsNotFoundError(message, path=path, expected=tuple(absent))
+    return {key: path.parent / name for key, name in plain.items()}
