@@ -12,7 +12,7 @@ class Variant:
     """One architecture: the numbers of its encoder and of its decoder.
 
     The three published sizes are those of He et al. 2021 (https://arxiv.org/abs/2111.06377, appendix A);
-    `mae_vit_tiny` is ours, small enough to travel inside the package.
+    `mae_vit_tiny` is ours, small enough to be part of the package.
     """
 
     name: str
