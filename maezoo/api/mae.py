@@ -36,7 +36,7 @@ class MAE(SavableModel):
     ) -> "OptimizedMAE":
         """Return a frozen model with the same methods, prepared for this machine.
 
-        This one stays as it is; the other has a copy of its weights as they are now, and may be pickled and copied.
+        The model itself does not change. The result has a copy of its current weights, and can be pickled and copied.
 
         The engines that are installed are checked against eager PyTorch on real photographs and timed in turns, for
         some seconds to a minute; the fastest for each range of batch sizes is taken. The choice is remembered by
@@ -47,11 +47,11 @@ class MAE(SavableModel):
                 `"inductor"`, `"onnxruntime"`, `"openvino"`.
             precision: `None` (that of the weights), `"float32"`, `"bfloat16"`, `"float16"` or `"int8"`. int8 changes
                 the numbers: its cosine to float32 is in the plan.
-            tasks: what to prepare: `"features"` (whole images, as `features` and `encode` without a mask compute
+            tasks: what to prepare: `"features"` (all patches, as `features` and `encode` without a mask compute
                 them), `"encode"` (with a mask), `"reconstruct"`. The others run in eager PyTorch.
             batch_sizes: on which the engines are timed; (1, 8, 32), and (1, 64, 256) on CUDA, when `None`.
             cache_dir: folder of remembered choices; the user's own when `None`.
-            progress: show what is being done.
+            progress: show each step.
 
         Returns:
             The optimised model; its `plan` says what was tried, measured and chosen.

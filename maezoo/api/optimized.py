@@ -32,10 +32,10 @@ _FEW = 500  # images that are done before an engine is chosen
 class OptimizedMAE(SavableModel):
     """A frozen masked autoencoder: same methods, same results, prepared for one machine. `MAE.optimize` makes it.
 
-    It has the weights that the model had then: what becomes of that model later changes nothing here. Inputs of another
+    It keeps the weights that the model had at that time; later changes to the model do not affect it. Inputs of another
     size than the one it was prepared for, and tasks that it was not prepared for, run in eager PyTorch.
 
-    A copy, and one that was pickled, is prepared anew where it is made: by the choices remembered there, or measured.
+    Copying or unpickling it prepares the engines again on that machine, from its remembered choices or by measuring.
 
     Attributes:
         plan: what was tried, measured and chosen; `print` it.
@@ -51,7 +51,7 @@ class OptimizedMAE(SavableModel):
         self.load_report, self.dtype_reason = model.load_report, model.dtype_reason
         self.plan = plan
         self._tasks = dict(tasks)
-        self._made_from = (model,), dict(arguments)  # in a tuple: its weights are counted once
+        self._made_from = (model,), dict(arguments)  # in a tuple, so that its weights are not registered twice
 
     def __reduce__(self) -> tuple[Callable[..., "OptimizedMAE"], tuple[ImageMethods, dict[str, Any]]]:
         """Pickle the weights and what was asked for: programs for a machine cannot be moved to another."""
@@ -137,7 +137,7 @@ def optimize(
 
 
 def _prepare(model: ImageMethods, arguments: dict[str, Any], progress: bool) -> OptimizedMAE:
-    """Prepare a model that nobody else changes; the arguments are checked."""
+    """Prepare a model that is not used elsewhere; the arguments are checked."""
     sizes, precision = arguments["batch_sizes"], arguments["precision"]
     images = _sample_images(model, max(2, sizes[-1]))  # graphs are traced on two
     prepared: dict[Task, PreparedTask] = {}
@@ -170,10 +170,10 @@ def _prepare_again(model: ImageMethods, arguments: dict[str, Any]) -> OptimizedM
 def optimize_for(
     model: ImageMethods, task: Task, images: int, *, batch_size: int, progress: bool = False
 ) -> ImageMethods:
-    """Prepare a model as far as an amount of work pays for it.
+    """Prepare a model for an amount of work, if that saves time.
 
     PyTorch's own engines alone are tried: they are ready in seconds, share the process's threads, and are within a few
-    percent of the others. Who wants another runtime calls `MAE.optimize`.
+    percent of the others. For another runtime call `MAE.optimize`.
 
     Args:
         model: the model.
@@ -188,9 +188,7 @@ def optimize_for(
     if images < _FEW or isinstance(model, OptimizedMAE):
         return model
     sizes = sorted({min(batch_size, 8), batch_size})
-    own = cast(
-        ImageMethods, shared_copy(model)
-    ).eval()  # the work is over before anybody trains on: no copy of the weights
+    own = cast(ImageMethods, shared_copy(model)).eval()  # the model is not trained meanwhile: no copy of the weights
     arguments = {"engine": "pytorch", "precision": _DTYPES[model.dtype], "tasks": _check_tasks((task,), model)}
     return _prepare(own, {**arguments, "batch_sizes": sizes, "cache_dir": None}, progress)
 
@@ -226,7 +224,7 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
 
 
 def _sample_images(model: ImageMethods, count: int) -> Tensor:
-    """Return input to try engines on: the photographs of the demo, again and again; noise for other channel counts."""
+    """Return input to try engines on: the demo's photographs, repeated; noise for other channel counts."""
     if model.in_chans != 3:
         generator = torch.Generator(device="cpu").manual_seed(0)
         shape = (count, model.in_chans, *model.img_size)

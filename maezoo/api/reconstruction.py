@@ -78,7 +78,7 @@ class Reconstruction:
         return Image.fromarray(_join(rows, axis=0))
 
     def save(self, path: str | Path) -> Path:
-        """Write the strip as a picture, whole or not at all; the suffix decides the format.
+        """Write the strip as a picture; the suffix decides the format. A failed write leaves no file.
 
         Args:
             path: of the picture; its folder is made when missing. A pipe without a suffix gets PNG.

@@ -22,13 +22,13 @@ _LARGEST_GROUP = 20  # masks; every multiple of 5 % is a fraction with at most t
 
 @dataclass(frozen=True)
 class WholeReconstruction:
-    """Images of which every patch was predicted without being seen.
+    """Images of which every patch was predicted while it was hidden.
 
     Attributes:
         original: (B, C, H, W) float32 in [0, 1], as the model saw it.
         pixels: (B, C, H, W) in [0, 1], the mean prediction of each patch over the masks that hid it.
         error: (B, N) float32, squared error of each patch in the target's space, mean over the masks that hid it: high
-            where the surroundings do not tell what is there.
+            where the surroundings do not predict the patch.
         spread: (B, N) float32, how much those predictions differ among themselves, their variance in the target's
             space; `error - spread` is the error of the mean prediction.
         grid_size: (h, w) in patches.
@@ -106,7 +106,7 @@ def reconstruct_all(
     batch_size: int = 32,
     progress: bool = False,
 ) -> WholeReconstruction:
-    """Reconstruct whole images: every patch is hidden, predicted from others, and compared with what is there.
+    """Reconstruct every patch of images from the others: each is hidden, predicted, and compared with the original.
 
     Args:
         model: a model with a decoder.

@@ -29,7 +29,7 @@ def export_graph(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProg
 
 
 def write_onnx(module: nn.Module, example: tuple[Tensor, ...], folder: Path) -> Path:
-    """Write a task as ONNX, its weights in a file beside it: one file could hold 2 GB only.
+    """Write a task as ONNX, its weights in a file next to it: one file could hold 2 GB only.
 
     Args:
         module: the task, in float32 on the CPU.

@@ -62,7 +62,7 @@ def _session(path: Path, fixed: Mapping[str, int] | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    # Its threads would go on waiting for work, and take the cores from whatever prepares the next batch.
+    # Its threads would keep waiting for work, and take the cores from whatever prepares the next batch.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     for axis, size in (fixed or {}).items():
         options.add_free_dimension_override_by_name(axis, size)

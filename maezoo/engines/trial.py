@@ -85,7 +85,7 @@ def time_all(
     batch_sizes: Sequence[int],
     advance: Callable[[str], None],
 ) -> list[Trial]:
-    """Time runners in turns on rising batch sizes; the slow ones do not go on to the next.
+    """Time runners in turns on rising batch sizes; slow ones are not tried on the next.
 
     The winner of one batch size takes part in the next in the chunks that it won with, in the same turns: between two
     sizes the machine may have become faster or slower, and the cutting itself costs something.

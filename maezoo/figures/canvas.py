@@ -79,7 +79,7 @@ def encode_figure(figure: "Figure", suffix: str) -> bytes:
 
 
 def grid_of_panels(
-    rows: int, columns: int, aspect: float, *, panel: float = 1.75, beside: float = 0.3
+    rows: int, columns: int, aspect: float, *, panel: float = 1.75, margin: float = 0.3
 ) -> "tuple[Figure, NDArray[Any]]":
     """Make a figure of equal panels.
 
@@ -88,12 +88,12 @@ def grid_of_panels(
         columns: of panels.
         aspect: height over width of a panel's picture.
         panel: width of a panel in inches.
-        beside: inches on the left and right for captions and a colour bar.
+        margin: inches on the left and right for captions and a colour bar.
 
     Returns:
         The figure and its (rows, columns) array of Axes.
     """
-    figure = new_figure(columns * (panel + _GAP) + beside, rows * (panel * aspect + _GAP) + _TITLE)
+    figure = new_figure(columns * (panel + _GAP) + margin, rows * (panel * aspect + _GAP) + _TITLE)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()

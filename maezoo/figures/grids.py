@@ -107,7 +107,7 @@ def _draw_rows(
 ) -> "Figure":
     """Draw one row for each image: its pictures, then its error map (B, h, w) with `absent` cells grey."""
     H, W = errors.shape[-2:]
-    figure, axes = grid_of_panels(len(errors), len(pictures) + 1, H / W, beside=BAR + 0.3)
+    figure, axes = grid_of_panels(len(errors), len(pictures) + 1, H / W, margin=BAR + 0.3)
     limits = (0.0, _upper_limit(errors))
     drawn = None
     for row, caption in enumerate(captions):

@@ -1,4 +1,4 @@
-"""Similarity of patches: which parts of an image the model finds like a chosen one."""
+"""Similarity of patches: which parts of an image look similar to a chosen one for the model."""
 
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ def plot_similarity(
         raise ArgumentError("patches is a list of (row, column), at least one.")
     inputs = model.prepare(image)[:1]
     h, w = model.grid_for(inputs)
-    figure, axes = grid_of_panels(1, len(patches) + 1, h / w, panel=2.4, beside=BAR)
+    figure, axes = grid_of_panels(1, len(patches) + 1, h / w, panel=2.4, margin=BAR)
     show_picture(axes[0, 0], denormalise(inputs, model.preprocess)[0])
     title_column(axes[0, 0], "image")
     drawn = None

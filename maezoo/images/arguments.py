@@ -36,8 +36,7 @@ class Images:
 
     def chunks(self, size: int) -> Iterator[list[Any]]:
         """Yield the items some at a time, no earlier than asked for; at least one chunk, if need be an empty one."""
-        items = enumerate(self.items)
-        kept = (_kept(item, f"image {index}") if self.fleeting else item for index, item in items)
+        kept = (_kept(item, index) for index, item in enumerate(self.items)) if self.fleeting else iter(self.items)
         yield list(islice(kept, size))
         while chunk := list(islice(kept, size)):
             yield chunk
@@ -48,10 +47,10 @@ ImageLikes: TypeAlias = ImageLike | Tensor | Sequence[ImageLike | Tensor] | Iter
 
 
 def look_at(images: ImageLikes) -> Images:
-    """Look at an argument of images, once: nothing of an iterator is taken, no picture is opened.
+    """Look at an argument of images, once: nothing of an iterator is taken, no file is opened.
 
     Raises:
-        ImageError: it is nothing that images can be taken from, or a tensor of another shape or dtype; the message
+        ImageError: images cannot be taken from it, or it is a tensor of another shape or dtype; the message
             says what it is.
 
     Example:
@@ -126,14 +125,18 @@ def _look_at_iterable(images: Any) -> Images:
     return Images(len(images) if hasattr(images, "__len__") else None, items=items, fleeting=True)
 
 
-def _kept(item: Any, name: str) -> Any:
+def _kept(item: Any, index: int) -> Any:
     """Return an item as it is now, whatever its source does with it later."""
     if isinstance(item, Tensor):
         return item.clone()
     if isinstance(item, np.ndarray):
         return item.copy()
-    if isinstance(item, Image.Image):
-        return open_image(item, name=name)
-    if isinstance(item, bytearray | memoryview) or hasattr(item, "read"):
-        return read_bytes(item, name)
+    try:
+        if isinstance(item, Image.Image):
+            return open_image(item, name=f"image {index}")
+        if isinstance(item, bytearray | memoryview) or hasattr(item, "read"):
+            return read_bytes(item, f"image {index}")
+    except ImageError as error:
+        error.index = index
+        raise
     return item

@@ -27,8 +27,8 @@ _BYTES = bytes | bytearray | memoryview
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
-# One image or file may be in several threads' hands. A lock for each would have to be kept somewhere: a few hundred,
-# shared by what falls on the same number, do as well. Those of images are always taken before those of files.
+# Several threads may use one image or file at once. In place of a lock for each, which would have to be stored, there
+# are a few hundred, shared by objects with the same hash. An image's lock is always taken before its file's.
 _IMAGE_LOCKS = tuple(threading.Lock() for _ in range(509))
 _FILE_LOCKS = tuple(threading.Lock() for _ in range(509))
 _QUIET = threading.Lock()
@@ -60,7 +60,11 @@ def open_image(image: ImageLike, *, name: str = "image", least: int | None = Non
         return _decode(from_array(image, name), name)
     if isinstance(image, str | os.PathLike):
         if _URL.match(os.fspath(image)):
-            raise ImageError(f"{os.fspath(image)}: URLs are not fetched; download it, and pass the file or its bytes.")
+            raise ImageError(
+                f"{os.fspath(image)}: URLs are not fetched; download it, and pass the file or its bytes.",
+                url=os.fspath(image),
+                reason="URLs are not fetched",
+            )
         path = user_path(image)
         return _read(path, str(path), least)
     if isinstance(image, _BYTES) or hasattr(image, "read"):
@@ -96,7 +100,8 @@ def read_bytes(source: Any, name: str) -> bytes:
                 source.seek(0)
             data = source.read()
         except READ_ERRORS as error:
-            raise ImageError(f"{name} cannot be read from {kind_of(source)}: {error or kind_of(error)}.") from error
+            reason = str(error) or kind_of(error)
+            raise ImageError(f"{name} cannot be read from {kind_of(source)}: {reason}.", reason=reason) from error
     if not isinstance(data, _BYTES):
         raise ImageError(f"{name}: {kind_of(source)} gave {kind_of(data)}, not bytes; open the file with mode 'rb'.")
     return bytes(data)
@@ -104,16 +109,20 @@ def read_bytes(source: Any, name: str) -> bytes:
 
 def _read(source: Path | bytes, name: str, least: int | None) -> Image.Image:
     """Open and decode a file, or say what is wrong with it."""
+    path = source if isinstance(source, Path) else None
     try:
         return _unwarned(lambda: _open(source, name, least))
-    except ImageError:
+    except ImageError as error:
+        error.path = None if path is None else str(path)
         raise
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: there is no such file.") from error
+        raise ImageError(f"{name}: there is no such file.", path=path, reason="there is no such file") from error
     except IsADirectoryError as error:
-        raise ImageError(f"{name} is a folder; pass its files, or use `maezoo extract` for whole folders.") from error
+        message = f"{name} is a folder; pass its files, or use `maezoo extract` for whole folders."
+        raise ImageError(message, path=path, reason="it is a folder", command="maezoo extract") from error
     except READ_ERRORS as error:
-        raise ImageError(f"{name} cannot be read as an image: {_reason(source, error)}.") from error
+        reason = _reason(source, error)
+        raise ImageError(f"{name} cannot be read as an image: {reason}.", path=path, reason=reason) from error
 
 
 def _open(source: Path | bytes, name: str, least: int | None) -> Image.Image:
@@ -131,14 +140,15 @@ def _open(source: Path | bytes, name: str, least: int | None) -> Image.Image:
 
 
 def _decode(image: Image.Image, name: str) -> Image.Image:
-    """Decode an image that others may hold too: not twice at once, and no two at once from one file."""
+    """Decode an image that other threads may use too: one at a time, also of those that share a file."""
     try:
         with _lock_of(image, _IMAGE_LOCKS), _lock_of(getattr(image, "fp", None), _FILE_LOCKS):
             return _unwarned(lambda: upright_rgb(image, name))
     except ImageError:
         raise
     except READ_ERRORS as error:
-        raise ImageError(f"{name} cannot be decoded: {error or type(error).__name__}.") from error
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{name} cannot be decoded: {reason}.", reason=reason) from error
 
 
 def _lock_of(thing: object, locks: tuple[threading.Lock, ...]) -> threading.Lock:
@@ -147,7 +157,7 @@ def _lock_of(thing: object, locks: tuple[threading.Lock, ...]) -> threading.Lock
 
 
 def _unwarned(work: Callable[[], Image.Image]) -> Image.Image:
-    """Decode; where warnings are errors, once more without them: what Pillow only warns of costs no picture."""
+    """Decode; where warnings are errors, again without them: what Pillow only warns about is no reason to fail."""
     try:
         return work()
     except Warning:
@@ -157,7 +167,7 @@ def _unwarned(work: Callable[[], Image.Image]) -> Image.Image:
 
 
 def _is_heif(source: Path | bytes) -> bool:
-    """Tell whether a file is HEIC or one of its kin."""
+    """Tell whether a file is HEIC or a related format."""
     if isinstance(source, bytes):
         head = source[:12]
     else:
@@ -167,7 +177,7 @@ def _is_heif(source: Path | bytes) -> bool:
 
 
 def _can_read_heif() -> bool:
-    """Let Pillow know of pillow-heif where it is installed: the one format that nothing could read before."""
+    """Register pillow-heif with Pillow where it is installed; tell whether it is."""
     try:
         importlib.import_module("pillow_heif").register_heif_opener()
     except ImportError:

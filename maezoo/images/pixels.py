@@ -41,7 +41,7 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _drop_broken_exif(image: Image.Image) -> None:
-    """Leave out what of a TIFF's EXIF cannot be parsed: Pillow reads it after the pixels, and fails with them."""
+    """Drop the parts of a TIFF's EXIF that cannot be parsed: Pillow reads them after the pixels, and would fail."""
     if image.format != "TIFF" or not hasattr(image, "tag_v2"):
         return
     try:
@@ -57,7 +57,7 @@ def _drop_broken_exif(image: Image.Image) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1, upright, where there is none or none that can be parsed."""
+    """Return the EXIF orientation; 1 (upright) where it is missing or cannot be parsed."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except READ_ERRORS:
@@ -65,7 +65,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _white_of(image: Image.Image) -> int | None:
-    """Return the value of white in a picture of more than 8 bits; `None` where the file does not tell it."""
+    """Return the value of white in a picture of more than 8 bits; `None` where the file does not say."""
     if image.mode.startswith("I;16"):
         tags: Any = getattr(image, "tag_v2", {})
         bits = int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
@@ -89,7 +89,7 @@ def _to_rgb(image: Image.Image, white: int | None, name: str) -> Image.Image:
 
 
 def _to_8_bits(values: NDArray[np.int64], white: int | None, name: str) -> NDArray[np.uint8]:
-    """Scale whole numbers; where the file does not tell white, values up to 255 are of 8 bits and others of 16."""
+    """Scale integers to 8 bits; where white is unknown, a picture of values up to 255 has 8 bits, any other 16."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise ImageError(

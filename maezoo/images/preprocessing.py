@@ -1,4 +1,4 @@
-"""How pixels become model input: the numbers that travel with each weight. No imaging code, no torch."""
+"""How pixels become model input: the numbers stored with each set of weights. No imaging code, no torch."""
 
 import operator
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ MOST_CHANNELS = 1024
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The preprocessing of one weight.
+    """The preprocessing of one set of weights.
 
     Attributes:
         size: (H, W) of the model's input in pixels.

@@ -64,7 +64,9 @@ def mask_from_noise(noise: Tensor, ratio: float = 0.75) -> Tensor:
         tensor([[ True, False,  True, False]])
     """
     if noise.ndim != 2:
-        raise MaskError(f"noise has the shape (batch, patches), two axes; got {tuple(noise.shape)}.")
+        raise MaskError(
+            f"noise has the shape (batch, patches), two axes; got {tuple(noise.shape)}.", found=tuple(noise.shape)
+        )
     noise = noise.detach().cpu()
     if noise.is_floating_point() and bool(noise.isnan().any()):
         raise MaskError("noise holds NaN, which has no order; draw it with torch.rand.")
@@ -207,6 +209,7 @@ def draw_mask(
     if strategy == "grid":
         return grid_mask(batch, grid_size, ratio)
     if strategy not in STRATEGIES:
-        raise MaskError(f"unknown mask strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}.")
+        message = f"unknown mask strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}."
+        raise MaskError(message, expected=STRATEGIES, found=strategy)
     draw = random_mask if strategy == "random" else block_mask
     return draw(batch, grid_size, ratio, seed=seed, generator=generator)

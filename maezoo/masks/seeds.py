@@ -36,7 +36,7 @@ def as_ratio(ratio: float, rule: str, low: float = 0.0, high: float = 1.0) -> fl
         0.7
     """
     if isinstance(ratio, bool) or not isinstance(ratio, Real) or not low <= ratio <= high:
-        raise MaskError(f"{rule}; got {ratio!r}.")
+        raise MaskError(f"{rule}; got {ratio!r}.", expected=(low, high), found=ratio)
     return float(str(ratio)) if isinstance(ratio, np.floating) else float(ratio)
 
 
@@ -49,9 +49,9 @@ def as_seed(seed: SupportsIndex) -> int:
     try:
         number = operator.index(seed)
     except TypeError:
-        raise MaskError(f"seed is a whole number, for example 0; got {seed!r}.") from None
+        raise MaskError(f"seed is a whole number, for example 0; got {seed!r}.", found=seed) from None
     if not -(2**63) <= number < 2**64:
-        raise MaskError(f"seed must fit in 64 bits; got {number}.")
+        raise MaskError(f"seed must fit in 64 bits; got {number}.", found=number)
     return number
 
 

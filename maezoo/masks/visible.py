@@ -26,12 +26,17 @@ def check_mask(mask: Tensor, batch: int | None, patches: int) -> Tensor:
             "Convert it with torch.as_tensor(mask, dtype=torch.bool)."
         )
     if mask.dtype != torch.bool:
-        raise MaskError(f"a mask is a torch.bool tensor, True = hidden; got {mask.dtype}. Convert it with mask.bool().")
+        raise MaskError(
+            f"a mask is a torch.bool tensor, True = hidden; got {mask.dtype}. Convert it with mask.bool().",
+            found=mask.dtype,
+        )
     rows = mask[None] if mask.ndim == 1 else mask
     if rows.ndim != 2 or rows.shape[1] != patches or (batch is not None and rows.shape[0] not in (1, batch)):
         raise MaskError(
             f"this input needs a mask of shape ({'B' if batch is None else batch}, {patches}), one row per image and "
-            f"one entry per patch; got {tuple(mask.shape)}. From pixels: maezoo.mask_from_pixels(pixels, patch_size)."
+            f"one entry per patch; got {tuple(mask.shape)}. From pixels: maezoo.mask_from_pixels(pixels, patch_size).",
+            expected=(batch, patches),
+            found=tuple(mask.shape),
         )
     return rows if batch is None else rows.expand(batch, -1)
 
@@ -58,7 +63,8 @@ def visible_indices(mask: Tensor) -> Tensor:
         low, high = int(counts.min()), int(counts.max())
         raise MaskError(
             f"each row of a mask must leave the same number of patches visible here; this one leaves {low} to {high}. "
-            "Encode the rows apart, or use reconstruct, which takes any mask."
+            "Encode the rows apart, or use reconstruct, which takes any mask.",
+            found=(low, high),
         )
     K = int(counts[0]) if len(counts) else 0
     return mask.byte().argsort(dim=1, stable=True)[:, :K]

@@ -1,4 +1,4 @@
-"""Numbers become modules, with the paper's starting values, or without a byte of memory for a file to fill."""
+"""Build encoder and decoder from a variant's numbers: initialised as in the paper, or empty for a file to fill."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

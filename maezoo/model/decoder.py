@@ -1,4 +1,4 @@
-"""The light decoder: visible tokens in, a prediction for every patch out."""
+"""The lightweight decoder: visible tokens in, a prediction for every patch out."""
 
 from functools import partial
 from typing import Any

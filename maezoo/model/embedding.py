@@ -1,4 +1,4 @@
-"""The patch embedding: of all patches, or of the visible ones alone, which costs only what they cost."""
+"""The patch embedding: of all patches, or of the visible ones alone."""
 
 from typing import Any, cast
 
@@ -59,8 +59,8 @@ def embed_patches(embedding: nn.Module, images: Tensor) -> Tensor:
 def embed_visible(embedding: nn.Module, batch: PatchedImages, visible: Tensor) -> Tensor:
     """Embed the visible patches: B images, (B, K) -> (B, K, D).
 
-    A plain convolution is one linear layer for each patch, so hidden patches need not be computed. Whatever else stands
-    there (an adapter, a hook, a parametrisation) is called on the whole image, and the visible patches are taken.
+    A plain convolution is one linear layer for each patch, so hidden patches need not be computed. Anything else
+    (an adapter, a hook, a parametrisation) is called on the full image, and the visible patches are selected.
     """
     if not (type(embedding) is PatchEmbed and _is_plain(embedding) and _is_linear(embedding.proj)):
         return select(embed_patches(embedding, batch.images), visible)

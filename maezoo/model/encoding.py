@@ -90,7 +90,7 @@ class MaskedEncoder(nn.Module):
         return self.on_grid(images).grid_size
 
     def encode_tokens(self, images: Tensor | PatchedImages, visible: Tensor | None = None) -> Tensor:
-        """Encode all patches, or the visible ones alone: hidden patches cost nothing.
+        """Encode all patches, or the visible ones alone: hidden patches are not computed.
 
         Args:
             images: (B, C, H, W), normalised.

@@ -43,7 +43,9 @@ def grid_of(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
         nearest = tuple(max(1, round(side / patch_size)) * patch_size for side in size)
         raise SizeError(
             f"{height}x{width} (height x width) is not a whole number of {patch_size}-pixel patches. "
-            f"The nearest valid size is {nearest[0]}x{nearest[1]}: resize the images, or pass img_size={nearest}."
+            f"The nearest valid size is {nearest[0]}x{nearest[1]}: resize the images, or pass img_size={nearest}.",
+            found=tuple(size),
+            suggestions=[f"{nearest[0]}x{nearest[1]}"],
         )
     return height // patch_size, width // patch_size
 

@@ -267,7 +267,7 @@ def test_a_remembered_engine_that_is_gone_is_measured_anew(
 def test_frozen(model: MAE, tmp_path: Path) -> None:
     fast = optimised(model, tmp_path, engine="eager")
     assert fast.eval() is fast
-    with pytest.raises(RuntimeError, match="frozen; train the model it was made from"):
+    with pytest.raises(RuntimeError, match="frozen; train the model that it was made from"):
         fast.train()
     with pytest.raises(ValueError, match="optimised already"):
         fast.optimize()
@@ -281,7 +281,7 @@ def test_frozen(model: MAE, tmp_path: Path) -> None:
     [
         ({"engine": "tensorrt"}, "engine is 'auto', 'pytorch', 'eager', 'onednn'"),
         ({"engine": "onednn", "precision": "int8"}, "onednn runs in float32, bfloat16 on cpu; got int8 on cpu"),
-        ({"precision": "int4"}, "precision is None"),
+        ({"precision": "int4"}, "precision is one of None"),
         ({"tasks": ["classify"]}, "tasks are of 'features', 'encode', 'reconstruct'; got 'classify'"),
         ({"tasks": []}, "name one task or more"),
         ({"batch_sizes": (0,)}, "batch_sizes are numbers from 1"),

@@ -214,3 +214,13 @@ def test_numbers_may_be_numpys(model: maezoo.MAE, photos: list[Path], expected: 
         model.features(photos, batch_size=2.5)  # type: ignore[arg-type]
     with pytest.raises(MaskError, match=r"seed is a whole number.*1\.5"):
         model.reconstruct(photos, seed=1.5)  # type: ignore[arg-type]
+
+
+def test_an_error_says_which_image_and_why_in_fields(model: maezoo.MAE, photos: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"")
+    for images in ([*photos, bad], iter([*photos, bad])):
+        with pytest.raises(ImageError) as raised:
+            model.features(images, batch_size=2)
+        assert (raised.value.index, raised.value.path) == (len(photos), str(bad))
+        assert raised.value.reason == "the file is empty"

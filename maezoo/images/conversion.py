@@ -1,0 +1,170 @@
+"""Image-likes to model input: resized as the weights want it, uint8 up to the model's device, normalised there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from maezoo.errors import ImageError
+from maezoo.images.arguments import check_pixels
+from maezoo.images.decoding import ImageLike, open_image
+from maezoo.images.pixels import to_uint8
+from maezoo.images.preprocessing import Preprocessing
+
+__all__ = ["denormalise", "input_of", "normalise", "prepare", "prepare_upright"]
+
+_RESAMPLE = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: int = 3, *, first: int = 0) -> Tensor:
+    """Decode and resize images to one uint8 batch.
+
+    Args:
+        images: image-likes.
+        preprocess: the size and the resize rule.
+        in_chans: channels wanted: 3 for RGB, 1 for grey; otherwise arrays (H, W, in_chans).
+        first: number of the first image, for errors.
+
+    Returns:
+        (B, in_chans, H, W) uint8 on the CPU.
+
+    Raises:
+        ImageError: an image cannot be read; the message says which and why.
+
+    Example:
+        >>> prepare([np.zeros((40, 60, 3), np.uint8)], Preprocessing(size=(32, 32))).shape
+        torch.Size([1, 3, 32, 32])
+    """
+    H, W = preprocess.size
+    if not len(images):
+        return torch.empty(0, in_chans, H, W, dtype=torch.uint8, device="cpu")
+    return torch.cat([input_of(image, preprocess, in_chans, first + i) for i, image in enumerate(images)])
+
+
+def prepare_upright(image: Image.Image, preprocess: Preprocessing) -> Tensor:
+    """Resize an image as `open_image` gives it, upright and RGB, to (1, 3, H, W) uint8: it is not decoded again.
+
+    Example:
+        >>> prepare_upright(Image.new("RGB", (60, 40)), Preprocessing(size=(32, 32))).shape
+        torch.Size([1, 3, 32, 32])
+    """
+    return _as_batch([_resized(image, preprocess, 3)])
+
+
+def normalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
+    """Scale uint8 images to the model's input.
+
+    Args:
+        images: (B, C, H, W) uint8 on any device.
+        preprocess: mean and standard deviation, repeated in turn for more channels, averaged for one.
+
+    Returns:
+        (B, C, H, W) float32 on the same device.
+
+    Example:
+        >>> normalise(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8), Preprocessing((2, 2))).max() > 2
+        tensor(True)
+    """
+    mean, std = _statistics(preprocess, images.shape[1], images.device)
+    return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+
+
+def denormalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
+    """Turn model input back to pixels in [0, 1], clipped: (B, C, H, W) float32.
+
+    Example:
+        >>> pixels = torch.randint(0, 256, (1, 3, 4, 4), dtype=torch.uint8)
+        >>> preprocess = Preprocessing((4, 4))
+        >>> torch.allclose(denormalise(normalise(pixels, preprocess), preprocess), pixels / 255, atol=1e-6)
+        True
+    """
+    mean, std = _statistics(preprocess, images.shape[1], images.device)
+    return (images.float() * std + mean).clamp(0, 1)
+
+
+def input_of(image: Any, preprocess: Preprocessing, in_chans: int, index: int) -> Tensor:
+    """Return one image of a list as (1, C, H, W), uint8 or normalised float; errors have its number."""
+    try:
+        return _convert(image, preprocess, in_chans, f"image {index}")
+    except ImageError as error:
+        error.index = index
+        raise
+
+
+def _convert(image: Any, preprocess: Preprocessing, in_chans: int, name: str) -> Tensor:
+    """Convert as `input_of` says."""
+    if not isinstance(image, Tensor):
+        return _as_batch([_prepare_one(image, preprocess, in_chans, name)])
+    if image.ndim != 3:
+        raise ImageError(f"{name}: a tensor in a list is one image (C, H, W); got {tuple(image.shape)}.")
+    if check_pixels(image, f"{name}, a tensor,").dtype != torch.uint8:
+        return image[None]
+    return _as_batch([_prepare_one(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name)])
+
+
+def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
+    """Join arrays (H, W, C) to a batch (B, C, H, W)."""
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, C, H, W)
+
+
+def _prepare_one(image: ImageLike, preprocess: Preprocessing, in_chans: int, name: str) -> NDArray[np.uint8]:
+    """Decode and resize one image to (H, W, C) uint8."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == in_chans and in_chans not in (1, 3):
+        if 0 in image.shape:
+            raise ImageError(f"{name}: an array of the shape {image.shape} holds no pixels.")
+        values = to_uint8(image, name)
+        planes = [Image.fromarray(np.ascontiguousarray(values[:, :, c])) for c in range(in_chans)]
+        return np.stack([np.asarray(_resize(plane, preprocess)) for plane in planes], axis=2)
+    if in_chans not in (1, 3):
+        raise ImageError(f"{name}: this model takes {in_chans} channels; pass arrays (H, W, {in_chans}) or tensors.")
+    return _resized(open_image(image, name=name, least=_least_side(preprocess)), preprocess, in_chans)
+
+
+def _resized(upright: Image.Image, preprocess: Preprocessing, in_chans: int) -> NDArray[np.uint8]:
+    """Resize an upright RGB picture to (H, W, 3), or (H, W, 1) grey."""
+    picture = _resize(upright, preprocess)
+    return np.asarray(picture.convert("L"))[:, :, None] if in_chans == 1 else np.asarray(picture)
+
+
+def _least_side(preprocess: Preprocessing) -> int:
+    """Return the side that both sides of a decoded image must at least have to be scaled down only."""
+    return round(max(preprocess.size) / preprocess.crop_pct)
+
+
+def _resize(image: Image.Image, preprocess: Preprocessing) -> Image.Image:
+    """Resize to the model's input in one step, reading only the part that is kept."""
+    H, W = preprocess.size
+    box = None if preprocess.resize == "squash" else _crop_box(image.size, (H, W), preprocess.crop_pct)
+    return image.resize((W, H), _RESAMPLE[preprocess.interpolation], box=box)
+
+
+def _crop_box(source: tuple[int, int], size: tuple[int, int], crop_pct: float) -> tuple[float, float, float, float]:
+    """Return the part of a (width, height) image that "resize to cover, then cut the centre" keeps."""
+    width, height = source
+    H, W = size
+    scale = max(int(H / crop_pct) / height, int(W / crop_pct) / width)
+    resized = max(W, int(width * scale + 1e-6)), max(H, int(height * scale + 1e-6))
+    left, top = round((resized[0] - W) / 2), round((resized[1] - H) / 2)
+    x, y = width / resized[0], height / resized[1]
+    return left * x, top * y, min(width, (left + W) * x), min(height, (top + H) * y)
+
+
+def _statistics(preprocess: Preprocessing, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation for a number of channels, each (C, 1, 1)."""
+
+    def spread(values: tuple[float, ...]) -> Tensor:
+        if channels == 1:
+            values = (sum(values) / len(values),)
+        row = [values[channel % len(values)] for channel in range(channels)]
+        return torch.tensor(row, dtype=torch.float32, device=device).view(-1, 1, 1)
+
+    return spread(preprocess.mean), spread(preprocess.std)
