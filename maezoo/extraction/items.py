@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import bytes_to_table, require_pyarrow, table_to_bytes
 from maezoo.extraction.failures import reading_errors
-from maezoo.extraction.store import is_uri, open_filesystem
-from maezoo.extraction.web import download, is_web
+from maezoo.extraction.remote import download, is_uri, is_web, open_filesystem
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,30 +2,25 @@
 
 import json
 import logging
+import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from maezoo.errors import DataError
+from maezoo.extraction.arrow import parquet_bytes, parquet_table
 from maezoo.extraction.items import Items
 from maezoo.extraction.result import ExtractResult
 from maezoo.extraction.settings import RECORD, Settings, versions
-from maezoo.extraction.shards import (
-    Shard,
-    ShardNote,
-    error_table,
-    parquet_bytes,
-    parquet_table,
-    read_note,
-    shard_name,
-)
-from maezoo.extraction.spans import Span
+from maezoo.extraction.shards import Shard, ShardNote, Span, error_table, read_note, shard_name
 from maezoo.extraction.store import Store
 
-__all__ = ["Job", "json_bytes"]
+__all__ = ["Assembly", "Job", "json_bytes"]
 
 _ERRORS = "errors.parquet"
 _PENDING = "pending.parquet"
+_KEEP_EVERY = 60.0  # seconds of work that a kill may cost
 _log = logging.getLogger(__name__)
 
 
@@ -172,6 +167,63 @@ class Job:
         self.record["versions"] = versions()
         self.records.write(RECORD, json_bytes(self.record))
         return result
+
+
+class Assembly:
+    """Puts pieces in order and writes each shard when it is whole; shards that take long are kept now and then.
+
+    Args:
+        job: the run.
+        spans: the shards that are missing, whole or in part.
+    """
+
+    def __init__(self, job: Job, spans: list[Span]) -> None:
+        self._job = job
+        self._spans = {span.start: span for span in spans}
+        self._starts = sorted(self._spans)
+        self._open: dict[int, Shard] = {}
+        self._early: dict[int, Shard] = {}
+        self._again = {span.start: set(span.again) for span in spans if span.again}
+        self._pieces: dict[int, list[Shard]] = {}
+        self._kept = time.monotonic()
+
+    def add(self, piece: Shard) -> tuple[int, int]:
+        """Take a piece; write the shard that it completes.
+
+        Returns:
+            How many images are through with it that were not before, and how many of these failed.
+        """
+        span = self._spans[self._starts[bisect_right(self._starts, piece.first) - 1]]
+        if span.again:
+            return self._add_again(span, piece)
+        shard = self._open.setdefault(span.start, span.begun or Shard(span.start))
+        self._early[piece.first] = piece
+        while (follower := self._early.pop(shard.first + shard.count, None)) is not None:
+            shard.append(follower)
+        if shard.count == span.stop - span.start:
+            self._job.write(span, self._open.pop(span.start))
+        elif time.monotonic() - self._kept > _KEEP_EVERY:
+            self.keep()
+        return piece.count, len(piece.failures)
+
+    def keep(self) -> None:
+        """Write the beginnings of all unfinished shards for the next run, and what was read again of finished ones."""
+        for start, shard in self._open.items():
+            if shard.count:
+                self._job.write_begun(self._spans[start], shard)
+        for start in list(self._pieces):
+            self._job.mend(self._spans[start], self._pieces.pop(start))
+        self._kept = time.monotonic()
+
+    def _add_again(self, span: Span, piece: Shard) -> tuple[int, int]:
+        """Take a piece of a shard that is there; put it in with the others when all are here."""
+        left = self._again[span.start]
+        tried = left & set(range(piece.first, piece.first + piece.count))
+        left -= tried
+        self._pieces.setdefault(span.start, []).append(piece)
+        if not left:
+            self._job.mend(span, self._pieces.pop(span.start))
+        return len(tried), sum(failure.number in tried for failure in piece.failures)
 
 
 def _note(store: Store, name: str, mark: str) -> ShardNote | None:

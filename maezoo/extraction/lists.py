@@ -12,7 +12,7 @@ import numpy as np
 
 from maezoo.errors import DataError
 from maezoo.extraction.items import Item
-from maezoo.extraction.store import check_scheme, is_uri
+from maezoo.extraction.remote import check_scheme, is_uri
 
 __all__ = ["LIST_SUFFIXES", "listed_items", "printable"]
 

@@ -15,8 +15,7 @@ from maezoo.extraction.decode import Decoded, Decoder, without_warnings
 from maezoo.extraction.embed import Embedder
 from maezoo.extraction.job import Job
 from maezoo.extraction.pillow import PillowState
-from maezoo.extraction.shards import Shard
-from maezoo.extraction.spans import Span
+from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.workers import Crew
 
 __all__ = ["choose_batch_size", "choose_workers", "decoded_chunks", "local_pieces"]

@@ -22,8 +22,7 @@ from maezoo.extraction.embed import Embedder
 from maezoo.extraction.items import Items
 from maezoo.extraction.job import Job
 from maezoo.extraction.pillow import PillowState
-from maezoo.extraction.shards import Shard
-from maezoo.extraction.spans import Span
+from maezoo.extraction.shards import Shard, Span
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import Pool
 

@@ -1,38 +1,31 @@
 """extract(): the whole way, from a source to a finished output."""
 
-import copy
 import multiprocessing
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from PIL import Image, ImageFile
 
-from maezoo.api.factory import create
 from maezoo.api.mae import MAE
-from maezoo.api.optimized import OptimizedMAE
 from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
-from maezoo.extraction.assembly import Assembly
 from maezoo.extraction.embed import embedding_width
-from maezoo.extraction.interrupts import Interrupts
+from maezoo.extraction.encoder import open_encoder, prepared, used_weights
 from maezoo.extraction.items import Items
-from maezoo.extraction.job import Job
+from maezoo.extraction.job import Assembly, Job
 from maezoo.extraction.local import choose_batch_size, choose_workers, local_pieces
-from maezoo.extraction.lock import exclusive
-from maezoo.extraction.prepared import prepared
+from maezoo.extraction.remote import is_uri, path_in
 from maezoo.extraction.result import ExtractResult, Meter, Progress
 from maezoo.extraction.resume import open_job
 from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
-from maezoo.extraction.shards import Shard
+from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.sources import find_items
-from maezoo.extraction.spans import Span
-from maezoo.extraction.store import LocalStore, is_uri, open_store, path_in
-from maezoo.extraction.used_weights import used_weights
-from maezoo.hardware import choose_device
+from maezoo.extraction.store import LocalStore, exclusive, open_store
+from maezoo.interrupts import Interrupts
 from maezoo.paths import user_path
 from maezoo.vocabulary import Pool
 
@@ -106,12 +99,10 @@ def extract(
     """
     require_pyarrow()
     _refuse_in_a_worker()
-    if engine not in ("local", "ray"):
-        raise ArgumentError(f"engine is 'local' or 'ray'; got {engine!r}.")
+    if engine not in get_args(Engine):
+        raise ArgumentError.for_choice("engine", engine, get_args(Engine))
     _check_counts(batch_size, workers)
-    encoder = _encoder(model, engine, device, precision)
-    if encoder.in_chans != 3:
-        raise ArgumentError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
+    encoder = open_encoder(model, device, precision, ray=engine == "ray")
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,
@@ -186,18 +177,6 @@ def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractRe
             if job.missing():
                 return job.pause(meter.done, meter.seconds)
     return job.finish(meter.done, meter.seconds)
-
-
-def _encoder(model: str | MAE, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None) -> MAE:
-    """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
-    device = "cpu" if engine == "ray" else device
-    if isinstance(model, OptimizedMAE) and engine == "ray":
-        raise ArgumentError(
-            "Ray's actors move the model, and an optimised one stays; pass the model that it was made from."
-        )
-    if isinstance(model, MAE):
-        return copy.deepcopy(model).cpu() if engine == "ray" else model
-    return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)
 
 
 def _check_counts(batch_size: int | None, workers: int | None) -> None:

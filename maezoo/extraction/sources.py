@@ -9,9 +9,8 @@ from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.items import Item
 from maezoo.extraction.lists import LIST_SUFFIXES, listed_items, printable
-from maezoo.extraction.store import child_uri, is_uri, open_filesystem
+from maezoo.extraction.remote import child_uri, is_uri, is_web, open_filesystem
 from maezoo.extraction.tars import tar_items
-from maezoo.extraction.web import is_web
 from maezoo.listing import files_in, image_files, is_hidden, is_image
 from maezoo.paths import user_path
 
