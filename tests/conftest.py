@@ -1,6 +1,7 @@
 """What all tests share: a clean environment, a cache of their own, photographs."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import torch
 
 # huggingface_hub reads this when it is imported: no test may reach the cache of whoever runs them.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maezoo-tests-")
+
+# A shell that runs the tests as a background job ignores Ctrl-C for them and for the commands that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = Path(__file__).parent
 pytest_plugins = ["tests.weight_files"]  # fixtures that write weights files

@@ -19,7 +19,7 @@ from PIL import Image
 import maezoo
 from maezoo import figures
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "images"
 PHOTOS = {path.stem: path for path in sorted((ROOT / "tests" / "data" / "photos").glob("*.jpg"))}
 LARGEST = 300_000  # bytes of a picture

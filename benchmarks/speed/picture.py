@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["draw"]
 
-FOLDER = Path(__file__).parent.parent / "docs" / "images"
+FOLDER = Path(__file__).parents[2] / "docs" / "images"
 TASKS = {"features": "features", "encode": "masked encode", "reconstruct": "reconstruct", "train": "training step"}
 
 

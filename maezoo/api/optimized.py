@@ -220,7 +220,7 @@ def _sample_images(model: MAE, count: int) -> Tensor:
         shape = (count, model.in_chans, *model.img_size)
         noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         return noise.to(model.device, model.dtype)
-    photographs = model.prepare(sorted((Path(__file__).parent / "demo" / "samples").glob("*.jpg")))
+    photographs = model.prepare(sorted((Path(__file__).parents[1] / "demo" / "samples").glob("*.jpg")))
     times = -(-count // len(photographs))
     return photographs.repeat(times, 1, 1, 1)[:count]
 

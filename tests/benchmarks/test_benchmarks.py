@@ -16,7 +16,7 @@ TINY = ["--model", "mae_vit_tiny", "--device", "cpu", "--rounds", "1", "--thread
 def run(*arguments: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own; modules in `without` count as not installed there."""
     hide = f"import sys; sys.modules.update(dict.fromkeys({list(without)!r})); sys.argv[1:] = {list(arguments)!r}; "
-    code = hide + "import runpy; runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)"
+    code = hide + "import runpy; runpy.run_module('benchmarks.speed', run_name='__main__', alter_sys=True)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -115,7 +115,7 @@ def test_one_that_fails_or_differs_does_not_end_the_run(monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(ROOT))
     import torch
 
-    from benchmarks import cells, peers
+    from benchmarks.speed import cells, peers
     from benchmarks.speed.cells import Plan, run_cells
     from benchmarks.speed.subject import Subject
     from benchmarks.speed.timing import Budget

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import maezoo
-from maezoo import factory
+from maezoo.api import factory
 from maezoo.checkpoints.convert import convert
 from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import LayoutError

@@ -14,12 +14,7 @@ import torch
 
 import maezoo
 
-COMMAND = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
-from maezoo.cli import main
-main()
-"""
+COMMAND = "from maezoo.cli import main; main()"
 OPTIONS = ["--shard-size", "12", "--batch-size", "3", "--device", "cpu", "--labels"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 

@@ -1,7 +1,6 @@
 """What is in the output: one row for each image that can be read, one error for each other."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -256,12 +255,3 @@ def test_an_embedding_that_float16_cannot_hold_is_refused(folder, tmp_path, smal
     with pytest.raises(DataError, match="float32"):
         maezoo.extract(folder, tmp_path / "out", model=small, workers=0)
     assert maezoo.extract(folder, tmp_path / "out32", model=small, workers=0, dtype="float32").complete
-
-
-def test_the_function_and_its_package_share_a_name():
-    import maezoo.extract as package
-
-    assert package is maezoo.extract
-    assert callable(package)
-    assert package.Progress is Progress
-    assert Path(package.__file__).parent.name == "extract"
