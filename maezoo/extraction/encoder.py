@@ -36,7 +36,7 @@ def open_encoder(
     """
     if isinstance(model, OptimizedMAE) and ray:
         raise ArgumentError(
-            "Ray's actors move the model, and an optimised one cannot be moved; pass the model it was made from."
+            "Ray's actors move the model, and an optimised one cannot be moved; pass the model that it was made from."
         )
     if isinstance(model, MAE):
         encoder = copy.deepcopy(model).cpu() if ray else model
