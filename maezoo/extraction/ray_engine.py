@@ -8,7 +8,9 @@ What moves is Arrow: a chunk is the table of a `Shard`, with pixels in the place
 
 import json
 import logging
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -28,6 +30,7 @@ from maezoo.vocabulary import Pool
 
 __all__ = ["ray_pieces"]
 
+_USAGE = "RAY_USAGE_STATS_ENABLED"
 _CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
 
 
@@ -48,6 +51,16 @@ def ray_pieces(
         MissingExtraError: Ray is not installed.
     """
     ray = _connect()
+    with _quiet(ray):
+        embedded = _pipeline(ray, job, spans, model, device=device, batch_size=batch_size, actors=actors)
+        for row in embedded.iter_rows():
+            yield _unpack(row)
+
+
+def _pipeline(
+    ray: ModuleType, job: Job, spans: list[Span], model: MAE, *, device: str, batch_size: int, actors: int | None
+) -> Any:
+    """Return the data set of embedded chunks; nothing runs before its rows are asked for."""
     resources = ray.cluster_resources()
     if device == "auto":
         device = "cuda" if resources.get("GPU") else "cpu"
@@ -55,7 +68,7 @@ def ray_pieces(
     count = actors or max(1, int(resources.get("GPU", 1) if on_gpu else resources.get("CPU", 1) // 2))
     settings = job.settings
     chunks = [{_CHUNK: json.dumps(chunk)} for span in spans for chunk in span.chunks(batch_size)]
-    embedded = (
+    return (
         ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
         .map(_Decode(ray.put(job.items), model.preprocess, settings.exact, PillowState.of_this_process()))
         .map(
@@ -66,8 +79,6 @@ def ray_pieces(
             num_cpus=0,  # unlike the tasks: Ray fuses stages that are alike, and actors would decode for themselves
         )
     )
-    for row in embedded.iter_rows():
-        yield _unpack(row)
 
 
 class _Decode:
@@ -132,10 +143,28 @@ def _connect() -> ModuleType:
     """Return Ray, connected: to the caller's, to the cluster that `RAY_ADDRESS` names, or to one started here."""
     ray = _require_ray()
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False  # ours shows the whole run
+        asked = os.environ.get(_USAGE)
+        os.environ.setdefault(_USAGE, "0")  # what is started here reports nothing to Ray's makers
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        finally:
+            if asked is None:
+                os.environ.pop(_USAGE, None)
     return ray
+
+
+@contextmanager
+def _quiet(ray: ModuleType) -> Iterator[None]:
+    """Keep Ray Data's own bars and messages back while the block runs; ours show the run."""
+    log, context = logging.getLogger("ray.data"), ray.data.DataContext.get_current()
+    before = log.level, context.enable_progress_bars
+    log.setLevel(logging.WARNING)
+    context.enable_progress_bars = False
+    try:
+        yield
+    finally:
+        log.setLevel(before[0])
+        context.enable_progress_bars = before[1]
 
 
 def _require_ray() -> ModuleType:
