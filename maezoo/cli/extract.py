@@ -75,7 +75,7 @@ def extract(
     except KeyboardInterrupt:  # while nothing is being made yet, or for the second time
         _tell_again("Stopped. What is done is kept; to go on, run it again:")
         raise typer.Exit(_INTERRUPTED) from None
-    if result.stopped or not result.complete:
+    if result.stopped or not result.complete or not result.rows:
         raise typer.Exit(_INTERRUPTED if result.stopped else 1)
 
 

@@ -54,7 +54,7 @@ def parquet_table(data: bytes) -> "pa.Table":
 def parquet_bytes(table: "pa.Table") -> bytes:
     """Return a table as a Parquet file. Embeddings do not compress; the other columns do.
 
-    A table without rows becomes a file without row groups: readers of whole folders stumble over an empty one.
+    A table without rows becomes a file without row groups: some readers of folders fail on an empty one.
     """
     pa = require_pyarrow()
     sink = io.BytesIO()

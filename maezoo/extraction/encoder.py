@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 def open_encoder(
     model: str | MAE, device: str | torch.device, precision: torch.dtype | str | None, *, ray: bool
 ) -> MAE:
-    """Create the named model without its decoder; a model that is given stays as it is.
+    """Create the named model without its decoder; a model that is given is used as it is.
 
     Args:
         model: a name, or a model.
         device: where to create it.
         precision: of the computation, for a model that is created.
-        ray: Ray's actors will move the model; here it stands on the CPU.
+        ray: for Ray, whose actors move the model: it stays on the CPU here, and a given one is copied.
 
     Raises:
         ArgumentError: an optimised model for Ray, or a model of other images than RGB.
@@ -45,9 +45,7 @@ def open_encoder(
         encoder = create(model, pretrained=True, device=where, dtype=precision, decoder=False)
     if encoder.in_chans != 3:
         raise ArgumentError(
-            f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.",
-            expected=3,
-            found=encoder.in_chans,
+            f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.", expected=3
         )
     return encoder
 
@@ -57,7 +55,7 @@ def used_weights(model: MAE, *, given: bool) -> str:
 
     Args:
         model: the model.
-        given: by the caller, who may have trained it since it was loaded; not created by this run.
+        given: the caller made it, and may have trained it since it was loaded.
     """
     report = model.load_report
     if (
@@ -74,9 +72,9 @@ def used_weights(model: MAE, *, given: bool) -> str:
 
 
 def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
-    """Return the model on the engine that the output was begun with; a new output chooses one.
+    """Return the model on the engine that the output was begun with; for a new output, choose one.
 
-    Engines agree to about 1e-6, not to the bit: one output is made by one of them.
+    Engines agree to about 1e-6, not to the bit, so one output is made by one of them.
 
     Args:
         model: the encoder.
@@ -91,7 +89,9 @@ def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
         )
         engine = _engine_of(fast, batch_size)
         if begun_with not in (None, engine):
-            _log.warning("this output was begun on the engine %s; the model given goes on with %s.", begun_with, engine)
+            _log.warning(
+                "this output was begun on the engine %s; the model given continues with %s.", begun_with, engine
+            )
         job.keep_engine(engine)
         return fast
     if begun_with == "eager":
@@ -100,7 +100,7 @@ def prepared(model: MAE, job: Job, images: int, batch_size: int) -> MAE:
         return model.optimize(engine=begun_with, batch_sizes=(batch_size,))
     except (ImportError, RuntimeError, ValueError) as error:
         _log.warning(
-            "this output was begun on the engine %s; it goes on in PyTorch, whose rows differ by 1e-4 at most (%s)",
+            "this output was begun on the engine %s; it continues in PyTorch, whose rows differ by 1e-4 at most (%s)",
             begun_with,
             error,
         )
@@ -120,7 +120,7 @@ def _is_as_loaded(model: MAE, name: str, path: Path) -> bool:
             in_chans=model.in_chans,
             decoder=False,
         )
-    except (MaezooError, OSError):  # the file is gone or is another one by now
+    except (MaezooError, OSError):  # the file is gone, or another one by now
         return False
     ours, theirs = model.encoder.state_dict(), fresh.encoder.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())

@@ -1,9 +1,9 @@
-"""The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes what comes out of it.
+"""The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes the results.
 
     number ranges -> map: fetch and decode (tasks on all cores) -> map: embed (actors, one for each GPU) -> here
 
-Ray starts the tasks, moves the data, holds back what is too fast, and repeats what a dead worker or node has lost.
-What moves is Arrow: a chunk is the table of a `Shard`, with pixels in the place of embeddings until there are any.
+Ray starts the tasks, moves the data, holds back stages that are too fast, and repeats what a dead worker or node has
+lost. It moves Arrow tables: a chunk is the table of a `Shard`, with pixels in the place of embeddings at first.
 """
 
 import json
@@ -37,7 +37,7 @@ _CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
 def ray_pieces(
     job: Job, spans: list[Span], model: MAE, *, device: str, batch_size: int, actors: int | None
 ) -> Generator[Shard, None, None]:
-    """Yield the missing pieces as they come, in any order.
+    """Yield the missing pieces as they arrive, in any order.
 
     Args:
         job: the run.
@@ -45,7 +45,7 @@ def ray_pieces(
         model: the encoder, on the CPU; each actor gets a copy.
         device: where the actors run it; `"auto"` is the GPU that Ray gives each, where the cluster has any.
         batch_size: images of a chunk.
-        actors: that run the model; by the cluster when `None`.
+        actors: number of those that run the model; by the cluster when `None`.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -88,7 +88,7 @@ class _Decode:
         items: Ray's reference to all items.
         preprocess: of the weights.
         exact: decode JPEGs at full size.
-        pillow: what Pillow is set to in the process that started the run.
+        pillow: Pillow's settings in the process that started the run.
     """
 
     def __init__(self, items: Any, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
@@ -112,7 +112,7 @@ class _Embed:
 
     Args:
         model: Ray's reference to the model, on the CPU.
-        device: where it shall run.
+        device: where to run it.
         pool: which tokens.
         dtype: of the embeddings.
     """

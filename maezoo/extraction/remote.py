@@ -45,11 +45,11 @@ def is_web(location: str) -> bool:
 
 
 def check_scheme(uri: str, where: str) -> None:
-    """Refuse a URI of a scheme that nothing here can read; nothing is opened.
+    """Refuse a URI whose scheme nothing here can read; nothing is opened.
 
     Args:
         uri: the URI.
-        where: what names it, for the error.
+        where: where it is named, for the error.
 
     Raises:
         DataError: the message says what to install, where that is known.
@@ -64,7 +64,8 @@ def check_scheme(uri: str, where: str) -> None:
     except (ImportError, ValueError) as error:
         raise DataError(
             f"{where}: {uri} cannot be read: {error}. Lists hold paths, http:// and https:// URLs, and URIs that "
-            "pyarrow or fsspec know."
+            "pyarrow or fsspec know.",
+            url=uri,
         ) from error
 
 
@@ -80,7 +81,7 @@ def child_uri(uri: str, name: str) -> str:
 
 
 def path_in(location: str | Path, name: str) -> str | Path:
-    """Return the place of a folder in another, here or on cloud storage.
+    """Return the path or URI of a folder in another.
 
     Example:
         >>> path_in("s3://bucket/features", "notes")
@@ -99,7 +100,7 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return _connect(uri)
-    system, top = _connect(urlunsplit(parts._replace(path="/")))  # once for each bucket: it may ask the network
+    system, top = _connect(urlunsplit(parts._replace(path="/")))  # once for each bucket: it may need the network
     return system, f"{top}/{unquote(parts.path).strip('/')}".rstrip("/")
 
 
@@ -116,26 +117,26 @@ def _connect(uri: str) -> tuple[Any, str]:
 
             system, path = fsspec.core.url_to_fs(uri)
         except (ImportError, ValueError) as second:
-            raise DataError(f"{uri} cannot be opened: {error}. {second}") from second
+            raise DataError(f"{uri} cannot be opened: {error}. {second}", url=uri, reason=str(error)) from second
     return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(system)), path.rstrip("/")
 
 
 def download(url: str) -> bytes:
-    """Return what a URL gives. Proxies are those of the environment.
+    """Return the bytes at a URL. Proxies are those of the environment.
 
     Raises:
-        ConnectionError: the server is busy or not reached, or the answer broke off: another try may do better.
-        FileNotFoundError: there is nothing.
-        PermissionError: it is not given; a signed URL may be too old.
-        DataError: no URL, or an answer that is no image's.
+        ConnectionError: the server is busy or not reached, or the answer broke off; another try may succeed.
+        FileNotFoundError: there is nothing at the URL.
+        PermissionError: access is refused; a signed URL may have expired.
+        DataError: not a URL, or more bytes than any image has.
     """
-    asked = quote(url, safe="%/:=&?~#+!$,;'@()*[]", errors="surrogateescape")  # blanks and other letters than ASCII's
+    asked = quote(url, safe="%/:=&?~#+!$,;'@()*[]", errors="surrogateescape")  # spaces and letters beyond ASCII
     try:
         host = urlsplit(asked).hostname
     except ValueError as error:
-        raise DataError(f"{url} is no URL: {error}.") from error
+        raise DataError(f"{url} is no URL: {error}.", url=url, reason=str(error)) from error
     if not host:
-        raise DataError(f"{url} is no URL: it names no host.")
+        raise DataError(f"{url} is no URL: it names no host.", url=url)
     request = urllib.request.Request(asked, headers={"User-Agent": f"maezoo/{__version__}"})  # noqa: S310 - see is_web
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
@@ -144,11 +145,11 @@ def download(url: str) -> bytes:
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from error
     except http.client.InvalidURL as error:
-        raise DataError(f"{url} is no URL: {error}.") from error
+        raise DataError(f"{url} is no URL: {error}.", url=url, reason=str(error)) from error
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionError(f"{url} cannot be fetched: {getattr(error, 'reason', error) or error!r}") from error
     if len(data) > _MOST:
-        raise DataError(f"{url} gives more than {_MOST:,} bytes; no image has so many.")
+        raise DataError(f"{url} gives more than {_MOST:,} bytes; no image has so many.", url=url, expected=_MOST)
     if missing:
         raise ConnectionError(f"{url}: the answer broke off {missing:,} bytes before its end")
     return data
@@ -161,4 +162,4 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> OSError | DataError:
     if error.code >= 500 or error.code in _PASSING:
         return ConnectionError(f"{url}: {said}")
     kind = _REFUSED.get(error.code)
-    return DataError(f"{url}: {said}.") if kind is None else kind(_CODES[kind], said, url)
+    return DataError(f"{url}: {said}.", url=url, found=error.code) if kind is None else kind(_CODES[kind], said, url)

@@ -28,8 +28,8 @@ class Shard:
 
     Attributes:
         first: number of the first item.
-        count: items covered: rows + failures, but for a chunk of which nothing could be read once more.
-        rows: what is said of each image that could be read.
+        count: items covered: rows + failures, except for a chunk that was tried again in vain.
+        rows: of the images that could be read.
         vectors: their embeddings, one (b, D) array for each batch, which may be (0, D).
         failures: of the other images.
     """
@@ -48,7 +48,7 @@ class Shard:
         self.failures += other.failures
 
     def with_pieces(self, pieces: "list[Shard]") -> "Shard":
-        """Return the shard with the rows that pieces of it have; an image that failed in them keeps what it had."""
+        """Return the shard with the rows of pieces of it put in; an image that failed in them keeps the row it had."""
         rows = self._by_number()
         failures = {failure.number: failure for failure in self.failures}
         for piece in pieces:
@@ -66,7 +66,7 @@ class Shard:
         return dict(zip(numbers, zip(self.rows, np.concatenate(self.vectors), strict=True), strict=False))
 
     def to_table(self, run: str = "", *, labels: bool = True) -> "pa.Table":
-        """Return the shard as a table that holds all of it: what a file has, and what travels between processes.
+        """Return all of the shard as a table, for a file or for another process.
 
         Args:
             run: the run's fingerprint.
@@ -103,9 +103,9 @@ class Span:
     Attributes:
         number: the shard's.
         start: number of its first item.
-        stop: behind its last.
-        begun: the beginning of it that an interrupted run has left.
-        again: numbers of the items to try again, where the shard is there and others could be read.
+        stop: one past its last.
+        begun: the beginning of it that an interrupted run has kept.
+        again: numbers of the items to try again, if the shard is finished and others could be read.
     """
 
     number: int
@@ -125,7 +125,7 @@ class Span:
         return len(self.again) or self.stop - self.next
 
     def chunks(self, size: int) -> list[Chunk]:
-        """Cut what is missing into chunks; of a shard that is there, those with an item that is tried again."""
+        """Cut what is missing into chunks; of a finished shard, only those with an item to try again."""
         every = chunk_starts(self.next, self.stop, size)
         if not self.again:
             return every
@@ -135,7 +135,7 @@ class Span:
 
 @dataclass(frozen=True)
 class ShardNote:
-    """What a file says of itself: run, range, rows and failures."""
+    """The metadata of a shard's file: run, range, rows and failures."""
 
     run: str
     first: int
@@ -155,7 +155,7 @@ def shard_name(number: int) -> str:
 
 
 def read_note(opened: IO[bytes]) -> ShardNote | None:
-    """Read what a file says of itself; `None` when it is damaged or not one of ours."""
+    """Read a file's note; `None` if it is damaged or not one of ours."""
     pa = require_pyarrow()
     try:
         file = pa.parquet.ParquetFile(opened)

@@ -36,18 +36,18 @@ class Store(Protocol):
         """Open a file to read parts of it."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file; it appears whole or not at all."""
+        """Make or replace a file; it appears complete or not at all."""
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
 
 
 class LocalStore:
-    """A folder of this machine. It is made when it is not there."""
+    """A folder of this machine, made if missing."""
 
     def __init__(self, folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"{folder} is a file; the output is a folder of Parquet files. Name another.")
+            raise DataError(f"{folder} is a file; the output is a folder of Parquet files. Name another.", path=folder)
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -64,7 +64,7 @@ class LocalStore:
         return (self.folder / name).open("rb")
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file; it appears whole or not at all, also when the power fails.
+        """Make or replace a file; it appears complete or not at all, even if the power fails.
 
         Raises:
             DiskFullError: no room for it.
@@ -88,7 +88,7 @@ class LocalStore:
 
 
 class RemoteStore:
-    """A folder of any file system that pyarrow or fsspec knows; object stores show an object when it is complete."""
+    """A folder of any file system that pyarrow or fsspec knows; object stores show an object once it is complete."""
 
     def __init__(self, uri: str) -> None:
         self._system, self._root = open_filesystem(uri)
@@ -130,7 +130,7 @@ class RemoteStore:
 
 
 def open_store(location: str | Path) -> Store:
-    """Open the output folder, making it when it is not there.
+    """Open the output folder, making it if missing.
 
     Raises:
         DataError: it is a file, or its scheme is not known.

@@ -1,4 +1,4 @@
-"""The file that a finished run leaves: half precision on disk, with all that it takes to use and to judge it."""
+"""The file of a finished run: half precision on disk, with all that is needed to use it and to know how it was made."""
 
 import json
 from pathlib import Path

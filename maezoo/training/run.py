@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: steps done.
@@ -98,14 +98,14 @@ class Run:
         return self.out / "checkpoint.safetensors"
 
     def resume(self, start_from: Path | None) -> int:
-        """Take the run up from its checkpoint, or begin it; return the steps done."""
+        """Resume the run from its checkpoint, or begin it; return the steps done."""
         if not self.checkpoint.exists():
             load_start(start_from, recipe=self.recipe, model=self.model)
             self.ema = {name: p.detach().clone() for name, p in self._trainable()}
             return 0
         done = load_checkpoint(self.checkpoint, self.objective, self.ema, self.optimizers, recipe=self.recipe)
         self.saved_step = done
-        _log.info("going on from step %d of %d", done, self.recipe.steps)
+        _log.info("resuming at step %d of %d", done, self.recipe.steps)
         return done
 
     def steps(self, start: int) -> Iterator[tuple[int, Tensor]]:
@@ -114,9 +114,9 @@ class Run:
             yield step, self._train_step(step, images, mask)
 
     def _batches(self, start: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-        """Yield each step with its batch; beside an accelerator the next batch is made meanwhile."""
+        """Yield each step with its batch; with an accelerator, the next batch is made meanwhile."""
         steps = range(start, self.recipe.steps)
-        if self.device.type == "cpu":  # there a second team of threads costs the first more than it gives
+        if self.device.type == "cpu":  # there a second set of threads costs the first more than it saves
             yield from ((step, self._batch(step)) for step in steps)
             return
         with ThreadPoolExecutor(1) as background:
@@ -137,7 +137,7 @@ class Run:
         self.saved_at, self.saved_step = time.monotonic(), step
 
     def _diverged(self, what: str) -> FloatingPointError:
-        """Word the end of a run whose numbers are no longer finite."""
+        """Return the error of a run whose numbers are no longer finite."""
         kept = "no checkpoint was written yet"
         if self.saved_step is not None:
             kept = f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
@@ -148,7 +148,7 @@ class Run:
         return time.monotonic() - self.saved_at
 
     def log(self, done: int, loss: Tensor, report: Callable[[Progress], None] | None, every: int) -> None:
-        """Collect a loss; every so many steps, write and report the mean."""
+        """Collect a loss; every few steps, write and report the mean."""
         self.losses.append(loss)
         if done % every and done != self.recipe.steps:
             return

@@ -29,7 +29,7 @@ def pretrain(
     report_every: int = 50,
     checkpoint_seconds: float = 300,
 ) -> MaskedAutoencoder:
-    """Pretrain a masked autoencoder, going on from `out`'s checkpoint when there is one.
+    """Pretrain a masked autoencoder, resuming from `out`'s checkpoint if there is one.
 
     Args:
         recipe: the numbers of the run.
@@ -38,8 +38,8 @@ def pretrain(
         variant: another shape than the published one of `recipe.model`, for experiments.
         device: where to train.
         start_from: weights to start from instead of random ones, a maezoo file; its sha256 is the recipe's
-            `start_from`. The decoder's are taken where they have the model's shape. A checkpoint in `out` comes
-            before it.
+            `start_from`. The decoder's are taken where they have the model's shape. A checkpoint in `out` takes
+            precedence.
         compile: compile the model with `torch.compile`, for a minute at the start; on the CPU that needs a C++
             compiler. The losses differ from eager ones in the last digits.
         report: called with the run's progress every `report_every` steps.

@@ -96,7 +96,7 @@ def test_files_that_vanish_become_errors_and_new_ones_are_told(folder, tmp_path,
     with caplog.at_level(logging.WARNING):
         result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     assert (result.images, result.rows, result.errors) == (120, 118, 2)
-    assert "1 images more, 2 gone" in caplog.text
+    assert "1 images are new, 2 are gone" in caplog.text
     assert [(row["id"], row["error"]) for row in failures(tmp_path / "out")] == [
         ("class3/0003.jpg", "FileNotFoundError"),
         ("class3/0119.webp", "FileNotFoundError"),

@@ -90,6 +90,15 @@ def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(pack: Path, tmp_path: 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_weights_are_drawn_without_reseeding_anything_else(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("reseeds every device"))
+    before = torch.get_rng_state()
+    train(replace(SHORT, views=4), open_source(pack), tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_finished_run_is_not_run_again(pack: Path, tmp_path: Path) -> None:
     first = train(SHORT, open_source(pack), tmp_path)
     again = train(SHORT, open_source(pack), tmp_path, report=lambda p: pytest.fail("trained again"))
