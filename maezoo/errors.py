@@ -32,7 +32,10 @@ import difflib
 import errno
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "ArgumentError",
@@ -109,6 +112,16 @@ class MaezooError(Exception):
         self.suggestions = tuple(suggestions)
         self.command = command
         self.extra = extra
+
+    @classmethod
+    def about(cls, path: str | Path, reason: str) -> "Self":
+        """Word the error for a file or folder: its path, then what is wrong with it.
+
+        Example:
+            >>> str(DataError.about("cats.csv", "is empty."))
+            'cats.csv is empty.'
+        """
+        return cls(f"{path} {reason}", path=path, reason=reason)
 
 
 class ArgumentError(MaezooError, ValueError):

@@ -119,14 +119,12 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
     """
     path = user_path(path)
     if not path.exists():
-        raise DataError(f"{path} does not exist; pass what `maezoo extract` or `maezoo features` wrote.", path=path)
+        raise DataError.about(path, "does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
     if labels not in ("column", "folder"):
         raise ArgumentError.for_choice("labels", labels, ("column", "folder"))
     columns = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
     if "vectors" not in columns:
-        raise DataError(
-            f"{path} holds no features: Parquet needs a column 'embedding', .npz an array 'features'.", path=path
-        )
+        raise DataError.about(path, "holds no features: Parquet needs a column 'embedding', .npz an array 'features'.")
     vectors = columns["vectors"].astype(np.float32)
     return LabelledFeatures(vectors, _labels(path, columns, labels), _read_about(path, len(vectors)))
 
@@ -135,15 +133,12 @@ def _labels(path: Path, columns: Mapping[str, NDArray[Any]], labels: str) -> NDA
     """Return the labels, stored or from the folders' names."""
     if labels == "folder":
         if "ids" not in columns:
-            raise DataError(
-                f"{path} does not say where its images were; its labels cannot be their folders.", path=path
-            )
+            raise DataError.about(path, "does not say where its images were; its labels cannot be their folders.")
         return np.array([PurePosixPath(str(name).replace("\\", "/")).parent.name for name in columns["ids"]])
     if "labels" not in columns:
-        raise DataError(
-            f"{path} has no labels. Extract with `maezoo extract --labels` (the folders' names), or evaluate with "
-            "`--labels folder`.",
-            path=path,
+        raise DataError.about(
+            path,
+            "has no labels. Extract with `maezoo extract --labels` (the folders' names), or use `--labels folder`.",
         )
     return columns["labels"]
 
@@ -155,9 +150,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {ours: arrays[theirs] for theirs, ours in names.items() if theirs in arrays}
     except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read as an .npz of plain arrays: {error}.", path=path, reason=str(error)
-        ) from error
+        raise DataError.about(path, f"cannot be read as an .npz of plain arrays: {error}.") from error
 
 
 def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
@@ -169,12 +162,12 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
         raise MissingExtraError.for_extra("eval", "reading Parquet") from error
     files = [file for file in files_in(path, ".parquet") if file.match("part-*")] if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path} holds no part-*.parquet; pass a folder that `maezoo extract` wrote.", path=path)
+        raise DataError.about(path, "holds no part-*.parquet; pass a folder that `maezoo extract` wrote.")
     wanted = {"embedding": "vectors", "label": "labels", "id": "ids"}
     try:
         table = pa.concat_tables([pq.read_table(file) for file in files])
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}.", path=path, reason=str(error)) from error
+        raise DataError.about(path, f"cannot be read as Parquet: {error}.") from error
     return {ours: _column(table, name) for name, ours in wanted.items() if name in table.column_names}
 
 
@@ -199,19 +192,11 @@ def _read_about(path: Path, rows: int) -> dict[str, Any]:
         settings, counts, complete = dict(record["settings"]), dict(record["counts"]), bool(record["complete"])
         images, extracted = int(counts["images"]), int(counts["rows"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{file} is not what `maezoo extract` wrote: {error!r}.", path=file, reason=repr(error)
-        ) from error
+        raise DataError.about(file, f"is not what `maezoo extract` wrote: {error!r}.") from error
     if not complete:
-        raise DataError(
-            f"{path} is a half-finished extraction: {rows:,} rows of {images:,} images are there. Run the same "
-            "`maezoo extract` again, until it says how many rows it made.",
-            path=path,
-        )
+        there = f"{rows:,} rows of {images:,} images are there"
+        raise DataError.about(path, f"is a half-finished extraction: {there}. Run the same `maezoo extract` again.")
     if rows != extracted:
-        raise DataError(
-            f"{path} holds {rows:,} of the {extracted:,} rows that were extracted; files are missing. Run the same "
-            "`maezoo extract` again, which makes them again.",
-            path=path,
-        )
+        there = f"holds {rows:,} of the {extracted:,} rows that were extracted"
+        raise DataError.about(path, f"{there}; files are missing. Run the same `maezoo extract` again to make them.")
     return settings

@@ -25,11 +25,7 @@ def open_encoder(
 ) -> MAE:
     """Create the named model without its decoder; a model that is given is used as it is.
 
-    Args:
-        model: a name, or a model.
-        device: where to create it.
-        precision: of the computation, for a model that is created.
-        ray: for Ray, whose actors move the model: it stays on the CPU here, and a given one is copied.
+    Ray's actors move the model: for them it is created on the CPU, and a given one is copied there.
 
     Raises:
         ArgumentError: an optimised model for Ray, or a model of other images than RGB.

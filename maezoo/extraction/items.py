@@ -176,7 +176,7 @@ def _regular(path: Path) -> Path:
     """Refuse a pipe, a socket or a device, whose reading might never end."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a pipe, a socket or a device; an image is a regular file.", path=path)
+        raise DataError.about(path, "is a pipe, a socket or a device; an image is a regular file.")
     return path
 
 
@@ -222,7 +222,7 @@ def _part(file: io.BufferedReader, item: Item) -> bytes:
     data = _read(file, item.size)
     if len(data) != item.size:
         where = os.fsdecode(item.location)
-        raise DataError(f"{where} ends inside {item.id}: it is shorter than when it was listed.", path=where)
+        raise DataError.about(where, f"ends inside {item.id}: it is shorter than when it was listed.")
     return data
 
 

@@ -84,9 +84,7 @@ def _rows(path: Path, labels: bool) -> Iterator[_Row]:
     """Yield the rows of a list."""
     table = path.suffix.lower() in (".csv", ".tsv")
     if labels and not table:
-        raise DataError(
-            f"{path} has no labels: name the images in a .csv with the columns 'path' and 'label'.", path=path
-        )
+        raise DataError.about(path, "has no labels: name the images in a .csv with the columns 'path' and 'label'.")
     try:
         _check_encoding(path)
         # newline="" leaves line breaks inside quotes as they are. Line breaks are \n, \r\n and \r, never Unicode's.
@@ -97,9 +95,7 @@ def _rows(path: Path, labels: bool) -> Iterator[_Row]:
             else:
                 yield from _line_rows(path, file)
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror or error}.", path=path, reason=error.strerror
-        ) from error
+        raise DataError.about(path, f"cannot be read: {error.strerror or error}.") from error
 
 
 def _check_encoding(path: Path) -> None:

@@ -35,8 +35,8 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
     if RECORD in records.names():
         return _resume(store, records, where, settings, found)
     if any(name.startswith("part-") for name in store.names()):
-        raise DataError(
-            f"{where} holds part-… files but no {FOLDER}/{RECORD}. Name another output, or move them away.", path=where
+        raise DataError.about(
+            where, f"holds part-… files but no {FOLDER}/{RECORD}. Name another output, or move them away."
         )
     if not len(found):
         raise DataError(f"no image was found in {settings.source}.", path=settings.source)

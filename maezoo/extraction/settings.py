@@ -107,9 +107,8 @@ def read_record(data: bytes, where: str) -> dict[str, Any]:
             return dict(record)
     except (ValueError, KeyError, TypeError):
         pass
-    raise DataError(
-        f"{where}/{FOLDER}/{RECORD} is not what an extraction writes. Move it away, or name another output.",
-        path=f"{where}/{FOLDER}/{RECORD}",
+    raise DataError.about(
+        f"{where}/{FOLDER}/{RECORD}", "is not what an extraction writes. Move it away, or name another output."
     )
 
 

@@ -52,7 +52,7 @@ def _items(source: str, labels: bool) -> Iterator[Item]:
         tars = files_in(path, ".tar")
         return _shards(path, tars, labels) if tars else _folder(path, labels)
     if not path.exists():
-        raise DataError(f"{path} does not exist; pass a folder, a list (.txt, .csv) or tar shards.", path=path)
+        raise DataError.about(path, "does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
     if path.suffix.lower() == ".tar" and path.is_file():
         return tar_items(path, labels=labels)
     if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
@@ -83,8 +83,8 @@ def _shards(folder: Path, tars: list[Path], labels: bool) -> Iterator[Item]:
     """Yield the images of a folder's tar shards, in the order of their names."""
     image = next(image_files(folder), None)
     if image is not None:
-        raise DataError(
-            f"{folder} holds tar shards and images ({image}); name a folder that holds one or the other.", path=folder
+        raise DataError.about(
+            folder, f"holds tar shards and images ({image}); name a folder that holds one or the other."
         )
     yield from chain.from_iterable(tar_items(tar, labels=labels) for tar in tars)
 

@@ -47,7 +47,7 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"{folder} is a file; the output is a folder of Parquet files. Name another.", path=folder)
+            raise DataError.about(folder, "is a file; the output is a folder of Parquet files. Name another.")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -60,7 +60,7 @@ def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
                 if is_hidden(member.name) or not (is_image(member.name) or is_label):
                     continue
                 if member.name in names:
-                    raise DataError(f"{path} holds {printable(member.name)} twice; write the shard again.", path=path)
+                    raise DataError.about(path, f"holds {printable(member.name)} twice; write the shard again.")
                 names.add(member.name)
                 if is_label:
                     found[_key(member.name)] = _label(path, tar, member)
@@ -69,9 +69,7 @@ def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
     except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(
-            f"{path} is not a complete, uncompressed tar file: {error}.", path=path, reason=str(error)
-        ) from error
+        raise DataError.about(path, f"is not a complete, uncompressed tar file: {error}.") from error
     location = os.fsencode(path.absolute())
     for member in images:
         name = printable(f"{path.name}/{member.name}")
@@ -86,18 +84,14 @@ def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     size, before = path.stat().st_size, -1
     for member in tar:
         if not before < member.offset < tar.offset or member.size < 0:
-            raise DataError(
-                f"{path} is damaged at byte {member.offset:,}: a member of {member.size:,} bytes.", path=path
-            )
+            raise DataError.about(path, f"is damaged at byte {member.offset:,}: a member of {member.size:,} bytes.")
         before = member.offset
         if not member.isfile():
             continue
         if member.issparse() and is_image(member.name):
-            raise DataError(
-                f"{path} holds {printable(member.name)} as a sparse file; write it without --sparse.", path=path
-            )
+            raise DataError.about(path, f"holds {printable(member.name)} as a sparse file; write it without --sparse.")
         if member.offset_data + (0 if member.issparse() else member.size) > size:
-            raise DataError(f"{path} is cut short inside {printable(member.name)}; fetch it again.", path=path)
+            raise DataError.about(path, f"is cut short inside {printable(member.name)}; fetch it again.")
         yield member
         tar.members = []  # type: ignore[attr-defined]  # else all headers would be kept
     _check_end(path, tar)
@@ -109,7 +103,7 @@ def _check_end(path: Path, tar: tarfile.TarFile) -> None:
         file.seek(tar.offset)
         block = file.read(tarfile.BLOCKSIZE)
     if block.strip(b"\0"):
-        raise DataError(f"{path} is damaged or cut short at byte {tar.offset:,}; fetch it again.", path=path)
+        raise DataError.about(path, f"is damaged or cut short at byte {tar.offset:,}; fetch it again.")
     if len(block) < tarfile.BLOCKSIZE:
         _log.warning("%s has no end mark; should it be cut short, images are missing.", path)
 

@@ -61,9 +61,8 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         step, saved = int(metadata["step"]), json.loads(metadata["recipe"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of maezoo pretrain: {error}. Remove it to start again.",
-            path=path,
+        raise CheckpointError.about(
+            path, f"is not a checkpoint of maezoo pretrain: {error}. Remove it to start again."
         ) from error
     _check_recipe(path, saved, recipe.to_dict())
     wrong = not_finite(tensors)

@@ -58,7 +58,7 @@ class PackedImages:
     def __init__(self, paths: list[Path], device: torch.device | str = "cpu") -> None:
         self.paths = paths
         with ThreadPoolExecutor() as pool:
-            images = [image for path in paths for image in pool.map(_decode, _blobs(path))]
+            images = [image for path in paths for image in pool.map(_decode, _blobs(path), itertools.count())]
         shapes = {image.shape for image in images}
         if len(shapes) != 1:
             raise DataError(f"a pack needs at least one image and one size for all; found {sorted(shapes)} (H, W, C).")
@@ -95,7 +95,7 @@ class FolderImages:
 
     def __init__(self, folder: Path, workers: int = 4) -> None:
         if not folder.is_dir():
-            raise DataError(f"{folder} is not a folder.", path=folder)
+            raise DataError.about(folder, "is not a folder.")
         self.folder = folder
         self.paths = list(image_files(folder))
         if not self.paths:
@@ -158,9 +158,9 @@ def open_source(path: str | Path, *more: str | Path, device: torch.device | str 
     paths = [user_path(each) for each in (path, *more)]
     for each in paths:
         if not each.exists():
-            raise DataError(f"{each} does not exist; pass a folder of images or a packed .npz file.", path=each)
+            raise DataError.about(each, "does not exist; pass a folder of images or a packed .npz file.")
         if not each.is_dir() and not each.is_file():
-            raise DataError(f"{each} is a pipe or a device; pass a folder of images or a packed .npz file.", path=each)
+            raise DataError.about(each, "is a pipe or a device; pass a folder of images or a packed .npz file.")
     if len(paths) == 1 and paths[0].is_dir():
         return FolderImages(paths[0])
     return PackedImages(paths, device)
@@ -199,17 +199,15 @@ def _blobs(path: Path) -> Iterator[bytes]:
         if len(offset) and (offset[0] < 0 or offset[-1] > len(blob) or (np.diff(offset) < 0).any()):
             raise ArgumentError("'offset' points outside 'blob'")
     except (*READ_ERRORS, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is not a pack of images (an .npz with 'blob' and 'offset'): {error}.", path=path, reason=str(error)
-        ) from error
+        raise DataError.about(path, f"is not a pack of images (an .npz with 'blob' and 'offset'): {error}.") from error
     for start, end in itertools.pairwise(offset):
         yield blob[start:end].tobytes()
 
 
-def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    """Decode one image to (H, W, 3) uint8."""
+def _decode(data: bytes, index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    """Decode one image of a pack to (H, W, 3) uint8."""
     try:
         with Image.open(BytesIO(data)) as image:
             return np.asarray(open_image(image, name="it"))
     except (ImageError, *READ_ERRORS) as error:
-        raise DataError(f"an image in the pack cannot be read: {error}.") from error
+        raise DataError(f"image {index} of the pack cannot be read: {error}.", index=index) from error

@@ -223,6 +223,10 @@ def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="not a pack"):
         open_source(tmp_path / "x.npz")
+    np.savez(tmp_path / "bad.npz", blob=np.zeros(3, np.uint8), offset=np.array([0, 3]))
+    with pytest.raises(DataError, match="image 0 of the pack") as caught:
+        open_source(tmp_path / "bad.npz")
+    assert caught.value.index == 0
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.jpg").write_bytes(b"?")
     broken = open_source(tmp_path / "only")
