@@ -69,7 +69,7 @@ class Job:
                 continue
             if name in names:
                 _log.warning(
-                    "%s/%s is damaged, of another run, or of pictures that have changed; it is made again.",
+                    "%s/%s is damaged, of another run, or of images that have changed; it is made again.",
                     *(self.where, name),
                 )
             missing.append(Span(number, start, stop, self._begun(number, start, mark, begun)))

@@ -9,6 +9,7 @@ from maezoo.hardware import choose_device
 from maezoo.interrupts import Interrupts
 from maezoo.model import MaskedAutoencoder, Variant, find_variant
 from maezoo.paths import user_path
+from maezoo.progress import track
 from maezoo.training.data import ImageSource
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Progress, Run
@@ -28,6 +29,7 @@ def pretrain(
     report: Callable[[Progress], None] | None = None,
     report_every: int = 50,
     checkpoint_seconds: float = 300,
+    progress: bool = False,
 ) -> MaskedAutoencoder:
     """Pretrain a masked autoencoder, resuming from `out`'s checkpoint if there is one.
 
@@ -45,6 +47,7 @@ def pretrain(
         report: called with the run's progress every `report_every` steps.
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
+        progress: show a bar.
 
     Returns:
         The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average. A run
@@ -68,9 +71,12 @@ def pretrain(
     run = Run(recipe, source, user_path(out), choose_device(device), variant or find_variant(recipe.model), compile)
     start = done = run.resume(start_from and user_path(start_from))
     interrupts = Interrupts()
-    with interrupts.caught(), interrupts.held_back():  # weights between two steps are no state to resume from
-        for step, loss in run.steps(done):
+    bar = track(recipe.steps, "steps", show=progress)
+    with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
+        advance(start)
+        for step, loss in run.steps(start):
             done = step + 1
+            advance(1)
             run.log(done, loss, report, report_every)
             if interrupts.came or run.seconds_since_save() > checkpoint_seconds:
                 run.save(done)

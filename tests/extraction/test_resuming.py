@@ -113,7 +113,7 @@ def test_other_pictures_under_the_same_names_are_embedded_anew(folder, tmp_path,
     _repaint(folder / "class1" / "0001.png")
     with caplog.at_level(logging.WARNING):
         result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
-    assert "1 pictures" in caplog.text
+    assert "1 images of" in caplog.text
     assert (result.done, result.complete) == (30, True)  # the one file that held it
     maezoo.extract(folder, tmp_path / "whole", model=small, **SETTINGS)
     assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))

@@ -99,6 +99,13 @@ def test_the_weights_are_drawn_without_reseeding_anything_else(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_bar_shows_the_steps(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(SHORT, open_source(pack), tmp_path, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "6/6" in captured.err
+
+
 def test_a_finished_run_is_not_run_again(pack: Path, tmp_path: Path) -> None:
     first = train(SHORT, open_source(pack), tmp_path)
     again = train(SHORT, open_source(pack), tmp_path, report=lambda p: pytest.fail("trained again"))
