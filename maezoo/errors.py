@@ -20,6 +20,7 @@
     ├── SizeError              (ValueError)         height or width is no multiple of the patch side
     ├── DataError              (ValueError)         a data set that cannot be used as asked
     ├── CheckpointError        (ValueError)         a training checkpoint that does not fit the run
+    ├── DivergedError          (FloatingPointError) a training run whose numbers are no longer finite
     ├── WorkerError            (ChildProcessError)  a worker process died
     └── MissingExtraError      (ImportError)        an optional dependency is not installed
 
@@ -43,6 +44,7 @@ __all__ = [
     "DataError",
     "DecoderMissingError",
     "DiskFullError",
+    "DivergedError",
     "EngineError",
     "FrozenModelError",
     "ImageError",
@@ -222,6 +224,10 @@ class DataError(MaezooError, ValueError):
 
 class CheckpointError(MaezooError, ValueError):
     """A training checkpoint is damaged or belongs to another run."""
+
+
+class DivergedError(MaezooError, FloatingPointError):
+    """The loss or a weight of a training run is no longer finite; `path` is the last finite checkpoint, if any."""
 
 
 class WorkerError(MaezooError, ChildProcessError):

@@ -33,7 +33,7 @@ def local_pieces(
     While the model works on one chunk, the next is decoded, and the one before is copied back and written.
 
     Raises:
-        ChildProcessError: a worker process died.
+        WorkerError: a worker process died.
     """
     settings = job.settings
     chunks = [chunk for span in spans for chunk in span.chunks(batch_size)]
@@ -52,7 +52,7 @@ def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iter
         pin: put the pixels into page-locked memory, for CUDA.
 
     Raises:
-        ChildProcessError: a worker process died.
+        WorkerError: a worker process died.
         OSError: the system starts no more processes.
     """
     workers = min(workers, len(decoder))

@@ -86,7 +86,7 @@ def extract(
         DataError: no images, an output begun with other settings or in use by another run, or numbers that do not add
             up.
         MissingExtraError: pyarrow (or Ray) is not installed.
-        ChildProcessError: a worker process died.
+        WorkerError: a worker process died.
         OSError: a folder cannot be read, or the disk is full. What was finished stays.
 
     Example:

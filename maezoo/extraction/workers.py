@@ -94,7 +94,7 @@ class _Worker:
             if rows:
                 self._connection.recv_bytes_into(pixels.view(-1).numpy())
         except (OSError, EOFError) as error:
-            raise WorkerError(self._obituary()) from error
+            raise self._death() from error
         return Decoded(first, stop, pixels, rows, failures)
 
     def kill(self) -> None:
@@ -107,16 +107,17 @@ class _Worker:
         if self._process.pid is not None:
             self._process.join(_SOON)
 
-    def _obituary(self) -> str:
-        """Say how the process died, and what may help."""
+    def _death(self) -> WorkerError:
+        """Return the error that says how the process died, and what may help."""
         self._process.join(_SOON)
         code = self._process.exitcode
         if code == -signal.SIGTERM:
             time.sleep(_SOON)  # a signal to a group of processes may be on its way to this one, too
         how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
-        return (
+        return WorkerError(
             f"a process that decodes images ended {how}. Was memory short? Try fewer workers, or workers=0. In a "
-            "script of your own, call maezoo.extract below `if __name__ == '__main__':`."
+            "script of your own, call maezoo.extract below `if __name__ == '__main__':`.",
+            reason=f"ended {how}",
         )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.load import load_file_into
 from maezoo.checkpoints.reader import open_weights
-from maezoo.errors import CheckpointError
+from maezoo.errors import CheckpointError, DivergedError
 from maezoo.files import sha256_of, write_safetensors
 from maezoo.model import MaskedAutoencoder
 from maezoo.training.optimizers import Optimizers
@@ -33,14 +33,14 @@ def save_checkpoint(
     """Write the complete state of a run after `step` steps; the file appears complete or not at all.
 
     Raises:
-        FloatingPointError: a number in it is NaN or infinite; the file that is there stays.
+        DivergedError: a number in it is NaN or infinite; the file that is there stays.
     """
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in ema.items()}
     tensors |= {f"optimizer/{name}": value for name, value in optimizers.tensors()}
     wrong = not_finite(tensors)
     if wrong:
-        raise FloatingPointError(f"{wrong} became NaN or infinite by step {step}")
+        raise DivergedError(f"{wrong} became NaN or infinite by step {step}")
     write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(recipe.to_dict())})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maezoo.errors import DivergedError
 from maezoo.files import errors_named
 from maezoo.hardware import parse_dtype
 from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -132,16 +133,17 @@ class Run:
         parts = self.objective, self.ema, self.optimizers
         try:
             save_checkpoint(self.checkpoint, *parts, step=step, recipe=self.recipe)
-        except FloatingPointError as error:
+        except DivergedError as error:
             raise self._diverged(str(error)) from error
         self.saved_at, self.saved_step = time.monotonic(), step
 
-    def _diverged(self, what: str) -> FloatingPointError:
+    def _diverged(self, what: str) -> DivergedError:
         """Return the error of a run whose numbers are no longer finite."""
-        kept = "no checkpoint was written yet"
+        path, kept = None, "no checkpoint was written yet"
         if self.saved_step is not None:
-            kept = f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
-        return FloatingPointError(f"{what}; {kept}. Try a lower rate or float32, in another output folder.")
+            path, kept = self.checkpoint, f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
+        says = f"{what}; {kept}. Try a lower rate or float32, in another output folder."
+        return DivergedError(says, path=path, reason=what)
 
     def seconds_since_save(self) -> float:
         """Seconds since the last checkpoint, or since the run began."""

@@ -56,7 +56,7 @@ def pretrain(
     Raises:
         CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or `start_from` is not the
             file that the recipe names.
-        FloatingPointError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
+        DivergedError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
             the message names.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
 
