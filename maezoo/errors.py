@@ -20,6 +20,7 @@
     ├── SizeError              (ValueError)         height or width is no multiple of the patch side
     ├── DataError              (ValueError)         a data set that cannot be used as asked
     ├── CheckpointError        (ValueError)         a training checkpoint that does not fit the run
+    ├── DivergedError          (FloatingPointError) a training run whose numbers are no longer finite
     ├── WorkerError            (ChildProcessError)  a worker process died
     └── MissingExtraError      (ImportError)        an optional dependency is not installed
 
@@ -32,7 +33,10 @@ import difflib
 import errno
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "ArgumentError",
@@ -40,6 +44,7 @@ __all__ = [
     "DataError",
     "DecoderMissingError",
     "DiskFullError",
+    "DivergedError",
     "EngineError",
     "FrozenModelError",
     "ImageError",
@@ -109,6 +114,16 @@ class MaezooError(Exception):
         self.suggestions = tuple(suggestions)
         self.command = command
         self.extra = extra
+
+    @classmethod
+    def about(cls, path: str | Path, reason: str) -> "Self":
+        """Word the error for a file or folder: its path, then what is wrong with it.
+
+        Example:
+            >>> str(DataError.about("cats.csv", "is empty."))
+            'cats.csv is empty.'
+        """
+        return cls(f"{path} {reason}", path=path, reason=reason)
 
 
 class ArgumentError(MaezooError, ValueError):
@@ -209,6 +224,10 @@ class DataError(MaezooError, ValueError):
 
 class CheckpointError(MaezooError, ValueError):
     """A training checkpoint is damaged or belongs to another run."""
+
+
+class DivergedError(MaezooError, FloatingPointError):
+    """The loss or a weight of a training run is no longer finite; `path` is the last finite checkpoint, if any."""
 
 
 class WorkerError(MaezooError, ChildProcessError):

@@ -1,4 +1,4 @@
-"""A progress bar that costs nothing when it is not shown."""
+"""A progress bar, in terminals and notebooks, that costs nothing when it is not shown."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ __all__ = ["track"]
 
 
 @contextmanager
-def track(total: int | None, unit: str, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that moves a bar on by some units.
+def track(total: int | None, unit: str, *, show: bool) -> Iterator[Callable[[int], object]]:
+    """Give a function that advances a bar by some units.
 
     Args:
-        total: units in all; `None` when nobody knows.
+        total: units in all; `None` if unknown.
         unit: what they are called.
-        show: draw the bar on standard error; otherwise the function does nothing.
+        show: draw the bar, on standard error or in the notebook; otherwise the function does nothing.
 
     Example:
         >>> with track(10, "images", show=False) as advance:
@@ -22,23 +22,7 @@ def track(total: int | None, unit: str, *, show: bool) -> Iterator[Callable[[int
     if not show:
         yield lambda units: None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from tqdm.auto import tqdm
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(unit, total=total)
-        yield lambda units: bar.advance(task, units)
+    with tqdm(total=total, unit=f" {unit}") as bar:
+        yield bar.update

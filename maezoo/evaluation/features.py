@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maezoo.errors import DataError, MissingExtraError
+from maezoo.errors import ArgumentError, DataError, MissingExtraError
 from maezoo.listing import files_in
 from maezoo.paths import user_path
 
@@ -30,7 +30,7 @@ class LabelledFeatures:
     Attributes:
         vectors: (n, D) float32, finite.
         labels: (n,) strings or integers.
-        about: how they were made (`extract.json`), where that is known.
+        about: how they were made (`extract.json`), if known.
 
     Raises:
         DataError: shapes that do not fit, no row, or a value that is not finite.
@@ -45,7 +45,7 @@ class LabelledFeatures:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no evaluation could use."""
+        """Refuse features that no evaluation could use."""
         if self.vectors.ndim != 2 or self.labels.shape != (len(self.vectors),) or not len(self.vectors):
             raise DataError(
                 f"features are (n, D) and labels (n,) with n of at least 1; got {self.vectors.shape} and "
@@ -83,7 +83,9 @@ class LabelledFeatures:
             if self.about and test.about and ours != theirs:
                 raise DataError(
                     f"training and test features were made with different {key}: {ours!r} and {theirs!r}. Extract both "
-                    "with the same settings."
+                    "with the same settings.",
+                    expected=ours,
+                    found=theirs,
                 )
 
 
@@ -117,12 +119,12 @@ def read_features(path: str | Path, *, labels: Literal["column", "folder"] = "co
     """
     path = user_path(path)
     if not path.exists():
-        raise DataError(f"{path} does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
+        raise DataError.about(path, "does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
     if labels not in ("column", "folder"):
-        raise DataError(f"labels is 'column' or 'folder'; got {labels!r}.")
+        raise ArgumentError.for_choice("labels", labels, ("column", "folder"))
     columns = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
     if "vectors" not in columns:
-        raise DataError(f"{path} holds no features: Parquet needs a column 'embedding', .npz an array 'features'.")
+        raise DataError.about(path, "holds no features: Parquet needs a column 'embedding', .npz an array 'features'.")
     vectors = columns["vectors"].astype(np.float32)
     return LabelledFeatures(vectors, _labels(path, columns, labels), _read_about(path, len(vectors)))
 
@@ -131,12 +133,12 @@ def _labels(path: Path, columns: Mapping[str, NDArray[Any]], labels: str) -> NDA
     """Return the labels, stored or from the folders' names."""
     if labels == "folder":
         if "ids" not in columns:
-            raise DataError(f"{path} does not say where its images were; its labels cannot be their folders.")
+            raise DataError.about(path, "does not say where its images were; its labels cannot be their folders.")
         return np.array([PurePosixPath(str(name).replace("\\", "/")).parent.name for name in columns["ids"]])
     if "labels" not in columns:
-        raise DataError(
-            f"{path} has no labels. Extract with `maezoo extract --labels` (the folders' names), or evaluate with "
-            "`--labels folder`."
+        raise DataError.about(
+            path,
+            "has no labels. Extract with `maezoo extract --labels` (the folders' names), or use `--labels folder`.",
         )
     return columns["labels"]
 
@@ -148,7 +150,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {ours: arrays[theirs] for theirs, ours in names.items() if theirs in arrays}
     except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}.") from error
+        raise DataError.about(path, f"cannot be read as an .npz of plain arrays: {error}.") from error
 
 
 def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
@@ -160,12 +162,12 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
         raise MissingExtraError.for_extra("eval", "reading Parquet") from error
     files = [file for file in files_in(path, ".parquet") if file.match("part-*")] if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path} holds no part-*.parquet; pass a folder that `maezoo extract` wrote.")
+        raise DataError.about(path, "holds no part-*.parquet; pass a folder that `maezoo extract` wrote.")
     wanted = {"embedding": "vectors", "label": "labels", "id": "ids"}
     try:
         table = pa.concat_tables([pq.read_table(file) for file in files])
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}.") from error
+        raise DataError.about(path, f"cannot be read as Parquet: {error}.") from error
     return {ours: _column(table, name) for name, ours in wanted.items() if name in table.column_names}
 
 
@@ -181,24 +183,20 @@ def _column(table: "pa.Table", name: str) -> NDArray[Any]:
 
 
 def _read_about(path: Path, rows: int) -> dict[str, Any]:
-    """Return the settings of the extraction, where a folder has them; refuse one that is not whole."""
+    """Return the settings of the extraction, where a folder has them; refuse one that is not complete."""
     file = path / "__maezoo__" / "extract.json"
     if not file.is_file():
         return {}
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         settings, counts, complete = dict(record["settings"]), dict(record["counts"]), bool(record["complete"])
-        images, whole = int(counts["images"]), int(counts["rows"])
+        images, extracted = int(counts["images"]), int(counts["rows"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is not what `maezoo extract` wrote: {error!r}.") from error
+        raise DataError.about(file, f"is not what `maezoo extract` wrote: {error!r}.") from error
     if not complete:
-        raise DataError(
-            f"{path} is a half-finished extraction: {rows:,} rows of {images:,} images are there. Run the same "
-            "`maezoo extract` again, until it says how many rows it made."
-        )
-    if rows != whole:
-        raise DataError(
-            f"{path} holds {rows:,} of the {whole:,} rows that were extracted; files are missing. Run the same "
-            "`maezoo extract` again, which makes them anew."
-        )
+        there = f"{rows:,} rows of {images:,} images are there"
+        raise DataError.about(path, f"is a half-finished extraction: {there}. Run the same `maezoo extract` again.")
+    if rows != extracted:
+        there = f"holds {rows:,} of the {extracted:,} rows that were extracted"
+        raise DataError.about(path, f"{there}; files are missing. Run the same `maezoo extract` again to make them.")
     return settings

@@ -86,7 +86,7 @@ def nearest_fill(images: Tensor, mask: Tensor, patch_size: int) -> Tensor:
 def harmonic_fill(images: Tensor, mask: Tensor, patch_size: int) -> Tensor:
     """Fill hidden patches with the smoothest surface through the visible pixels: Laplace's equation, solved exactly.
 
-    Arguments, return and errors are those of `mean_fill`; besides
+    Arguments, return and errors are those of `mean_fill`, and also:
 
     Raises:
         MissingExtraError: SciPy is not installed.

@@ -1,4 +1,4 @@
-"""Two ways to ask how much features know of labels: nearest neighbours, and a linear probe."""
+"""Two measures of how well features tell labels apart: nearest neighbours, and a linear probe."""
 
 import warnings
 from typing import Any
@@ -66,7 +66,7 @@ def linear(
     """Fit a linear classifier on the training features and predict the test images' labels.
 
     As in the paper's linear probe (its appendix A.1) features first go through a batch normalisation without affine
-    parameters: here by mean and standard deviation of the whole training set. Then scikit-learn's logistic regression.
+    parameters: here by mean and standard deviation of the training features. Then scikit-learn's logistic regression.
 
     Args:
         train: features (n, D) and labels (n,) to fit.
@@ -128,6 +128,6 @@ def _fit(x: NDArray[np.float32], targets: NDArray[np.int64], strength: float, ma
         raise MissingExtraError.for_extra("eval", "the linear probe") from error
     model = LogisticRegression(C=strength, max_iter=max_iterations)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # told in the score instead
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the score says so instead
         model.fit(x, targets)
     return model, bool(model.n_iter_.max() < max_iterations)

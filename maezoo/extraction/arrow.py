@@ -1,4 +1,4 @@
-"""pyarrow, or the error that says how to install it; tables as bytes."""
+"""pyarrow, or the error that says how to install it; tables as the bytes of Arrow and Parquet files."""
 
 import io
 from types import ModuleType
@@ -9,7 +9,7 @@ from maezoo.errors import MissingExtraError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["bytes_to_table", "require_pyarrow", "table_to_bytes"]
+__all__ = ["bytes_to_table", "parquet_bytes", "parquet_table", "require_pyarrow", "table_to_bytes"]
 
 
 def require_pyarrow() -> ModuleType:
@@ -43,3 +43,24 @@ def bytes_to_table(data: bytes) -> "pa.Table":
     pa = require_pyarrow()
     with pa.ipc.open_file(data) as reader:
         return reader.read_all()
+
+
+def parquet_table(data: bytes) -> "pa.Table":
+    """Read what `parquet_bytes` gave."""
+    table: pa.Table = require_pyarrow().parquet.read_table(io.BytesIO(data))
+    return table
+
+
+def parquet_bytes(table: "pa.Table") -> bytes:
+    """Return a table as a Parquet file. Embeddings do not compress; the other columns do.
+
+    A table without rows becomes a file without row groups: some readers of folders fail on an empty one.
+    """
+    pa = require_pyarrow()
+    sink = io.BytesIO()
+    plain = {name: "NONE" if name == "embedding" else "ZSTD" for name in table.column_names}
+    dictionary = [name for name in ("label",) if name in table.column_names]
+    with pa.parquet.ParquetWriter(sink, table.schema, compression=plain, use_dictionary=dictionary) as writer:
+        if table.num_rows:
+            writer.write_table(table)
+    return sink.getvalue()

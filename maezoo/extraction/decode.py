@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from maezoo.errors import ImageError
@@ -23,7 +23,7 @@ _OVERSAMPLING = 2  # as in maezoo.images.decoding: a JPEG is decoded at no less 
 
 
 class Row(NamedTuple):
-    """What the output says of an image besides its embedding; width and height of the upright picture in the file."""
+    """What the output says of an image apart from its embedding; width and height are those of the upright picture."""
 
     id: str
     label: str | None
@@ -36,8 +36,8 @@ class Chunk(NamedTuple):
 
     Attributes:
         start: number of the first.
-        stop: behind the last.
-        again: those of them that an earlier run could not read, if it read the others.
+        stop: one past the last.
+        again: numbers of those that an earlier run could not read, if it read the others.
     """
 
     start: int
@@ -50,7 +50,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         first: number of its first item.
-        stop: behind its last.
+        stop: one past its last.
         pixels: (b, 3, H, W) uint8, of those that could be read.
         rows: b of them.
         failures: the others.
@@ -103,7 +103,7 @@ def chunk_starts(start: int, stop: int, size: int) -> list[Chunk]:
 
 
 def decode_chunk(items: Sequence[Item], chunk: Chunk, preprocess: Preprocessing, *, exact: bool = False) -> Decoded:
-    """Decode a chunk. One that is tried again is decoded whole, so that its rows are those of a run without a fault.
+    """Decode a chunk. One that is tried again is decoded in full, so that its rows are those of an undisturbed run.
 
     Args:
         items: of the chunk.
@@ -112,7 +112,7 @@ def decode_chunk(items: Sequence[Item], chunk: Chunk, preprocess: Preprocessing,
         exact: decode JPEGs at full size, however large.
 
     Returns:
-        The chunk; with nothing but failures where what is tried again cannot be read this time either.
+        The chunk; only failures where what is tried again cannot be read this time either.
     """
     if chunk.again:
         tried = [decode_items([items[n - chunk.start]], n, preprocess, exact=exact) for n in chunk.again]
@@ -123,7 +123,7 @@ def decode_chunk(items: Sequence[Item], chunk: Chunk, preprocess: Preprocessing,
 
 
 def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *, exact: bool = False) -> Decoded:
-    """Fetch, decode and resize items one by one; those that fail are told apart.
+    """Fetch, decode and resize items one by one; those that fail become failures.
 
     Args:
         items: consecutive items.
@@ -137,7 +137,7 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
     for number, item in enumerate(items, start=first):
         try:
             data = image_bytes(item)
-        except reading_errors() as error:  # not the fault of its bytes, which nobody has seen
+        except reading_errors() as error:  # not the fault of its bytes, which were never read
             failures.append(reading_failure(item.id, number, error))
             continue
         try:
@@ -153,18 +153,27 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keep Pillow's warnings back: of damaged metadata, and of pictures that are large but allowed.
+    """Suppress Pillow's warnings: of damaged metadata, and of pictures that are large but allowed.
 
-    Warnings are of the process: this is for one thread at a time.
+    Warning filters belong to the process: use this from one thread at a time.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
+def _opened(data: bytes) -> Image.Image:
+    """Open an image; one that Pillow does not know may be read by a plug-in that `open_image` registers."""
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        open_image(data)
+        return Image.open(io.BytesIO(data))
+
+
 def _decode(data: bytes, preprocess: Preprocessing, exact: bool) -> tuple[int, int, Tensor]:
     """Return width and height of the upright image, and (1, 3, H, W) uint8."""
-    with Image.open(io.BytesIO(data)) as image:
+    with _opened(data) as image:
         width, height = image.size
         if not exact:
             least = _OVERSAMPLING * round(max(preprocess.size) / preprocess.crop_pct)

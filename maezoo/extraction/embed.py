@@ -20,11 +20,11 @@ __all__ = ["Embedder"]
 
 
 class Started(NamedTuple):
-    """Embeddings under way.
+    """Embeddings that are being computed.
 
     Attributes:
-        vectors: (b, D) float32, on the CPU where there is a `ready`.
-        ready: when they are there, on CUDA.
+        vectors: (b, D) float32; on the CPU if there is a `ready`.
+        ready: on CUDA, the event of their arrival.
     """
 
     vectors: Tensor
@@ -32,7 +32,7 @@ class Started(NamedTuple):
 
 
 class Embedder:
-    """Embeds decoded chunks. Starting one and reading it are two steps, so that a GPU has work while results travel.
+    """Embeds decoded chunks. Starting one and reading it are two steps: a GPU has work while results are copied.
 
     Args:
         model: an encoder on its device.
@@ -54,7 +54,7 @@ class Embedder:
         if self._copies is None:
             return Started(vectors)
         found = vectors.to("cpu", non_blocking=True)
-        # The event is of this chunk alone: waiting for all work would be waiting for the next chunk too.
+        # An event of this chunk alone: waiting for all work would include the next chunk.
         ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ready.record(torch.cuda.current_stream(model.device))
         return Started(found, ready)
@@ -72,8 +72,8 @@ class Embedder:
             stored = found.astype(self._dtype)
         if not np.isfinite(stored).all():
             bad = chunk.rows[int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])].id
-            mend = "use dtype='float32'" if np.isfinite(found).all() else "the weights or the precision are at fault"
-            raise DataError(f"the embedding of {bad} is not finite in {self._dtype}; {mend}.")
+            hint = "use dtype='float32'" if np.isfinite(found).all() else "the weights or the precision are at fault"
+            raise DataError(f"the embedding of {bad} is not finite in {self._dtype}; {hint}.")
         return Shard(chunk.first, chunk.stop - chunk.first, chunk.rows, [stored], chunk.failures)
 
     def embed_all(self, chunks: Iterable[Decoded]) -> Generator[Shard, None, None]:
@@ -88,7 +88,7 @@ class Embedder:
             yield self.read(*before)
 
     def _input(self, pixels: Tensor) -> Tensor:
-        """Return the model's input on its device; on CUDA it gets there while the chunk before is computed."""
+        """Return the model's input on its device; on CUDA it is copied while the chunk before is computed."""
         device = self._model.device
         if self._copies is None:
             return self._normalised(pixels.to(device))

@@ -18,9 +18,9 @@ __all__ = ["Failure", "Kind", "decoding_failure", "reading_errors", "reading_fai
 Kind = Literal["damaged", "unavailable", "passing"]
 """Why an image has no row.
 
-`damaged`: its bytes are no image that can be decoded; it is never tried again. `unavailable`: it is not there, may not
-be read, or needs what this machine lacks; it is an error until the same command finds it. `passing`: reading it failed
-for now; the run is not complete until the same command reads it.
+`damaged`: its bytes cannot be decoded; it is never tried again. `unavailable`: it does not exist, may not be read, or
+needs what this machine lacks; it counts as an error, and the same command tries it again. `passing`: reading it failed
+for now; the run is not complete until the same command has read it.
 """
 
 _ABSENT = frozenset(
@@ -34,8 +34,8 @@ class Failure(NamedTuple):
 
     Attributes:
         id: its name in the output.
-        error: the class of what was raised.
-        message: what it said.
+        error: the name of the exception's class.
+        message: its text.
         kind: whether another try may do better.
         number: the image's number in the list.
     """
@@ -48,7 +48,7 @@ class Failure(NamedTuple):
 
 
 def reading_errors() -> tuple[type[BaseException], ...]:
-    """Return what file systems, here and far away, raise when they cannot give a file's bytes."""
+    """Return what file systems, local and remote, raise when they cannot give a file's bytes."""
     clients = (getattr(sys.modules.get(module), name, None) for module, name in _CLIENTS.items())
     timeouts = (asyncio.TimeoutError, concurrent.futures.TimeoutError)  # until Python 3.10 these are no OSErrors
     others = (RuntimeError, ImportError, http.client.HTTPException)
@@ -56,12 +56,12 @@ def reading_errors() -> tuple[type[BaseException], ...]:
 
 
 def reading_failure(id: str, number: int, error: BaseException) -> Failure:
-    """Word an error that came before an image's bytes were here."""
+    """Describe an error that came while an image's bytes were read."""
     return _failure(id, number, error, _kind(error) or ("damaged" if isinstance(error, ValueError) else "passing"))
 
 
 def decoding_failure(id: str, number: int, error: BaseException, start: bytes) -> Failure:
-    """Word an error that came when an image's bytes were decoded.
+    """Describe an error that came while an image's bytes were decoded.
 
     Args:
         id: the image's.
@@ -69,14 +69,14 @@ def decoding_failure(id: str, number: int, error: BaseException, start: bytes) -
         error: what was raised.
         start: the first bytes.
     """
-    if isinstance(error, UnidentifiedImageError) and start[4:8] == b"ftyp":
+    if start[4:8] == b"ftyp" and any(isinstance(each, UnidentifiedImageError) for each in _causes(error)):
         says = "it looks like HEIC or AVIF, which this Pillow cannot decode: pip install pillow-heif, then run again"
-        return Failure(id, type(error).__name__, says, "unavailable", number)
+        return Failure(id, UnidentifiedImageError.__name__, says, "unavailable", number)
     return _failure(id, number, error, _kind(error) or "damaged")
 
 
 def _kind(error: BaseException) -> Kind | None:
-    """Tell what is not the bytes' fault; `None` where nothing speaks against them."""
+    """Return the kind of an error that is not the bytes' fault; `None` if it may be."""
     for each in _causes(error):
         if isinstance(each, MemoryError | ImportError | FileNotFoundError | PermissionError):
             return "unavailable"
@@ -101,6 +101,6 @@ def _failure(id: str, number: int, error: BaseException, kind: Kind) -> Failure:
 
 
 def _message(error: BaseException) -> str:
-    """Say on one short line what an error says, without the objects' addresses that some messages hold."""
+    """Return an error's text as one short line, without the memory addresses that some of Pillow's contain."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.partition(" <_io.BytesIO")[0][:500]

@@ -1,4 +1,4 @@
-"""What is to be read: the numbered list of an extraction's images, and how one of them is fetched."""
+"""The numbered list of an extraction's images, and how one of them is fetched."""
 
 import hashlib
 import io
@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import bytes_to_table, require_pyarrow, table_to_bytes
 from maezoo.extraction.failures import reading_errors
-from maezoo.extraction.store import is_uri, open_filesystem
-from maezoo.extraction.web import download, is_web
+from maezoo.extraction.remote import download, is_uri, is_web, open_filesystem
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Changes", "Item", "Items", "fetch", "image_bytes"]
 
-_WHOLE = -1  # the offset of an item that is a file of its own
+_ALONE = -1  # the offset of an item that is a file of its own
 _BATCH = 10_000
 
 
@@ -29,18 +28,18 @@ class Item:
     """One image.
 
     Attributes:
-        id: its name in the output, unique within a source that is.
+        id: its name in the output, unique within a source.
         location: the file it is in, as the operating system spells it, or its URI.
         label: of the image, when labels were asked for and it has one.
-        offset: where in the file it begins; -1 when it is the file.
-        size: its bytes, when it is a part of the file.
-        stamp: size and time of the file that it is in, or the hash of its bytes; empty where nobody has looked.
+        offset: where in the file it begins; -1 if it is a file of its own.
+        size: in bytes, if it is a part of the file.
+        stamp: size and time of the file that it is in, or the hash of its bytes; empty if it was not looked at.
     """
 
     id: str
     location: bytes
     label: str | None = None
-    offset: int = _WHOLE
+    offset: int = _ALONE
     size: int = 0
     stamp: str = ""
 
@@ -69,8 +68,8 @@ class Items:
 
         Args:
             items: of a source.
-            limit: at most so many.
-            contents: let the stamp be a hash of the image's bytes, which are all read for that.
+            limit: keep at most this many.
+            contents: the stamp is a hash of the image's bytes, all of which are read for it.
         """
         pa = require_pyarrow()
         schema = pa.schema(
@@ -126,14 +125,14 @@ class Items:
         return digest.hexdigest()
 
     def stamps(self, start: int, stop: int) -> str:
-        """Return a hash of all that tells whether the images numbered from `start` up to `stop` are still the same."""
+        """Return a hash that changes when one of the images numbered from `start` up to `stop` does."""
         part = self.table.slice(start, stop - start).select(["offset", "size", "stamp"])
         return hashlib.sha256(repr(part.to_pydict()).encode()).hexdigest()
 
     def updated(self, now: "Items") -> tuple["Items", Changes]:
         """Return the same images where the source has them now, and what has changed.
 
-        Images that are gone, and those that could not be looked at, stay as they were.
+        Images that are gone, and those whose files could not be looked up, stay as they were.
         """
         pa = require_pyarrow()
         where = {name: number for number, name in enumerate(now.table["id"].to_pylist())}
@@ -166,18 +165,18 @@ def fetch(item: Item) -> Path | io.BytesIO:
     if is_uri(location):
         system, path = open_filesystem(location)
         with system.open_input_file(path) as file:
-            return io.BytesIO(_part(file, item) if item.offset != _WHOLE else _read(file, None))
-    if item.offset == _WHOLE:
+            return io.BytesIO(_part(file, item) if item.offset != _ALONE else _read(file, None))
+    if item.offset == _ALONE:
         return _regular(Path(location))
     with Path(location).open("rb") as file:
         return io.BytesIO(_part(file, item))
 
 
 def _regular(path: Path) -> Path:
-    """Refuse what would never end: a pipe, a socket or a device that a list names."""
+    """Refuse a pipe, a socket or a device, whose reading might never end."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a pipe, a socket or a device; an image is a regular file.")
+        raise DataError.about(path, "is a pipe, a socket or a device; an image is a regular file.")
     return path
 
 
@@ -188,13 +187,13 @@ def image_bytes(item: Item) -> bytes:
 
 
 class _Clock:
-    """Looks at the size and time of files, once at those that hold many images."""
+    """Looks up size and time of files; only once for a file that holds many images."""
 
     def __init__(self) -> None:
         self._last: tuple[bytes, str] = (b"", "")
 
     def stamped(self, item: Item) -> Item:
-        """Return an item with its file's size and time, unless its source knows them."""
+        """Return an item with its file's size and time, unless its source has given them."""
         if item.stamp or is_uri(os.fsdecode(item.location)):
             return item
         if item.location != self._last[0]:
@@ -204,7 +203,7 @@ class _Clock:
     def _look(self, location: bytes) -> str:
         try:
             found = os.stat(location)  # noqa: PTH116 - a location is bytes
-        except (OSError, ValueError):  # the reading of the image will say what is wrong
+        except (OSError, ValueError):  # reading the image will say what is wrong
             return ""
         return f"{found.st_size} {found.st_mtime_ns}"
 
@@ -222,12 +221,13 @@ def _part(file: io.BufferedReader, item: Item) -> bytes:
     file.seek(item.offset)
     data = _read(file, item.size)
     if len(data) != item.size:
-        raise DataError(f"{os.fsdecode(item.location)} ends inside {item.id}: it is shorter than when it was listed.")
+        where = os.fsdecode(item.location)
+        raise DataError.about(where, f"ends inside {item.id}: it is shorter than when it was listed.")
     return data
 
 
 def _read(file: io.BufferedReader, size: int | None) -> bytes:
-    """Read so many bytes, or all that follow; one read of a file far away may give fewer than it was asked for."""
+    """Read `size` bytes, or all that follow; one read of a remote file may give fewer than it was asked for."""
     parts, wanted = list[bytes](), size
     while wanted is None or wanted > 0:
         part = file.read() if wanted is None else file.read(wanted)

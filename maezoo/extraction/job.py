@@ -1,36 +1,31 @@
-"""A run and its output: what is there, what is missing, and the proof at the end that nothing is."""
+"""A run and its output: what is there, what is missing, and the check at the end that nothing is."""
 
 import json
 import logging
+import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from maezoo.errors import DataError
+from maezoo.extraction.arrow import parquet_bytes, parquet_table
 from maezoo.extraction.items import Items
 from maezoo.extraction.result import ExtractResult
 from maezoo.extraction.settings import RECORD, Settings, versions
-from maezoo.extraction.shards import (
-    Shard,
-    ShardNote,
-    error_table,
-    parquet_bytes,
-    parquet_table,
-    read_note,
-    shard_name,
-)
-from maezoo.extraction.spans import Span
+from maezoo.extraction.shards import Shard, ShardNote, Span, error_table, read_note, shard_name
 from maezoo.extraction.store import Store
 
-__all__ = ["Job", "json_bytes"]
+__all__ = ["Assembly", "Job", "json_bytes"]
 
 _ERRORS = "errors.parquet"
 _PENDING = "pending.parquet"
+_KEEP_EVERY = 60.0  # seconds of work that a kill may cost
 _log = logging.getLogger(__name__)
 
 
 class Counts(NamedTuple):
-    """What became of the images of the shards that are there."""
+    """Counts of the images in the finished shards."""
 
     rows: int
     errors: int
@@ -39,12 +34,12 @@ class Counts(NamedTuple):
 
 @dataclass
 class Job:
-    """A run on its output.
+    """A run and the state of its output.
 
     Attributes:
         store: the output's Parquet files.
         records: what else is kept of the run.
-        where: what messages call the output.
+        where: the output's name in messages.
         settings: of the run.
         items: all images.
         record: what `extract.json` holds.
@@ -60,7 +55,7 @@ class Job:
     _changed: bool = False
 
     def missing(self) -> list[Span]:
-        """Return the shards that have to be made, with what is left of those that were begun, and those to mend."""
+        """Return the shards to make, with what was begun of them, and those with images to try again."""
         names, begun = set(self.store.names()), set(self.records.names())
         missing = []
         for number, start, stop in self._ranges():
@@ -74,7 +69,7 @@ class Job:
                 continue
             if name in names:
                 _log.warning(
-                    "%s/%s is damaged, of another run, or of pictures that have changed; it is made again.",
+                    "%s/%s is damaged, of another run, or of images that have changed; it is made again.",
                     *(self.where, name),
                 )
             missing.append(Span(number, start, stop, self._begun(number, start, mark, begun)))
@@ -88,7 +83,7 @@ class Job:
         return Counts(sum(note.rows for note in notes), failed - pending, pending)
 
     def write(self, span: Span, shard: Shard) -> None:
-        """Write a finished shard; what an interrupted run had left of it is no longer needed."""
+        """Write a finished shard, and remove what an interrupted run had kept of it."""
         mark = self._mark(span.start, span.stop)
         self.store.write(shard_name(span.number), self._bytes(shard, mark))
         self._finished[span.number] = ShardNote(mark, shard.first, shard.count, len(shard.rows), shard.failures)
@@ -99,24 +94,24 @@ class Job:
         """Keep the beginning of a shard for the next run."""
         self.records.write(_begun_name(span.number), self._bytes(shard, self._mark(span.start, span.stop)))
 
-    def mend(self, span: Span, pieces: list[Shard]) -> None:
-        """Put what was read again into a shard that is there; leave its file alone where that changes nothing."""
+    def repair(self, span: Span, pieces: list[Shard]) -> None:
+        """Put what was read again into a finished shard; leave its file alone if that changes nothing."""
         shard = Shard.from_table(parquet_table(self.store.read(shard_name(span.number)))).with_pieces(pieces)
         if shard.failures != self._finished[span.number].failures:
             self.write(span, shard)
 
     def keep_engine(self, name: str) -> None:
-        """Record the engine that embeds: a run that goes on takes the same."""
+        """Record the engine that embeds: a resumed run takes the same."""
         if self.record.get("engine") != name:
             self.record["engine"] = name
             self.records.write(RECORD, json_bytes(self.record))
 
     def pause(self, done: int, seconds: float) -> ExtractResult:
-        """Record a run that ended before its time."""
+        """Record a run that Ctrl-C ended."""
         return self._record(done, seconds, stopped=True)
 
     def finish(self, done: int, seconds: float) -> ExtractResult:
-        """Check that every image has its row or its error, or is pending; write the tables of failures and the record.
+        """Check that every image has a row or an error, or is pending; write the tables of failures and the record.
 
         Raises:
             DataError: an image has none of them.
@@ -146,7 +141,7 @@ class Job:
             yield number, start, min(start + size, len(self.items))
 
     def _mark(self, start: int, stop: int) -> str:
-        """Return what marks the files of this run with these images as they are now."""
+        """Return the mark of files that this run makes from these images as they are now."""
         return self.settings.fingerprint(self.record["items"], self.items.stamps(start, stop))
 
     def _begun(self, number: int, start: int, mark: str, names: set[str]) -> Shard | None:
@@ -174,8 +169,65 @@ class Job:
         return result
 
 
+class Assembly:
+    """Puts pieces in order and writes each shard when it is complete; the beginning of one that takes long is kept.
+
+    Args:
+        job: the run.
+        spans: the shards that are missing, in full or in part.
+    """
+
+    def __init__(self, job: Job, spans: list[Span]) -> None:
+        self._job = job
+        self._spans = {span.start: span for span in spans}
+        self._starts = sorted(self._spans)
+        self._open: dict[int, Shard] = {}
+        self._early: dict[int, Shard] = {}
+        self._again = {span.start: set(span.again) for span in spans if span.again}
+        self._pieces: dict[int, list[Shard]] = {}
+        self._kept = time.monotonic()
+
+    def add(self, piece: Shard) -> tuple[int, int]:
+        """Take a piece; write the shard that it completes.
+
+        Returns:
+            How many images it adds to those done, and how many of these failed.
+        """
+        span = self._spans[self._starts[bisect_right(self._starts, piece.first) - 1]]
+        if span.again:
+            return self._add_again(span, piece)
+        shard = self._open.setdefault(span.start, span.begun or Shard(span.start))
+        self._early[piece.first] = piece
+        while (follower := self._early.pop(shard.first + shard.count, None)) is not None:
+            shard.append(follower)
+        if shard.count == span.stop - span.start:
+            self._job.write(span, self._open.pop(span.start))
+        elif time.monotonic() - self._kept > _KEEP_EVERY:
+            self.keep()
+        return piece.count, len(piece.failures)
+
+    def keep(self) -> None:
+        """Write the beginnings of all unfinished shards for the next run, and what was read again for finished ones."""
+        for start, shard in self._open.items():
+            if shard.count:
+                self._job.write_begun(self._spans[start], shard)
+        for start in list(self._pieces):
+            self._job.repair(self._spans[start], self._pieces.pop(start))
+        self._kept = time.monotonic()
+
+    def _add_again(self, span: Span, piece: Shard) -> tuple[int, int]:
+        """Take a piece of a finished shard; put it in with the others once all have come."""
+        left = self._again[span.start]
+        tried = left & set(range(piece.first, piece.first + piece.count))
+        left -= tried
+        self._pieces.setdefault(span.start, []).append(piece)
+        if not left:
+            self._job.repair(span, self._pieces.pop(span.start))
+        return len(tried), sum(failure.number in tried for failure in piece.failures)
+
+
 def _note(store: Store, name: str, mark: str) -> ShardNote | None:
-    """Read what a file says of itself, if it has the mark."""
+    """Read a file's note, if it has the mark."""
     with store.open(name) as file:
         note = read_note(file)
     return note if note is not None and note.run == mark else None
@@ -186,5 +238,5 @@ def _begun_name(number: int) -> str:
 
 
 def json_bytes(data: dict[str, Any]) -> bytes:
-    """Return a record as it is written."""
+    """Return a record as the bytes of its file."""
     return (json.dumps(data, indent=2) + "\n").encode()

@@ -12,17 +12,17 @@ import numpy as np
 
 from maezoo.errors import DataError
 from maezoo.extraction.items import Item
-from maezoo.extraction.store import check_scheme, is_uri
+from maezoo.extraction.remote import check_scheme, is_uri
 
 __all__ = ["LIST_SUFFIXES", "listed_items", "printable"]
 
 LIST_SUFFIXES = (".txt", ".lst", ".csv", ".tsv")
 _PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "filepath", "image_path")
-_SUSPECTS = 1000  # ids looked at again: one that really stands twice is enough
+_SUSPECTS = 1000  # ids compared again: one real duplicate is enough
 
 
 class _Row(NamedTuple):
-    """What a list says of one image, and where."""
+    """One image of a list, and its line."""
 
     line: int
     id: str
@@ -33,14 +33,14 @@ class _Row(NamedTuple):
 def listed_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
     """Yield the images that a list names; relative paths start at the list's folder.
 
-    The whole list is looked through before the first image comes, so that an error in it costs no work.
+    The list is checked to its end before the first image comes, so that an error in it costs no work.
 
     Args:
         path: a text file with one path or URI a line, or a `.csv` or `.tsv` with a header.
         labels: take the column `label`.
 
     Raises:
-        DataError: the message names the line of what cannot be used, or the column that is not there.
+        DataError: something in it cannot be used, or a column is missing; `index` is the line, counted from 0.
     """
     _check_ids(path, labels)
     for row in _rows(path, labels):
@@ -60,7 +60,7 @@ def printable(name: str) -> str:
 
 
 def _check_ids(path: Path, labels: bool) -> None:
-    """Refuse a list in which an id stands twice, or with URIs that nothing here can read; eight bytes for each row."""
+    """Refuse a list with an id twice, or with URIs that nothing here can read; eight bytes of memory for each row."""
     hashes, schemes = array("q"), set()
     for row in _rows(path, labels):
         hashes.append(hash(row.id))
@@ -73,16 +73,18 @@ def _check_ids(path: Path, labels: bool) -> None:
     for row in _rows(path, labels) if suspects else ():
         if hash(row.id) in suspects and seen.setdefault(row.id, row.line) != row.line:
             raise DataError(
-                f"{path} names {row.id!r} in line {seen[row.id]} and again in line {row.line}; an id stands for one "
-                "image. Leave one out, or give a .csv with a column 'id'."
+                f"{path} names {row.id!r} in line {seen[row.id]} and again in line {row.line}; each id must be "
+                "unique. Remove one, or give a .csv with a column 'id'.",
+                path=path,
+                index=row.line - 1,
             )
 
 
 def _rows(path: Path, labels: bool) -> Iterator[_Row]:
-    """Yield what a list says of each image."""
+    """Yield the rows of a list."""
     table = path.suffix.lower() in (".csv", ".tsv")
     if labels and not table:
-        raise DataError(f"{path} has no labels: name the images in a .csv with the columns 'path' and 'label'.")
+        raise DataError.about(path, "has no labels: name the images in a .csv with the columns 'path' and 'label'.")
     try:
         _check_encoding(path)
         # newline="" leaves line breaks inside quotes as they are. Line breaks are \n, \r\n and \r, never Unicode's.
@@ -93,21 +95,21 @@ def _rows(path: Path, labels: bool) -> Iterator[_Row]:
             else:
                 yield from _line_rows(path, file)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError.about(path, f"cannot be read: {error.strerror or error}.") from error
 
 
 def _check_encoding(path: Path) -> None:
-    """Refuse what Windows calls Unicode text."""
+    """Refuse UTF-16 and UTF-32, which Windows calls Unicode text."""
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
-        raise DataError(f"{path}, line 1: the list is UTF-16 or UTF-32 text; save it as UTF-8.")
+        raise _error(path, 1, "the list is UTF-16 or UTF-32 text; save it as UTF-8.")
 
 
 def _line_rows(path: Path, file: TextIO) -> Iterator[_Row]:
     """Yield the rows of a text file."""
     for number, line in enumerate(file, start=1):
-        name = line.removesuffix("\n")  # blanks at the ends belong to the name
+        name = line.removesuffix("\n")  # spaces at the ends belong to the name
         if name.strip():
             _check_text(path, number, name)
             yield _Row(number, name, name)
@@ -120,19 +122,21 @@ def _table_rows(path: Path, file: TextIO, labels: bool) -> Iterator[_Row]:
     where = next((name for name in _PATH_COLUMNS if name in columns), None)
     if where is None or (labels and "label" not in columns):
         needed = "path" if where is None else "label"
-        raise DataError(f"{path} needs a header with a column {needed!r}; it has {', '.join(map(repr, columns))}.")
+        raise DataError(
+            f"{path} needs a header with a column {needed!r}; it has {', '.join(map(repr, columns))}.",
+            path=path,
+            expected=needed,
+        )
     for name in (where, "id", "label"):
         if columns.count(name) > 1:
-            raise DataError(f"{path}, line 1: the header has {columns.count(name)} columns {name!r}; one is meant.")
+            raise _error(path, 1, f"the header has {columns.count(name)} columns {name!r}; keep one.")
     for line, record in records:
         if len(record) != len(columns):
-            raise DataError(
-                f"{path}, line {line}: {len(record)} cells under a header of {len(columns)}. A name with a comma or "
-                "tab in it stands in quotes."
-            )
+            cells = f"{len(record)} cells under a header of {len(columns)}"
+            raise _error(path, line, f"{cells}. A name with a comma or tab in it needs quotes.")
         row = dict(zip(columns, record, strict=True))
         if not row[where].strip():
-            raise DataError(f"{path}, line {line}: the column {where!r} is empty.")
+            raise _error(path, line, f"the column {where!r} is empty.")
         yield _Row(line, row.get("id") or row[where], row[where], row["label"] if labels else None)
 
 
@@ -149,11 +153,16 @@ def _records(path: Path, file: TextIO) -> Iterator[tuple[int, Sequence[str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         limit = csv.field_size_limit()
-        mend = f"a cell has at most {limit:,} characters; is a quote missing?" if "limit" in str(error) else "mend it."
-        raise DataError(f"{path}, line {line}: {error}: {mend}") from error
+        hint = f"a cell has at most {limit:,} characters; is a quote missing?" if "limit" in str(error) else "fix it."
+        raise _error(path, line, f"{error}: {hint}") from error
 
 
 def _check_text(path: Path, line: int, text: str) -> None:
-    """Refuse bytes that no text has."""
+    """Refuse NUL bytes."""
     if "\0" in text:
-        raise DataError(f"{path}, line {line}: a NUL byte; a list is plain text in UTF-8.")
+        raise _error(path, line, "a NUL byte; a list is plain text in UTF-8.")
+
+
+def _error(path: Path, line: int, reason: str) -> DataError:
+    """Return the error for a line of a list."""
+    return DataError(f"{path}, line {line}: {reason}", path=path, index=line - 1, reason=reason)

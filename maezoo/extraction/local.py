@@ -15,14 +15,13 @@ from maezoo.extraction.decode import Decoded, Decoder, without_warnings
 from maezoo.extraction.embed import Embedder
 from maezoo.extraction.job import Job
 from maezoo.extraction.pillow import PillowState
-from maezoo.extraction.shards import Shard
-from maezoo.extraction.spans import Span
+from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.workers import Crew
 
 __all__ = ["choose_batch_size", "choose_workers", "decoded_chunks", "local_pieces"]
 
 _AHEAD = 2  # chunks that are decoded in advance for each worker
-_POLL = 1.0  # seconds; a wait without an end cannot be interrupted on Windows
+_POLL = 1.0  # seconds; a wait without a limit cannot be interrupted on Windows
 _log = logging.getLogger(__name__)
 
 
@@ -31,10 +30,10 @@ def local_pieces(
 ) -> Generator[Shard, None, None]:
     """Yield the missing pieces in order.
 
-    While the model works on one chunk, the next is decoded and the one before is read back and written.
+    While the model works on one chunk, the next is decoded, and the one before is copied back and written.
 
     Raises:
-        ChildProcessError: a worker process died.
+        WorkerError: a worker process died.
     """
     settings = job.settings
     chunks = [chunk for span in spans for chunk in span.chunks(batch_size)]
@@ -49,11 +48,11 @@ def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iter
 
     Args:
         decoder: what to decode.
-        workers: processes, or threads where this process may have no others; 0 decodes between the chunks.
-        pin: hand the pixels over in page-locked memory, for CUDA.
+        workers: processes, or threads where no processes can be started; 0 decodes in this thread.
+        pin: put the pixels into page-locked memory, for CUDA.
 
     Raises:
-        ChildProcessError: a worker process died.
+        WorkerError: a worker process died.
         OSError: the system starts no more processes.
     """
     workers = min(workers, len(decoder))
@@ -73,12 +72,12 @@ def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iter
 
 
 def _obstacle() -> str | None:
-    """Say why processes cannot be had, or cannot be given what this one decodes with; `None` when they can."""
+    """Say why other processes cannot be started, or cannot decode as this one does; `None` if they can."""
     if multiprocessing.current_process().daemon:
         return "a daemonic process, such as a pool's worker, may not start others"
     state = PillowState.of_this_process()
     if "__main__" in state.modules():
-        return "a Pillow plug-in is defined in the script itself, which other processes need not run"
+        return "a Pillow plug-in is defined in the script itself, which other processes may not run"
     try:
         ForkingPickler.dumps(state)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -94,14 +93,14 @@ def _in_order(
     start: Callable[[], None] = lambda: None,
     end: Callable[[], None] = lambda: None,
 ) -> Iterator[Decoded]:
-    """Decode so many chunks in threads, some ahead of the one that is asked for.
+    """Decode chunks in threads, some of them ahead of the one that is asked for.
 
     Args:
         decode: decodes a chunk.
-        count: of chunks.
+        count: number of chunks.
         workers: chunks at a time.
-        start: comes before the first call of `decode`.
-        end: makes all calls of `decode` return.
+        start: called before the first `decode`.
+        end: called at the end; makes all calls of `decode` return.
     """
     with ExitStack() as held:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="maezoo-decode")
@@ -130,7 +129,7 @@ def choose_batch_size(device: str) -> int:
 
 
 def choose_workers(device: str, images: int, batch_size: int) -> int:
-    """Return how many processes should decode: none for a handful, all cores beside a GPU, half of them beside a CPU.
+    """Return how many processes should decode: none for a few images, else all cores with a GPU, half of them without.
 
     Example:
         >>> choose_workers("cpu", images=10, batch_size=32)

@@ -1,4 +1,4 @@
-"""Pillow's settings are those of a process; here they are taken from one and given to others."""
+"""Pillow's settings belong to a process; here they are read in one and applied in others."""
 
 import importlib
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class PillowState:
-    """All that decides, beside a file's bytes, what Pillow makes of it.
+    """All that decides, apart from a file's bytes, how Pillow decodes it.
 
     Attributes:
         settings: the modules' variables, such as `Image.MAX_IMAGE_PIXELS`.
         formats: names of the formats, in the order in which they are tried.
-        openers: of each format; those of plug-ins too.
+        openers: of each format, plug-ins included.
         decoders: written in Python, which plug-ins may add.
     """
 
@@ -40,7 +40,7 @@ class PillowState:
 
     @classmethod
     def of_this_process(cls) -> "PillowState":
-        """Return what is set here."""
+        """Read the state of this process."""
         Image.init()
         settings = {name: getattr(_module(name), _variable(name)) for name in _SETTINGS if _has(name)}
         return cls(settings, tuple(Image.ID), dict(Image.OPEN), dict(Image.DECODERS))
@@ -51,8 +51,8 @@ class PillowState:
         return {getattr(part, "__module__", "") for part in parts}
 
     def apply(self) -> None:
-        """Set it in this process."""
-        Image.init()  # else Pillow would add its own formats later, behind those of plug-ins
+        """Set the same in this process."""
+        Image.init()  # else Pillow would add its own formats later, after those of plug-ins
         for name, value in self.settings.items():
             setattr(_module(name), _variable(name), value)
         Image.ID[:] = self.formats

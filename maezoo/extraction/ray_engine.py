@@ -1,14 +1,16 @@
-"""The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes what comes out of it.
+"""The engine for a cluster: the same two stages as a Ray Data pipeline; this process writes the results.
 
     number ranges -> map: fetch and decode (tasks on all cores) -> map: embed (actors, one for each GPU) -> here
 
-Ray starts the tasks, moves the data, holds back what is too fast, and repeats what a dead worker or node has lost.
-What moves is Arrow: a chunk is the table of a `Shard`, with pixels in the place of embeddings until there are any.
+Ray starts the tasks, moves the data, holds back stages that are too fast, and repeats what a dead worker or node has
+lost. It moves Arrow tables: a chunk is the table of a `Shard`, with pixels in the place of embeddings at first.
 """
 
 import json
 import logging
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -22,20 +24,20 @@ from maezoo.extraction.embed import Embedder
 from maezoo.extraction.items import Items
 from maezoo.extraction.job import Job
 from maezoo.extraction.pillow import PillowState
-from maezoo.extraction.shards import Shard
-from maezoo.extraction.spans import Span
+from maezoo.extraction.shards import Shard, Span
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import Pool
 
 __all__ = ["ray_pieces"]
 
+_USAGE = "RAY_USAGE_STATS_ENABLED"
 _CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
 
 
 def ray_pieces(
     job: Job, spans: list[Span], model: ImageMethods, *, device: str, batch_size: int, actors: int | None
 ) -> Generator[Shard, None, None]:
-    """Yield the missing pieces as they come, in any order.
+    """Yield the missing pieces as they arrive, in any order.
 
     Args:
         job: the run.
@@ -43,12 +45,29 @@ def ray_pieces(
         model: the encoder, on the CPU; each actor gets a copy.
         device: where the actors run it; `"auto"` is the GPU that Ray gives each, where the cluster has any.
         batch_size: images of a chunk.
-        actors: that run the model; by the cluster when `None`.
+        actors: number of those that run the model; by the cluster when `None`.
 
     Raises:
         MissingExtraError: Ray is not installed.
     """
     ray = _connect()
+    with _quiet(ray):
+        embedded = _pipeline(ray, job, spans, model, device=device, batch_size=batch_size, actors=actors)
+        for row in embedded.iter_rows():
+            yield _unpack(row)
+
+
+def _pipeline(
+    ray: ModuleType,
+    job: Job,
+    spans: list[Span],
+    model: ImageMethods,
+    *,
+    device: str,
+    batch_size: int,
+    actors: int | None,
+) -> Any:
+    """Return the data set of embedded chunks; nothing runs before its rows are asked for."""
     resources = ray.cluster_resources()
     if device == "auto":
         device = "cuda" if resources.get("GPU") else "cpu"
@@ -56,7 +75,7 @@ def ray_pieces(
     count = actors or max(1, int(resources.get("GPU", 1) if on_gpu else resources.get("CPU", 1) // 2))
     settings = job.settings
     chunks = [{_CHUNK: json.dumps(chunk)} for span in spans for chunk in span.chunks(batch_size)]
-    embedded = (
+    return (
         ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
         .map(_Decode(ray.put(job.items), model.preprocess, settings.exact, PillowState.of_this_process()))
         .map(
@@ -67,8 +86,6 @@ def ray_pieces(
             num_cpus=0,  # unlike the tasks: Ray fuses stages that are alike, and actors would decode for themselves
         )
     )
-    for row in embedded.iter_rows():
-        yield _unpack(row)
 
 
 class _Decode:
@@ -78,7 +95,7 @@ class _Decode:
         items: Ray's reference to all items.
         preprocess: of the weights.
         exact: decode JPEGs at full size.
-        pillow: what Pillow is set to in the process that started the run.
+        pillow: Pillow's settings in the process that started the run.
     """
 
     def __init__(self, items: Any, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
@@ -102,7 +119,7 @@ class _Embed:
 
     Args:
         model: Ray's reference to the model, on the CPU.
-        device: where it shall run.
+        device: where to run it.
         pool: which tokens.
         dtype: of the embeddings.
     """
@@ -133,10 +150,28 @@ def _connect() -> ModuleType:
     """Return Ray, connected: to the caller's, to the cluster that `RAY_ADDRESS` names, or to one started here."""
     ray = _require_ray()
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False  # ours shows the whole run
+        asked = os.environ.get(_USAGE)
+        os.environ.setdefault(_USAGE, "0")  # what is started here reports nothing to Ray's makers
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        finally:
+            if asked is None:
+                os.environ.pop(_USAGE, None)
     return ray
+
+
+@contextmanager
+def _quiet(ray: ModuleType) -> Iterator[None]:
+    """Keep Ray Data's own bars and messages back while the block runs; ours show the run."""
+    log, context = logging.getLogger("ray.data"), ray.data.DataContext.get_current()
+    before = log.level, context.enable_progress_bars
+    log.setLevel(logging.WARNING)
+    context.enable_progress_bars = False
+    try:
+        yield
+    finally:
+        log.setLevel(before[0])
+        context.enable_progress_bars = before[1]
 
 
 def _require_ray() -> ModuleType:

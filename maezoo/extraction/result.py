@@ -1,4 +1,4 @@
-"""What a run reports while it runs, and what it did in the end."""
+"""What a run reports while it runs, and its result."""
 
 import time
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class ExtractResult:
     Attributes:
         output: the folder.
         images: images found in the source.
-        rows: embeddings that are safe in the output.
+        rows: embeddings in the output.
         errors: images that could not be read; they are in `errors.parquet`.
         complete: every image has its row or its error.
-        done: images that went through in this run.
+        done: images read in this run.
         seconds: that they took, from the first batch asked for.
-        pending: images that could not be read for now, such as those behind a network that failed; they are in
+        pending: images that could not be read for now, such as those on a network that failed; they are in
             `pending.parquet`, and the same command tries them again.
         stopped: Ctrl-C ended the run.
     """
@@ -41,14 +41,14 @@ class ExtractResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        done: images that are through, those of earlier runs counted.
+        done: images done, those of earlier runs included.
         total: images found.
         errors: of those done.
         rate: images a second in this run.
-        remaining: seconds to go at that rate; `None` before there is one.
+        remaining: seconds left at that rate; `None` before there is one.
     """
 
     done: int
@@ -59,7 +59,7 @@ class Progress:
 
 
 class Meter:
-    """Counts what a run does.
+    """Counts the images of a run.
 
     Args:
         total: images found.
@@ -78,7 +78,7 @@ class Meter:
         return time.perf_counter() - self._start
 
     def count(self, images: int, errors: int) -> Progress:
-        """Count a batch; return where the run stands."""
+        """Count a batch; return the progress."""
         self.done += images
         self._errors += errors
         rate = self.done / max(self.seconds, 1e-9)

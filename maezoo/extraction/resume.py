@@ -1,4 +1,4 @@
-"""A run is begun, or the one that an output holds is taken up again."""
+"""A run begins, or the one that an output holds is resumed."""
 
 import logging
 import re
@@ -19,12 +19,12 @@ _log = logging.getLogger(__name__)
 
 
 def open_job(store: Store, records: Store, where: str, settings: Settings, found: Items, width: int) -> Job:
-    """Begin a run, or go on with the one that the output holds.
+    """Begin a run, or resume the one that the output holds.
 
     Args:
         store: the output, held by this process alone.
         records: the folder in it for all but its Parquet files.
-        where: what messages call the output.
+        where: the output's name in messages.
         settings: of the run.
         found: the images of the source as it is now; a resumed run keeps the list that it began with.
         width: D of the embeddings, for the record.
@@ -35,9 +35,11 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
     if RECORD in records.names():
         return _resume(store, records, where, settings, found)
     if any(name.startswith("part-") for name in store.names()):
-        raise DataError(f"{where} holds part-… files but no {FOLDER}/{RECORD}. Name another output, or move them away.")
+        raise DataError.about(
+            where, f"holds part-… files but no {FOLDER}/{RECORD}. Name another output, or move them away."
+        )
     if not len(found):
-        raise DataError(f"no image was found in {settings.source}.")
+        raise DataError(f"no image was found in {settings.source}.", path=settings.source)
     record = {
         "settings": settings.to_dict(),
         "items": found.fingerprint(),
@@ -52,35 +54,37 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
 
 
 def _resume(store: Store, records: Store, where: str, settings: Settings, found: Items) -> Job:
-    """Go on with the list of images that the run began with."""
+    """Resume a run, with the list of images that it began with."""
     record = read_record(records.read(RECORD), where)
     settings.check_same(record["settings"], where)
     items = Items.from_bytes(records.read(_ITEMS))
     if items.fingerprint() != record["items"]:
-        raise DataError(f"{where}/{FOLDER}/{_ITEMS} is not the list that the run began with. Name another output.")
+        raise DataError(
+            f"{where}/{FOLDER}/{_ITEMS} is not the list that the run began with. Name another output.", path=where
+        )
     for folder in (store, records):
         for name in filter(_LEFT_OVER.fullmatch, folder.names()):
             folder.remove(name)
     if not found.table.equals(items.table):
         items = _updated(records, items, found, settings.source, same=found.fingerprint() == record["items"])
     if record["versions"] != versions():
-        _log.warning("%s was begun with %s, and goes on with %s.", where, record["versions"], versions())
+        _log.warning("%s was begun with %s, and continues with %s.", where, record["versions"], versions())
     return Job(store, records, where, settings, items, record)
 
 
 def _updated(records: Store, items: Items, found: Items, source: str, *, same: bool) -> Items:
-    """Keep the list with its pictures as they are now, and say what has changed."""
+    """Keep the list, with its images as they are now, and warn of what has changed."""
     items, changes = items.updated(found)
     if not same:
         _log.warning(
-            "%s has changed since this run began: %d images more, %d gone. The run keeps its list: what is gone "
-            "becomes an error, what is new is left out; extract it to another output.",
+            "%s has changed since this run began: %d images are new, %d are gone. The run keeps its list: what is "
+            "gone becomes an error, what is new is left out; extract it to another output.",
             *(source, changes.added, changes.gone),
         )
     if changes.changed:
         _log.warning(
-            "%d pictures of %s have changed since they were listed; the files of the output that hold them are made "
-            "again, from the pictures as they are now.",
+            "%d images of %s have changed since they were listed; the files of the output that hold them are made "
+            "again, from the images as they are now.",
             *(changes.changed, source),
         )
     records.write(_ITEMS, items.to_bytes())

@@ -1,37 +1,30 @@
-"""extract(): the whole way, from a source to a finished output."""
+"""extract(): from a source to a finished output."""
 
-import copy
 import multiprocessing
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from PIL import Image, ImageFile
 
-from maezoo.api.factory import create
 from maezoo.api.image_methods import ImageMethods
-from maezoo.api.optimized import OptimizedMAE
 from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
-from maezoo.extraction.assembly import Assembly
-from maezoo.extraction.interrupts import Interrupts
+from maezoo.extraction.encoder import open_encoder, prepared, used_weights
 from maezoo.extraction.items import Items
-from maezoo.extraction.job import Job
+from maezoo.extraction.job import Assembly, Job
 from maezoo.extraction.local import choose_batch_size, choose_workers, local_pieces
-from maezoo.extraction.lock import exclusive
-from maezoo.extraction.prepared import prepared
+from maezoo.extraction.remote import is_uri, path_in
 from maezoo.extraction.result import ExtractResult, Meter, Progress
 from maezoo.extraction.resume import open_job
 from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
-from maezoo.extraction.shards import Shard
+from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.sources import find_items
-from maezoo.extraction.spans import Span
-from maezoo.extraction.store import LocalStore, is_uri, open_store, path_in
-from maezoo.extraction.used_weights import used_weights
-from maezoo.hardware import choose_device
+from maezoo.extraction.store import LocalStore, exclusive, open_store
+from maezoo.interrupts import Interrupts
 from maezoo.model import pooled_width
 from maezoo.paths import user_path
 from maezoo.vocabulary import Pool
@@ -60,12 +53,12 @@ def extract(
     contents: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractResult:
-    """Embed all images of a source into a folder of Parquet files. Run it again to go on after any interruption.
+    """Embed all images of a source into a folder of Parquet files. After any interruption, the same call resumes.
 
     Args:
         source: a folder (searched recursively), a list of paths (.txt, .csv), a tar shard or a folder of them.
         output: a folder: `part-….parquet` with `id`, `embedding` (D numbers), `label`, `width`, `height`;
-            in its folder `__maezoo__`, which readers of whole folders pass over, `errors.parquet` with `id`, `error`,
+            in its folder `__maezoo__`, which readers of Parquet folders skip, `errors.parquet` with `id`, `error`,
             `message`, and `extract.json`. It may be a URI such as `s3://bucket/folder`.
         model: weights by name, or a model.
         pool: `"cls"`, `"mean"` or `"cls+mean"`, as in `MAE.features`.
@@ -73,26 +66,27 @@ def extract(
         precision: of the computation: `None` is float32, `"auto"` is bfloat16 where the hardware multiplies it fast.
         device: `"auto"` is CUDA where there is one, else the CPU.
         batch_size: images at a time; by the device when `None`.
-        workers: processes that decode, 0 for none beside this one; by the machine when `None`. With Ray: actors that
-            run the model.
+        workers: processes that decode; 0 decodes in this one; by the machine when `None`. With Ray: actors that run
+            the model.
         shard_size: images of one file.
         engine: `"local"`, or `"ray"` for a cluster.
         labels: store labels: names of folders, a list's column `label`, or a shard's `.cls` files.
         exact: decode large JPEGs at full size, not at a half, quarter or eighth (which is never below twice what is
             needed).
-        limit: only the first so many images.
-        contents: tell pictures that have changed since an earlier run by a hash of their bytes, not by size and time.
+        limit: take only this many images, the first ones.
+        contents: recognise images that have changed since an earlier run by a hash of their bytes, not by size and
+            time.
         report: called after each batch.
 
     Returns:
-        What was done. `complete` is false when Ctrl-C ended it, and when images are pending, which the same call tries
+        What was done. `complete` is false if Ctrl-C ended the run, or if images are pending, which the same call tries
         again.
 
     Raises:
         DataError: no images, an output begun with other settings or in use by another run, or numbers that do not add
             up.
         MissingExtraError: pyarrow (or Ray) is not installed.
-        ChildProcessError: a worker process died.
+        WorkerError: a worker process died.
         OSError: a folder cannot be read, or the disk is full. What was finished stays.
 
     Example:
@@ -106,12 +100,10 @@ def extract(
     """
     require_pyarrow()
     _refuse_in_a_worker()
-    if engine not in ("local", "ray"):
-        raise ArgumentError(f"engine is 'local' or 'ray'; got {engine!r}.")
+    if engine not in get_args(Engine):
+        raise ArgumentError.for_choice("engine", engine, get_args(Engine))
     _check_counts(batch_size, workers)
-    encoder = _encoder(model, engine, device, precision)
-    if encoder.in_chans != 3:
-        raise ArgumentError(f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.")
+    encoder = open_encoder(model, device, precision, ray=engine == "ray")
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,
@@ -141,7 +133,7 @@ def extract(
 
 @dataclass(frozen=True)
 class _Work:
-    """How the rows are to be made: nothing here changes what they are, save for the last digits."""
+    """How the rows are to be made: nothing here changes them, except in the last digits."""
 
     model: ImageMethods
     engine: Engine
@@ -150,7 +142,7 @@ class _Work:
     workers: int | None
 
     def pieces(self, job: Job, spans: list[Span]) -> Generator[Shard, None, None]:
-        """Start the engine on what is missing."""
+        """Let the engine make what is missing."""
         kind = self.model.device.type
         batch_size = self.batch_size or choose_batch_size(kind)
         if self.engine == "ray":
@@ -165,7 +157,7 @@ class _Work:
 
 
 def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractResult:
-    """Make what is missing; Ctrl-C ends it wherever it waits, and what is done is kept."""
+    """Make what is missing; Ctrl-C ends the run wherever it waits, and what is done is kept."""
     spans = job.missing()
     counts = job.counts()
     missing = sum(span.missing for span in spans)
@@ -188,28 +180,17 @@ def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractRe
     return job.finish(meter.done, meter.seconds)
 
 
-def _encoder(
-    model: str | ImageMethods, engine: Engine, device: str | torch.device, precision: torch.dtype | str | None
-) -> ImageMethods:
-    """Create the named model without its decoder; a model that is given stays as it is. Ray moves it later."""
-    device = "cpu" if engine == "ray" else device
-    if isinstance(model, OptimizedMAE) and engine == "ray":
-        raise ArgumentError(
-            "Ray's actors move the model, and an optimised one stays; pass the model that it was made from."
-        )
-    if isinstance(model, ImageMethods):
-        return copy.deepcopy(model).cpu() if engine == "ray" else model
-    return create(model, pretrained=True, device=choose_device(device), dtype=precision, decoder=False)
-
-
 def _check_counts(batch_size: int | None, workers: int | None) -> None:
     """Refuse impossible numbers before anything is read."""
     if (batch_size is not None and batch_size < 1) or (workers is not None and workers < 0):
-        raise ArgumentError(f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.")
+        raise ArgumentError(
+            f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.",
+            found=(batch_size, workers),
+        )
 
 
 def _refuse_in_a_worker() -> None:
-    """Explain what otherwise ends in a riddle: a script without a main guard, which each worker runs once more."""
+    """Refuse a script without a main guard, which each worker would run again, with an error that says so."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise DataError(
             "maezoo.extract starts processes that import your script; call it below `if __name__ == '__main__':`, or "

@@ -1,4 +1,4 @@
-"""What a run was asked for, as far as it decides what is in the output; and the file that remembers it."""
+"""The settings that decide what is in an output, and the file that records them."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from maezoo.vocabulary import POOLS, Pool
 __all__ = ["FOLDER", "RECORD", "Settings", "read_record", "versions"]
 
 FOLDER = "__maezoo__"
-"""What an output holds beside its Parquet files is in a folder that readers of whole folders pass over by its name."""
+"""Folder of an output for all but its Parquet files; readers of Parquet folders skip it because of its name."""
 RECORD = "extract.json"
 EmbeddingType = Literal["float16", "float32"]
 _PACKAGES = {"maezoo": "maezoo", "torch": "torch", "timm": "timm", "pillow": "PIL", "pyarrow": "pyarrow"}
@@ -21,23 +21,23 @@ _PACKAGES = {"maezoo": "maezoo", "torch": "torch", "timm": "timm", "pillow": "PI
 
 @dataclass(frozen=True)
 class Settings:
-    """All that the rows depend on. Two runs on one output must agree in it.
+    """All that the rows depend on. Runs on one output must have the same.
 
     Attributes:
         source: the source, absolute.
-        model: `architecture.tag`, or what else the model is called.
-        sha256: of the weights' file, or of the tensors of a model that has none.
+        model: `architecture.tag`, or another name of the model.
+        sha256: of the weights' file, or of the tensors of a model without one.
         preprocess: the weights' preprocessing.
         pool: which tokens.
         dtype: of the embeddings in the files.
         precision: of the computation.
         exact: JPEGs were decoded at full size.
         labels: labels were taken.
-        limit: at most so many images.
+        limit: largest number of images.
         shard_size: images of one file.
-        contents: pictures that have changed are told by their bytes, not by size and time.
-        max_image_pixels: Pillow's bound; larger pictures are errors. `None` where it was taken away.
-        load_truncated_images: Pillow was told to fill up files that are cut short.
+        contents: changed images are recognised by their bytes, not by size and time.
+        max_image_pixels: Pillow's limit; larger images are errors. `None` for no limit.
+        load_truncated_images: Pillow fills up files that are cut short.
     """
 
     source: str
@@ -56,11 +56,13 @@ class Settings:
     load_truncated_images: bool
 
     def __post_init__(self) -> None:
-        """Refuse values that stand for nothing."""
+        """Refuse values that are not allowed."""
         if self.pool not in POOLS:
-            raise ArgumentError(f"pool is one of {', '.join(map(repr, POOLS))}; got {self.pool!r}.")
+            raise ArgumentError.for_choice("pool", self.pool, POOLS)
         if self.dtype not in get_args(EmbeddingType):
-            raise ArgumentError(f"dtype is 'float16' or 'float32', the embeddings' in the files; got {self.dtype!r}.")
+            raise ArgumentError(
+                f"dtype is 'float16' or 'float32', the embeddings' in the files; got {self.dtype!r}.", found=self.dtype
+            )
         if self.shard_size < 1 or (self.limit is not None and self.limit < 1):
             raise ArgumentError(
                 f"shard_size and limit are at least 1; got shard_size={self.shard_size} and limit={self.limit}."
@@ -71,15 +73,15 @@ class Settings:
         return asdict(self)
 
     def fingerprint(self, *about: str) -> str:
-        """Return what marks the files of one run: a hash of the settings and of what else they depend on."""
+        """Return the mark of one run's files: a hash of the settings and of what else they depend on."""
         text = json.dumps([self.to_dict(), *about], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def check_same(self, old: Mapping[str, Any], where: str) -> None:
-        """Refuse to go on with an output that was begun with other settings.
+        """Refuse to resume an output that was begun with other settings.
 
         Raises:
-            DataError: the message names each difference.
+            DataError: the message names each difference; `expected` and `found` have the old and new values.
         """
         ours = json.loads(json.dumps(self.to_dict()))
         keys = [key for key in {**ours, **old} if ours.get(key) != old.get(key)]
@@ -87,7 +89,9 @@ class Settings:
             return
         differences = "; ".join(f"{key} was {old.get(key)!r}, now {ours.get(key)!r}" for key in keys)
         raise DataError(
-            f"{where} was begun with other settings: {differences}. Use the old ones to go on, or name another output."
+            f"{where} was begun with other settings: {differences}. Use the old ones, or name another output.",
+            expected={key: old.get(key) for key in keys},
+            found={key: ours.get(key) for key in keys},
         )
 
 
@@ -103,8 +107,8 @@ def read_record(data: bytes, where: str) -> dict[str, Any]:
             return dict(record)
     except (ValueError, KeyError, TypeError):
         pass
-    raise DataError(
-        f"{where}/{FOLDER}/{RECORD} is not what an extraction writes. Move it away, or name another output."
+    raise DataError.about(
+        f"{where}/{FOLDER}/{RECORD}", "is not what an extraction writes. Move it away, or name another output."
     )
 
 
@@ -114,7 +118,7 @@ def versions() -> dict[str, str]:
 
 
 def _version(name: str, module: str) -> str:
-    """Return the version of what is imported, which need not be installed: a checkout is not."""
+    """Return the version of a package, which may be imported without being installed, as from a checkout."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,9 +1,8 @@
 """One file of the output: the rows of a range of items, and in its metadata which range, which run and what failed.
 
-A file holds its own failures, so there is one thing to write for each range and nothing to keep in step.
+A file holds its own failures, so each range is one thing to write, and no two files can disagree.
 """
 
-import io
 import json
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
@@ -12,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.extraction.arrow import require_pyarrow
-from maezoo.extraction.decode import Row
+from maezoo.extraction.decode import Chunk, Row, chunk_starts
 from maezoo.extraction.failures import Failure
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Shard", "ShardNote", "error_table", "parquet_bytes", "parquet_table", "read_note", "shard_name"]
+__all__ = ["Shard", "ShardNote", "Span", "error_table", "read_note", "shard_name"]
 
 _KEY = b"maezoo"
 
@@ -29,8 +28,8 @@ class Shard:
 
     Attributes:
         first: number of the first item.
-        count: items covered: rows + failures, but for a chunk of which nothing could be read once more.
-        rows: what is said of each image that could be read.
+        count: items covered: rows + failures, except for a chunk that was tried again in vain.
+        rows: of the images that could be read.
         vectors: their embeddings, one (b, D) array for each batch, which may be (0, D).
         failures: of the other images.
     """
@@ -49,7 +48,7 @@ class Shard:
         self.failures += other.failures
 
     def with_pieces(self, pieces: "list[Shard]") -> "Shard":
-        """Return the shard with the rows that pieces of it have; an image that failed in them keeps what it had."""
+        """Return the shard with the rows of pieces of it put in; an image that failed in them keeps the row it had."""
         rows = self._by_number()
         failures = {failure.number: failure for failure in self.failures}
         for piece in pieces:
@@ -67,7 +66,7 @@ class Shard:
         return dict(zip(numbers, zip(self.rows, np.concatenate(self.vectors), strict=True), strict=False))
 
     def to_table(self, run: str = "", *, labels: bool = True) -> "pa.Table":
-        """Return the shard as a table that holds all of it: what a file has, and what travels between processes.
+        """Return all of the shard as a table, for a file or for another process.
 
         Args:
             run: the run's fingerprint.
@@ -98,8 +97,45 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Span:
+    """One shard's range of items, of which some are missing.
+
+    Attributes:
+        number: the shard's.
+        start: number of its first item.
+        stop: one past its last.
+        begun: the beginning of it that an interrupted run has kept.
+        again: numbers of the items to try again, if the shard is finished and others could be read.
+    """
+
+    number: int
+    start: int
+    stop: int
+    begun: Shard | None = None
+    again: tuple[int, ...] = ()
+
+    @property
+    def next(self) -> int:
+        """The first item that is missing."""
+        return self.start if self.begun is None else self.begun.first + self.begun.count
+
+    @property
+    def missing(self) -> int:
+        """How many items are missing."""
+        return len(self.again) or self.stop - self.next
+
+    def chunks(self, size: int) -> list[Chunk]:
+        """Cut what is missing into chunks; of a finished shard, only those with an item to try again."""
+        every = chunk_starts(self.next, self.stop, size)
+        if not self.again:
+            return every
+        tried = [tuple(number for number in self.again if each.start <= number < each.stop) for each in every]
+        return [each._replace(again=again) for each, again in zip(every, tried, strict=True) if again]
+
+
+@dataclass(frozen=True)
 class ShardNote:
-    """What a file says of itself: run, range, rows and failures."""
+    """The metadata of a shard's file: run, range, rows and failures."""
 
     run: str
     first: int
@@ -119,7 +155,7 @@ def shard_name(number: int) -> str:
 
 
 def read_note(opened: IO[bytes]) -> ShardNote | None:
-    """Read what a file says of itself; `None` when it is damaged or not one of ours."""
+    """Read a file's note; `None` if it is damaged or not one of ours."""
     pa = require_pyarrow()
     try:
         file = pa.parquet.ParquetFile(opened)
@@ -135,27 +171,6 @@ def error_table(failures: list[Failure]) -> "pa.Table":
     pa = require_pyarrow()
     names = ("id", "error", "message")
     return pa.table({name: pa.array([getattr(f, name) for f in failures], pa.string()) for name in names})
-
-
-def parquet_table(data: bytes) -> "pa.Table":
-    """Read what `parquet_bytes` gave."""
-    table: pa.Table = require_pyarrow().parquet.read_table(io.BytesIO(data))
-    return table
-
-
-def parquet_bytes(table: "pa.Table") -> bytes:
-    """Return a table as a Parquet file. Embeddings do not compress; the other columns do.
-
-    A table without rows becomes a file without row groups: readers of whole folders stumble over an empty one.
-    """
-    pa = require_pyarrow()
-    sink = io.BytesIO()
-    plain = {name: "NONE" if name == "embedding" else "ZSTD" for name in table.column_names}
-    dictionary = [name for name in ("label",) if name in table.column_names]
-    with pa.parquet.ParquetWriter(sink, table.schema, compression=plain, use_dictionary=dictionary) as writer:
-        if table.num_rows:
-            writer.write_table(table)
-    return sink.getvalue()
 
 
 def _note(schema: "pa.Schema") -> ShardNote:

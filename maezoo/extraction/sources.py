@@ -9,9 +9,8 @@ from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.items import Item
 from maezoo.extraction.lists import LIST_SUFFIXES, listed_items, printable
-from maezoo.extraction.store import child_uri, is_uri, open_filesystem
+from maezoo.extraction.remote import child_uri, is_uri, is_web, open_filesystem
 from maezoo.extraction.tars import tar_items
-from maezoo.extraction.web import is_web
 from maezoo.listing import files_in, image_files, is_hidden, is_image
 from maezoo.paths import user_path
 
@@ -28,7 +27,7 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
 
     Raises:
-        DataError: nothing there, nothing that can be read as one of these, an id that stands twice, or labels that no
+        DataError: nothing there, nothing that can be read as one of these, an id that occurs twice, or labels that no
             image has.
         OSError: a folder cannot be listed.
 
@@ -53,7 +52,7 @@ def _items(source: str, labels: bool) -> Iterator[Item]:
         tars = files_in(path, ".tar")
         return _shards(path, tars, labels) if tars else _folder(path, labels)
     if not path.exists():
-        raise DataError(f"{path} does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
+        raise DataError.about(path, "does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
     if path.suffix.lower() == ".tar" and path.is_file():
         return tar_items(path, labels=labels)
     if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
@@ -61,12 +60,13 @@ def _items(source: str, labels: bool) -> Iterator[Item]:
     raise DataError(
         f"{path} is no source: pass a folder of images, a list ({', '.join(LIST_SUFFIXES)}), a .tar shard or a folder "
         "of them."
-        + (" Compressed tars cannot be read from the middle; unpack them." if ".tar" in path.suffixes else "")
+        + (" Compressed tars cannot be read from the middle; unpack them." if ".tar" in path.suffixes else ""),
+        path=path,
     )
 
 
 def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
-    """Yield items; refuse a source in which none has a label: the user believes that they have."""
+    """Yield items; refuse a source in which none has a label, as the user expects them."""
     images = labelled = 0
     for item in items:
         images += 1
@@ -83,7 +83,9 @@ def _shards(folder: Path, tars: list[Path], labels: bool) -> Iterator[Item]:
     """Yield the images of a folder's tar shards, in the order of their names."""
     image = next(image_files(folder), None)
     if image is not None:
-        raise DataError(f"{folder} holds tar shards and images ({image}); name a folder that holds one or the other.")
+        raise DataError.about(
+            folder, f"holds tar shards and images ({image}); name a folder that holds one or the other."
+        )
     yield from chain.from_iterable(tar_items(tar, labels=labels) for tar in tars)
 
 
@@ -97,12 +99,14 @@ def _folder(root: Path, labels: bool) -> Iterator[Item]:
 def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
     """Yield the images below a folder of cloud storage, sorted by their path; hidden ones are left out there, too."""
     if is_web(uri):
-        raise DataError(f"{uri}: a web server does not list its folders; write the images' URLs into a .txt or .csv.")
+        raise DataError(
+            f"{uri}: a web server does not list its folders; write the images' URLs into a .txt or .csv.", url=uri
+        )
     system, root = open_filesystem(uri)
     try:
         found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
     except NotADirectoryError as error:
-        raise DataError(f"{uri} is a file; a source on cloud storage is a folder of images.") from error
+        raise DataError(f"{uri} is a file; a source on cloud storage is a folder of images.", url=uri) from error
     images = (info for info in found if info.is_file and is_image(info.base_name))
     for info in sorted(images, key=lambda info: info.path):
         name = info.path[len(root) :].lstrip("/")

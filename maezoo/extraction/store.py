@@ -1,20 +1,26 @@
-"""The folder that an extraction writes to, here or on cloud storage: named files, each whole or not there."""
+"""The folder that an extraction writes to, here or on cloud storage: named files, each complete or absent; its lock."""
 
-import functools
+import errno
+import logging
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from typing import IO, Protocol
+
+from filelock import FileLock, Timeout
 
 from maezoo.errors import DataError, DiskFullError
 from maezoo.extraction.arrow import require_pyarrow
-from maezoo.extraction.web import is_web
+from maezoo.extraction.remote import is_uri, open_filesystem
 from maezoo.files import written_whole
 from maezoo.paths import user_path
 
-__all__ = ["Store", "check_scheme", "child_uri", "is_uri", "open_filesystem", "open_store", "path_in"]
+__all__ = ["LocalStore", "Store", "exclusive", "open_store"]
 
-_PYARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"})
+_NO_LOCKS = {None, *(getattr(errno, name, None) for name in ("ENOSYS", "ENOLCK", "ENOTSUP", "EOPNOTSUPP", "EINVAL"))}
+_log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -30,18 +36,18 @@ class Store(Protocol):
         """Open a file to read parts of it."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file; it appears whole or not at all."""
+        """Make or replace a file; it appears complete or not at all."""
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
 
 
 class LocalStore:
-    """A folder of this machine. It is made when it is not there."""
+    """A folder of this machine, made if missing."""
 
     def __init__(self, folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"{folder} is a file; the output is a folder of Parquet files. Name another.")
+            raise DataError.about(folder, "is a file; the output is a folder of Parquet files. Name another.")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -58,7 +64,7 @@ class LocalStore:
         return (self.folder / name).open("rb")
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file; it appears whole or not at all, also when the power fails.
+        """Make or replace a file; it appears complete or not at all, even if the power fails.
 
         Raises:
             DiskFullError: no room for it.
@@ -82,7 +88,7 @@ class LocalStore:
 
 
 class RemoteStore:
-    """A folder of any file system that pyarrow or fsspec knows; object stores show an object when it is complete."""
+    """A folder of any file system that pyarrow or fsspec knows; object stores show an object once it is complete."""
 
     def __init__(self, uri: str) -> None:
         self._system, self._root = open_filesystem(uri)
@@ -106,11 +112,16 @@ class RemoteStore:
         return file
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file: beside it first, then renamed."""
-        temporary = f"{self._root}/.{name}.unfinished"
-        with self._system.open_output_stream(temporary) as file:
-            file.write(data)
-        self._system.move(temporary, f"{self._root}/{name}")
+        """Make or replace a file: under a temporary name of this run's own first, then renamed."""
+        temporary = f"{self._root}/.{name}.{secrets.token_hex(4)}.unfinished"
+        try:
+            with self._system.open_output_stream(temporary) as file:
+                file.write(data)
+            self._system.move(temporary, f"{self._root}/{name}")
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is what counts
+                self._system.delete_file(temporary)
+            raise
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -118,97 +129,55 @@ class RemoteStore:
             self._system.delete_file(f"{self._root}/{name}")
 
 
-def is_uri(location: str) -> bool:
-    """Whether a location names a scheme, such as `s3://bucket/folder`.
-
-    Example:
-        >>> is_uri("s3://bucket/photos"), is_uri("C:/photos")
-        (True, False)
-    """
-    return "://" in location
-
-
-def check_scheme(uri: str, where: str) -> None:
-    """Refuse a URI of a scheme that nothing here can read; nothing is opened.
-
-    Args:
-        uri: the URI.
-        where: what names it, for the error.
-
-    Raises:
-        DataError: the message says what to install, where that is known.
-    """
-    scheme = uri.partition("://")[0].lower()
-    if is_web(uri) or scheme in _PYARROW:
-        return
-    try:
-        from fsspec import get_filesystem_class
-
-        get_filesystem_class(scheme)
-    except (ImportError, ValueError) as error:
-        raise DataError(
-            f"{where}: {uri} cannot be read: {error}. Lists hold paths, http:// and https:// URLs, and URIs that "
-            "pyarrow or fsspec know."
-        ) from error
-
-
-def child_uri(uri: str, name: str) -> str:
-    """Return the URI of a file below a folder.
-
-    Example:
-        >>> child_uri("s3://bucket/cats?region=eu-west-1", "tom 1.jpg")
-        's3://bucket/cats/tom%201.jpg?region=eu-west-1'
-    """
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
-
-
-def path_in(location: str | Path, name: str) -> str | Path:
-    """Return the place of a folder in another, here or on cloud storage.
-
-    Example:
-        >>> path_in("s3://bucket/features", "notes")
-        's3://bucket/features/notes'
-    """
-    text = str(location)
-    return child_uri(text, name) if is_uri(text) else user_path(text) / name
-
-
-def open_filesystem(uri: str) -> tuple[Any, str]:
-    """Return the pyarrow file system of a URI and the path in it; fsspec's schemes work where fsspec is installed.
-
-    Raises:
-        DataError: nothing here knows the scheme.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return _connect(uri)
-    system, top = _connect(urlunsplit(parts._replace(path="/")))  # once for each bucket: it may ask the network
-    return system, f"{top}/{unquote(parts.path).strip('/')}".rstrip("/")
-
-
-@functools.lru_cache(maxsize=32)
-def _connect(uri: str) -> tuple[Any, str]:
-    """Open a URI with pyarrow, or else with fsspec."""
-    pa = require_pyarrow()
-    try:
-        system, path = pa.fs.FileSystem.from_uri(uri)
-        return system, path.rstrip("/")
-    except (ValueError, OSError, NotImplementedError) as error:
-        try:
-            import fsspec
-
-            system, path = fsspec.core.url_to_fs(uri)
-        except (ImportError, ValueError) as second:
-            raise DataError(f"{uri} cannot be opened: {error}. {second}") from second
-    return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(system)), path.rstrip("/")
-
-
 def open_store(location: str | Path) -> Store:
-    """Open the output folder, making it when it is not there.
+    """Open the output folder, making it if missing.
 
     Raises:
         DataError: it is a file, or its scheme is not known.
     """
     text = str(location)
     return RemoteStore(text) if is_uri(text) else LocalStore(user_path(text))
+
+
+@contextmanager
+def exclusive(path: Path, output: str | Path) -> Iterator[None]:
+    """Hold a lock file while the block runs. The operating system releases it when this process ends, however it ends.
+
+    Worker processes do not inherit it: they are spawned, which closes it in them.
+
+    Args:
+        path: the lock file.
+        output: what it guards, for messages.
+
+    Raises:
+        DataError: another process holds it; `found` is its number.
+
+    Example:
+        >>> import tempfile
+        >>> with exclusive(Path(tempfile.mkdtemp()) / "lock", "features"):
+        ...     pass
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, note = FileLock(path, timeout=0), path.with_suffix(".pid")
+    try:
+        lock.acquire()
+    except Timeout as error:
+        process = ""
+        with suppress(OSError):
+            process = note.read_text(encoding="ascii")
+        raise DataError(
+            f"another run is writing to {output}{f' (process {process})' if process else ''}. Wait for it, stop it, or "
+            "name another output.",
+            path=output,
+            found=process,
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", None) not in _NO_LOCKS:
+            raise
+        _log.warning("%s: this file system has no locks (%s); make sure that only one run writes here.", path, error)
+    try:
+        with suppress(OSError):  # a full disk is reported by the first file that matters
+            note.write_text(str(os.getpid()), encoding="ascii")
+        yield
+    finally:
+        lock.release()

@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 class _Headers(io.BufferedReader):
-    """A file of which no header, whatever size it claims, is read at a length that no header has."""
+    """A file that refuses to read a header of a size that no header has, whatever the archive claims."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read so many bytes.
+        """Read `size` bytes.
 
         Raises:
             tarfile.ReadError: they are too many, or a negative number.
@@ -38,7 +38,7 @@ class _Headers(io.BufferedReader):
 
 
 def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
-    """Yield the images of a shard in their order: `000123.jpg`, with the label in `000123.cls` beside it.
+    """Yield the images of a shard in their order: `000123.jpg`, with the label in `000123.cls`.
 
     Hidden members are left out, as hidden files of a folder are.
 
@@ -47,7 +47,7 @@ def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
         labels: read the `.cls` members.
 
     Raises:
-        DataError: no tar file, one that is damaged or cut short, a name that stands twice in it, a sparse image, or a
+        DataError: no tar file, one that is damaged or cut short, a name that occurs twice in it, a sparse image, or a
             label of more than 64 KiB.
     """
     images: list[tarfile.TarInfo] = []
@@ -60,7 +60,7 @@ def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
                 if is_hidden(member.name) or not (is_image(member.name) or is_label):
                     continue
                 if member.name in names:
-                    raise DataError(f"{path} holds {printable(member.name)} twice; write the shard again.")
+                    raise DataError.about(path, f"holds {printable(member.name)} twice; write the shard again.")
                 names.add(member.name)
                 if is_label:
                     found[_key(member.name)] = _label(path, tar, member)
@@ -69,7 +69,7 @@ def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
     except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no whole, uncompressed tar file: {error}.") from error
+        raise DataError.about(path, f"is not a complete, uncompressed tar file: {error}.") from error
     location = os.fsencode(path.absolute())
     for member in images:
         name = printable(f"{path.name}/{member.name}")
@@ -79,37 +79,37 @@ def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
 def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield the regular files of a shard.
 
-    `tarfile` itself takes a damaged header for the end, and a negative size for a way back to where it was.
+    `tarfile` itself takes a damaged header for the end, and follows a negative size back to where it was.
     """
     size, before = path.stat().st_size, -1
     for member in tar:
         if not before < member.offset < tar.offset or member.size < 0:
-            raise DataError(f"{path} is damaged at byte {member.offset:,}: a member of {member.size:,} bytes.")
+            raise DataError.about(path, f"is damaged at byte {member.offset:,}: a member of {member.size:,} bytes.")
         before = member.offset
         if not member.isfile():
             continue
         if member.issparse() and is_image(member.name):
-            raise DataError(f"{path} holds {printable(member.name)} as a sparse file; write it without --sparse.")
+            raise DataError.about(path, f"holds {printable(member.name)} as a sparse file; write it without --sparse.")
         if member.offset_data + (0 if member.issparse() else member.size) > size:
-            raise DataError(f"{path} is cut short inside {printable(member.name)}; fetch it again.")
+            raise DataError.about(path, f"is cut short inside {printable(member.name)}; fetch it again.")
         yield member
         tar.members = []  # type: ignore[attr-defined]  # else all headers would be kept
     _check_end(path, tar)
 
 
 def _check_end(path: Path, tar: tarfile.TarFile) -> None:
-    """Refuse a shard that goes on behind its last header that can be read: what follows would be missed."""
+    """Refuse a shard with data after its last readable header: what follows would be missed."""
     with path.open("rb") as file:
         file.seek(tar.offset)
         block = file.read(tarfile.BLOCKSIZE)
     if block.strip(b"\0"):
-        raise DataError(f"{path} is damaged or cut short at byte {tar.offset:,}; fetch it again.")
+        raise DataError.about(path, f"is damaged or cut short at byte {tar.offset:,}; fetch it again.")
     if len(block) < tarfile.BLOCKSIZE:
         _log.warning("%s has no end mark; should it be cut short, images are missing.", path)
 
 
 def _key(name: str) -> str:
-    """Return what the members of one sample share: the name up to the first dot behind the last slash."""
+    """Return what the members of one sample share: the name up to the first dot after the last slash."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + file.partition(".")[0]
 
@@ -117,6 +117,8 @@ def _key(name: str) -> str:
 def _label(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     """Return the text of a `.cls` member."""
     if member.size > _MOST_LABEL:
-        raise DataError(f"{path}: the label {printable(member.name)} has {member.size:,} bytes, more than 65,536.")
+        raise DataError(
+            f"{path}: the label {printable(member.name)} has {member.size:,} bytes, more than 65,536.", path=path
+        )
     file = tar.extractfile(member)
     return file.read().decode("utf-8", "backslashreplace").strip() if file else ""

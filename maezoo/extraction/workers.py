@@ -1,4 +1,4 @@
-"""Processes that decode, each at the end of a pipe. There is no shared memory and no queue that could lose a chunk."""
+"""Processes that decode, each at the end of a pipe: no shared memory, and no queue that could lose a chunk."""
 
 import multiprocessing
 import os
@@ -21,7 +21,7 @@ from maezoo.images.preprocessing import Preprocessing
 
 __all__ = ["Crew"]
 
-_SOON = 2.0  # seconds in which a process that was ended is gone, and a signal to several processes has reached all
+_SOON = 2.0  # seconds until an ended process is gone, and until a signal to several processes has reached all
 
 
 class Crew:
@@ -30,7 +30,7 @@ class Crew:
     Args:
         decoder: what to decode.
         count: of processes.
-        pin: hand the pixels over in page-locked memory, for CUDA.
+        pin: put the pixels into page-locked memory, for CUDA.
     """
 
     def __init__(self, decoder: Decoder, count: int, *, pin: bool) -> None:
@@ -39,7 +39,7 @@ class Crew:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Start the processes. Whatever happens meanwhile, `end` ends those that are there.
+        """Start the processes. If that fails midway, `end` ends those that were started.
 
         Raises:
             OSError: the system starts no more processes.
@@ -52,7 +52,7 @@ class Crew:
             self._idle.put(worker)
 
     def decode(self, index: int) -> Decoded:
-        """Decode a chunk in a process that has nothing to do.
+        """Decode a chunk in a process that is idle.
 
         Raises:
             WorkerError: the process died.
@@ -81,8 +81,8 @@ class _Worker:
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
 
     def start(self) -> None:
-        """Start the process; it has the only other end of the pipe, so that its end closes it."""
-        with self._theirs, _deaf_to_interrupts():
+        """Start the process; it alone has the other end of the pipe, so that its death closes it."""
+        with self._theirs, _ignoring_interrupts():
             self._process.start()
 
     def decode(self, decoder: Decoder, index: int, *, pin: bool) -> Decoded:
@@ -94,11 +94,11 @@ class _Worker:
             if rows:
                 self._connection.recv_bytes_into(pixels.view(-1).numpy())
         except (OSError, EOFError) as error:
-            raise WorkerError(self._obituary()) from error
+            raise self._death() from error
         return Decoded(first, stop, pixels, rows, failures)
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """End the process at once."""
         if self._process.pid is not None:
             self._process.kill()
 
@@ -107,16 +107,17 @@ class _Worker:
         if self._process.pid is not None:
             self._process.join(_SOON)
 
-    def _obituary(self) -> str:
-        """Say how the process died, and what may help."""
+    def _death(self) -> WorkerError:
+        """Return the error that says how the process died, and what may help."""
         self._process.join(_SOON)
         code = self._process.exitcode
         if code == -signal.SIGTERM:
-            time.sleep(_SOON)  # whoever ends a group of processes has a signal on its way to this one, too
+            time.sleep(_SOON)  # a signal to a group of processes may be on its way to this one, too
         how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
-        return (
+        return WorkerError(
             f"a process that decodes images ended {how}. Was memory short? Try fewer workers, or workers=0. In a "
-            "script of your own, call maezoo.extract below `if __name__ == '__main__':`."
+            "script of your own, call maezoo.extract below `if __name__ == '__main__':`.",
+            reason=f"ended {how}",
         )
 
 
@@ -137,7 +138,7 @@ def _serve(connection: Connection, preprocess: Preprocessing, exact: bool, pillo
 
 
 def _follow_parent() -> None:
-    """Leave when the parent is gone, however it went."""
+    """Exit when the parent is gone, however it ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -145,12 +146,12 @@ def _follow_parent() -> None:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Start a process deaf to Ctrl-C, which a terminal sends to all: from its first instruction on, and for good."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Let a process that starts in the block ignore Ctrl-C, which a terminal sends to all, from its very start."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # else the start of a process does, which lets the signal through again
+    resource_tracker.ensure_running()  # else starting a process does, which unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

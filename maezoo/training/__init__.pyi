@@ -4,5 +4,5 @@ from .data import PackedImages as PackedImages
 from .data import open_source as open_source
 from .data import write_pack as write_pack
 from .recipe import Recipe as Recipe
-from .trainer import Progress as Progress
+from .run import Progress as Progress
 from .trainer import pretrain as pretrain

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.load import load_file_into
 from maezoo.checkpoints.reader import open_weights
-from maezoo.errors import CheckpointError
+from maezoo.errors import CheckpointError, DivergedError
 from maezoo.files import sha256_of, write_safetensors
 from maezoo.model import MaskedAutoencoder
 from maezoo.training.optimizers import Optimizers
@@ -24,33 +24,33 @@ __all__ = ["load_checkpoint", "load_start", "not_finite", "save_checkpoint"]
 
 _log = logging.getLogger(__name__)
 
-_MACHINE_FIELDS = frozenset({"precision"})  # a run may go on on another class of machine
+_MACHINE_FIELDS = frozenset({"precision"})  # a run may be resumed on another kind of machine
 
 
 def save_checkpoint(
     path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, step: int, recipe: Recipe
 ) -> None:
-    """Write the whole state of a run behind `step` steps; the file appears whole or not at all.
+    """Write the complete state of a run after `step` steps; the file appears complete or not at all.
 
     Raises:
-        FloatingPointError: a number in it is NaN or infinite; the file that is there stays.
+        DivergedError: a number in it is NaN or infinite; the file that is there stays.
     """
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in ema.items()}
     tensors |= {f"optimizer/{name}": value for name, value in optimizers.tensors()}
     wrong = not_finite(tensors)
     if wrong:
-        raise FloatingPointError(f"{wrong} became NaN or infinite by step {step}")
+        raise DivergedError(f"{wrong} became NaN or infinite by step {step}")
     write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(recipe.to_dict())})
 
 
 def load_checkpoint(
     path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, recipe: Recipe
 ) -> int:
-    """Take a run up from a checkpoint, in place.
+    """Resume a run from a checkpoint, in place.
 
     Returns:
-        The number of steps that are done.
+        The number of steps done.
 
     Raises:
         CheckpointError: the file is damaged or belongs to a run with another recipe.
@@ -61,13 +61,15 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         step, saved = int(metadata["step"]), json.loads(metadata["recipe"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of maezoo pretrain: {error}. Remove it to start anew."
+        raise CheckpointError.about(
+            path, f"is not a checkpoint of maezoo pretrain: {error}. Remove it to start again."
         ) from error
     _check_recipe(path, saved, recipe.to_dict())
     wrong = not_finite(tensors)
     if wrong:
-        raise CheckpointError(f"{path} holds a run that diverged: {wrong} is NaN or infinite. Remove it to start anew.")
+        raise CheckpointError(
+            f"{path} holds a run that diverged: {wrong} is NaN or infinite. Remove it to start again."
+        )
     model.load_state_dict(_below("model/", tensors))
     with torch.no_grad():
         for name, value in _below("ema/", tensors).items():
@@ -89,7 +91,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder) -> None:
     """Load the weights that a recipe starts from, in place; nothing where it starts from random ones.
 
-    A decoder of another shape than the model's is left out: the model's own starts anew.
+    A decoder of another shape than the model's is left out: the model keeps its own, untrained one.
 
     Raises:
         CheckpointError: the path is missing or of another file than the recipe names.
@@ -101,7 +103,10 @@ def load_start(path: Path | None, *, recipe: Recipe, model: MaskedAutoencoder) -
     if path is None or found != recipe.start_from:
         raise CheckpointError(
             f"the recipe starts from weights with the sha256 {recipe.start_from or '(none)'}; "
-            f"start_from={path} has {found or '(none)'}."
+            f"start_from={path} has {found or '(none)'}.",
+            path=path,
+            expected=recipe.start_from,
+            found=found,
         )
     loaded = copy.deepcopy(model)
     parts: tuple[Part, ...] = ("encoder", "decoder") if _has_decoder_of(path, model) else ("encoder",)
@@ -119,15 +124,15 @@ def _has_decoder_of(path: Path, model: MaskedAutoencoder) -> bool:
 
 def _check_recipe(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a checkpoint of another recipe, naming what differs."""
-    differences = [
-        f"{key} was {saved.get(key)!r}, now {value!r}"
-        for key, value in wanted.items()
-        if key not in _MACHINE_FIELDS and saved.get(key) != value
-    ]
-    if differences:
+    keys = [key for key, value in wanted.items() if key not in _MACHINE_FIELDS and saved.get(key) != value]
+    if keys:
+        differences = "; ".join(f"{key} was {saved.get(key)!r}, now {wanted[key]!r}" for key in keys)
         raise CheckpointError(
-            f"{path} belongs to another run: {'; '.join(differences)}. "
-            "Ask for the same numbers to go on, or for another output folder to start anew."
+            f"{path} belongs to another run: {differences}. "
+            "Use the same numbers to resume, or another output folder to start again.",
+            path=path,
+            expected={key: saved.get(key) for key in keys},
+            found={key: wanted[key] for key in keys},
         )
 
 

@@ -1,4 +1,4 @@
-"""Images for pretraining: a packed file decoded once into memory, or a folder read as it is needed."""
+"""Images for pretraining: a packed file decoded once into memory, or a folder read when needed."""
 
 import errno
 import itertools
@@ -58,7 +58,7 @@ class PackedImages:
     def __init__(self, paths: list[Path], device: torch.device | str = "cpu") -> None:
         self.paths = paths
         with ThreadPoolExecutor() as pool:
-            images = [image for path in paths for image in pool.map(_decode, _blobs(path))]
+            images = [image for path in paths for image in pool.map(_decode, _blobs(path), itertools.count())]
         shapes = {image.shape for image in images}
         if len(shapes) != 1:
             raise DataError(f"a pack needs at least one image and one size for all; found {sorted(shapes)} (H, W, C).")
@@ -82,9 +82,8 @@ class PackedImages:
 class FolderImages:
     """The images below a folder, decoded when they are needed.
 
-    In the place of a file that can never be read, as it is damaged or may not be opened, always stands the next one
-    that can, so that a step shows the same images however often it is run; the file is named in a warning, once, and
-    in `unreadable`.
+    A file that can never be read, as it is damaged or may not be opened, is always replaced by the next one that can,
+    so that a step shows the same images however often it is run; the file is named in one warning, and in `unreadable`.
 
     Args:
         folder: searched as extraction searches: recursively, in sorted order, links followed, hidden files left out.
@@ -96,11 +95,11 @@ class FolderImages:
 
     def __init__(self, folder: Path, workers: int = 4) -> None:
         if not folder.is_dir():
-            raise DataError(f"{folder} is not a folder.")
+            raise DataError.about(folder, "is not a folder.")
         self.folder = folder
         self.paths = list(image_files(folder))
         if not self.paths:
-            raise DataError(f"no image below {folder} (looked for {', '.join(sorted(IMAGE_SUFFIXES))}).")
+            raise DataError(f"no image below {folder} (looked for {', '.join(sorted(IMAGE_SUFFIXES))}).", path=folder)
         self.unreadable: dict[Path, str] = {}
         self._pool = ThreadPoolExecutor(workers)
 
@@ -128,21 +127,21 @@ class FolderImages:
                 self._leave_out(path, error)
                 continue
             return crop_batch(torch.from_numpy(pixels).permute(2, 0, 1)[None], crop, size)[0]
-        raise DataError(f"none of the {len(self)} files below {self.folder} can be read as an image.")
+        raise DataError(f"none of the {len(self)} files below {self.folder} can be read as an image.", path=self.folder)
 
     def _leave_out(self, path: Path, error: ImageError) -> None:
-        """Remember and name a file that can never be read.
+        """Remember a file that can never be read, and warn of it.
 
         Raises:
-            OSError: it may be read another time; without it this step would be another one.
+            OSError: it may be readable another time; without it this step would differ.
         """
         cause, why = error.__cause__, str(error)
         if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno not in _LASTING):
             raise OSError(
                 getattr(cause, "errno", errno.ENOMEM), f"{why} Run the same command again", str(path)
             ) from error
-        if self.unreadable.setdefault(path, why) is why:  # the threads that meet it at once tell it once
-            _log.warning("left out, and the next image taken in its place: %s", why)
+        if self.unreadable.setdefault(path, why) is why:  # several threads may meet it at once
+            _log.warning("left out, and replaced by the next image: %s", why)
 
 
 def open_source(path: str | Path, *more: str | Path, device: torch.device | str = "cpu") -> ImageSource:
@@ -159,16 +158,16 @@ def open_source(path: str | Path, *more: str | Path, device: torch.device | str 
     paths = [user_path(each) for each in (path, *more)]
     for each in paths:
         if not each.exists():
-            raise DataError(f"{each} does not exist; pass a folder of images or a packed .npz file.")
+            raise DataError.about(each, "does not exist; pass a folder of images or a packed .npz file.")
         if not each.is_dir() and not each.is_file():
-            raise DataError(f"{each} is a pipe or a device; pass a folder of images or a packed .npz file.")
+            raise DataError.about(each, "is a pipe or a device; pass a folder of images or a packed .npz file.")
     if len(paths) == 1 and paths[0].is_dir():
         return FolderImages(paths[0])
     return PackedImages(paths, device)
 
 
 def write_pack(path: Path, images: Iterable[Path], *, size: int, quality: int = 70) -> None:
-    """Pack images into one file: cut to a centred square, resized, WebP; the file appears whole or not at all.
+    """Pack images into one file: cut to a centred square, resized, WebP; the file appears complete or not at all.
 
     Args:
         path: the `.npz` to make or replace.
@@ -198,17 +197,17 @@ def _blobs(path: Path) -> Iterator[bytes]:
         if blob.dtype != np.uint8 or blob.ndim != 1 or offset.ndim != 1:
             raise ArgumentError("'blob' is (bytes,) uint8 and 'offset' (n + 1,) integers")
         if len(offset) and (offset[0] < 0 or offset[-1] > len(blob) or (np.diff(offset) < 0).any()):
-            raise ArgumentError("'offset' leads out of 'blob'")
+            raise ArgumentError("'offset' points outside 'blob'")
     except (*READ_ERRORS, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a pack of images (an .npz with 'blob' and 'offset'): {error}.") from error
+        raise DataError.about(path, f"is not a pack of images (an .npz with 'blob' and 'offset'): {error}.") from error
     for start, end in itertools.pairwise(offset):
         yield blob[start:end].tobytes()
 
 
-def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    """Decode one image to (H, W, 3) uint8."""
+def _decode(data: bytes, index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    """Decode one image of a pack to (H, W, 3) uint8."""
     try:
         with Image.open(BytesIO(data)) as image:
             return np.asarray(open_image(image, name="it"))
     except (ImageError, *READ_ERRORS) as error:
-        raise DataError(f"an image in the pack cannot be read: {error}.") from error
+        raise DataError(f"image {index} of the pack cannot be read: {error}.", index=index) from error

@@ -1,4 +1,4 @@
-"""What a step minimises: the decoder's own error, and beside it, if asked, that of a head which only training has."""
+"""The training loss: the decoder's error and, if asked, that of a second head which only training has."""
 
 from typing import cast
 
@@ -14,7 +14,7 @@ __all__ = ["Objective"]
 class Objective(nn.Module):
     """The training loss of a masked autoencoder.
 
-    A pixel target makes honest pictures, the normalised target better features (paper, table 1d). With a weight, the
+    A pixel target gives true colours, the normalised target better features (paper, table 1d). With a weight, the
     decoder's tokens feed a second, linear head that predicts the normalised pixels; it is dropped after training.
 
     Args:

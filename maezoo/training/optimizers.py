@@ -46,7 +46,7 @@ class Optimizers:
                     yield f"{self.names[id(parameter)]}/{key}", torch.as_tensor(value)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take back a state that `tensors` gave."""
+        """Restore a state that `tensors` gave."""
         by_name: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             name, _, field = key.rpartition("/")
@@ -83,5 +83,5 @@ def _muon(matrices: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer
 
 
 def _place(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """Put a state tensor where its optimizer expects it: beside the parameter."""
+    """Put a state tensor where its optimizer expects it: on the parameter's device."""
     return value.to(parameter.device)

@@ -1,4 +1,4 @@
-"""The numbers of a pretraining run, and the learning rate that they mean at each step."""
+"""The numbers of a pretraining run, and the learning rate at each step that follows from them."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ class Recipe:
         mask_ratio: share of patches hidden.
         target: what the decoder predicts.
         normpix_weight: weight of a second loss: the normalised pixels, predicted by a head that is dropped after
-            training. Better features beside a pixel target; 0 for none.
+            training. Gives better features with a pixel target; 0 for none.
         crop: smallest and largest share of the image's area in a random resized crop.
         aspect: narrowest and widest aspect ratio of that crop.
         ema: decay of the averaged weights that are saved in the end; 0 saves the last ones.
@@ -60,7 +60,7 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no run can have."""
+        """Refuse numbers out of range."""
         checks = {
             "views": self.views >= 1,
             "batch_size": self.batch_size >= 1,
@@ -76,11 +76,12 @@ class Recipe:
         }
         for name, fine in checks.items():
             if not fine:
-                raise ArgumentError(f"{name}={getattr(self, name)!r} is out of range; see maezoo.training.Recipe.")
+                found = getattr(self, name)
+                raise ArgumentError(f"{name}={found!r} is out of range; see maezoo.training.Recipe.", found=found)
 
     @property
     def steps(self) -> int:
-        """Number of optimizer steps: the views, rounded up to whole batches."""
+        """Number of optimizer steps: the views, rounded up to full batches."""
         return math.ceil(self.views / self.batch_size)
 
     @property

@@ -1,4 +1,4 @@
-"""The file that a finished run leaves: half precision on disk, with all that it takes to use and to judge it."""
+"""The file of a finished run: half precision on disk, with all that is needed to use it and to know how it was made."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import torch
 
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import save_model
+from maezoo.errors import DivergedError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training.checkpoint import not_finite
@@ -32,11 +33,11 @@ def write_result(
         The path.
 
     Raises:
-        FloatingPointError: a weight is NaN or infinite; a file that is there stays.
+        DivergedError: a weight is NaN or infinite; a file that is there stays.
     """
     wrong = not_finite(model.state_dict())
     if wrong:
-        raise FloatingPointError(f"{wrong} is NaN or infinite; {path} is not written, and what was there stays.")
+        raise DivergedError(f"{wrong} is NaN or infinite; {path} is not written, and what was there stays.")
     half = {name: value.half() for name, value in model.state_dict().items()}
     dtype = torch.float16 if not_finite(half) is None else torch.float32
     variant = find_variant(recipe.model)

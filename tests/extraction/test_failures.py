@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import sys
 from typing import ClassVar
 
 import pyarrow.parquet as pq
@@ -119,6 +120,43 @@ def test_a_format_that_needs_a_plug_in_says_which(folder, tmp_path, small, failu
     maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     (failure,) = failures(tmp_path / "out")
     assert "pip install pillow-heif" in failure["message"]
+
+
+def test_a_plug_in_that_is_installed_is_used(folder, tmp_path, small, rows, failures, monkeypatch):
+    from PIL import Image, ImageFile
+
+    class Phone(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self):
+            self._mode, self._size, self.tile = "RGB", (4, 2), []
+
+        def load(self):
+            self.im = Image.new("RGB", self.size, "red").im
+            return Image.Image.load(self)
+
+    class PlugIn:
+        @staticmethod
+        def register_heif_opener():
+            Image.register_open("HEIF", Phone, lambda start: start[8:12] == b"heic")
+
+    Image.init()
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("AVIF", "HEIF")])
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setitem(sys.modules, "pillow_heif", PlugIn)
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
+    assert failures(tmp_path / "out") == []
+    assert "phone.heic" in rows(tmp_path / "out")["id"].to_pylist()
+
+
+def test_a_run_without_a_single_row_fails(tmp_path):
+    source = tmp_path / "pictures"
+    source.mkdir()
+    (source / "text.png").write_text("not an image", encoding="utf-8")
+    command = ["extract", str(source), str(tmp_path / "out"), "--workers", "0", "--device", "cpu"]
+    answer = CliRunner().invoke(app, command)
+    assert (answer.exit_code, "0 rows" in answer.output) == (1, True)
 
 
 def test_the_command_says_how_many_are_pending_and_what_to_run(source, tmp_path):

@@ -1,5 +1,6 @@
 """The Ray engine on a local Ray: the same rows, a killed worker survived, and the same way of going on."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ def test_ray_is_named_when_it_is_missing(folder, tmp_path, small, monkeypatch):
 @pytest.fixture(scope="module")
 def cluster():
     ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
     ray.shutdown()
@@ -34,8 +36,11 @@ def test_ray_gives_the_rows_of_the_local_engine(cluster, damaged, tmp_path, smal
     for number in range(8):  # whole chunks of nothing that can be read
         (damaged / "class9" / f"{number}.jpg").write_bytes(b"no")
     maezoo.extract(damaged, tmp_path / "local", model=small, workers=0, **SETTINGS)
+    context = cluster.data.DataContext.get_current()
+    before = logging.getLogger("ray.data").level, context.enable_progress_bars
     result = maezoo.extract(damaged, tmp_path / "ray", model=small, engine="ray", workers=2, **SETTINGS)
     assert (result.rows, result.errors) == (120, 13)
+    assert before == (logging.getLogger("ray.data").level, context.enable_progress_bars)
     assert rows(tmp_path / "ray").equals(rows(tmp_path / "local"))
     assert failures(tmp_path / "ray") == failures(tmp_path / "local")
 

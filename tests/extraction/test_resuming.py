@@ -44,7 +44,7 @@ def test_an_ended_run_goes_on_and_equals_a_whole_one(damaged, tmp_path, small, r
 
 
 def test_what_was_begun_is_kept_from_time_to_time(folder, tmp_path, small, rows, monkeypatch):
-    monkeypatch.setattr("maezoo.extraction.assembly._KEEP_EVERY", 0.0)
+    monkeypatch.setattr("maezoo.extraction.job._KEEP_EVERY", 0.0)
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(50), **SETTINGS)
     assert (tmp_path / "out" / "__maezoo__" / "begun-000001.parquet").exists()
@@ -96,7 +96,7 @@ def test_files_that_vanish_become_errors_and_new_ones_are_told(folder, tmp_path,
     with caplog.at_level(logging.WARNING):
         result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
     assert (result.images, result.rows, result.errors) == (120, 118, 2)
-    assert "1 images more, 2 gone" in caplog.text
+    assert "1 images are new, 2 are gone" in caplog.text
     assert [(row["id"], row["error"]) for row in failures(tmp_path / "out")] == [
         ("class3/0003.jpg", "FileNotFoundError"),
         ("class3/0119.webp", "FileNotFoundError"),
@@ -113,7 +113,7 @@ def test_other_pictures_under_the_same_names_are_embedded_anew(folder, tmp_path,
     _repaint(folder / "class1" / "0001.png")
     with caplog.at_level(logging.WARNING):
         result = maezoo.extract(folder, tmp_path / "out", model=small, **SETTINGS)
-    assert "1 pictures" in caplog.text
+    assert "1 images of" in caplog.text
     assert (result.done, result.complete) == (30, True)  # the one file that held it
     maezoo.extract(folder, tmp_path / "whole", model=small, **SETTINGS)
     assert rows(tmp_path / "out").equals(rows(tmp_path / "whole"))
@@ -121,7 +121,7 @@ def test_other_pictures_under_the_same_names_are_embedded_anew(folder, tmp_path,
 
 
 def test_what_was_begun_of_pictures_that_have_changed_is_begun_anew(folder, tmp_path, small, rows, monkeypatch):
-    monkeypatch.setattr("maezoo.extraction.assembly._KEEP_EVERY", 0.0)
+    monkeypatch.setattr("maezoo.extraction.job._KEEP_EVERY", 0.0)
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(16), **SETTINGS)
     _repaint(folder / "class0" / "0004.png")

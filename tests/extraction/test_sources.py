@@ -120,7 +120,7 @@ def test_a_shard_that_is_cut_or_compressed_is_refused(tmp_path):
             tar.add(tmp_path / "1.png", "1.png")
     (tmp_path / "cut.tar").write_bytes((tmp_path / "whole.tar").read_bytes()[:1500])
     assert _ids(tmp_path / "whole.tar") == ["whole.tar/1.png"]
-    for name, says in (("cut.tar", "cut short|no whole"), ("packed.tar.gz", "Compressed")):
+    for name, says in (("cut.tar", "cut short|not a complete"), ("packed.tar.gz", "Compressed")):
         with pytest.raises(DataError, match=says):
             _ids(tmp_path / name)
 

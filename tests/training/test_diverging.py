@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from maezoo.errors import CheckpointError
+from maezoo.errors import CheckpointError, DivergedError
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import Progress, Recipe, pretrain
 from maezoo.training.result import write_result
@@ -80,8 +80,9 @@ def test_ctrl_c_in_a_diverged_run_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(RECIPE, Poisoned(9), tmp_path, report=stop, report_every=1)
     before = saved(tmp_path)
-    with pytest.raises(FloatingPointError, match="keeps step 2"):
+    with pytest.raises(DivergedError, match="keeps step 2") as caught:
         train(RECIPE, Poisoned(1, lambda: signal.raise_signal(signal.SIGINT)), tmp_path)
+    assert caught.value.path == str(tmp_path / "checkpoint.safetensors")
     assert all(torch.equal(value, before[name]) for name, value in saved(tmp_path).items())
 
 

@@ -90,6 +90,22 @@ def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(pack: Path, tmp_path: 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_weights_are_drawn_without_reseeding_anything_else(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("reseeds every device"))
+    before = torch.get_rng_state()
+    train(replace(SHORT, views=4), open_source(pack), tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_bar_shows_the_steps(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(SHORT, open_source(pack), tmp_path, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "6/6" in captured.err
+
+
 def test_a_finished_run_is_not_run_again(pack: Path, tmp_path: Path) -> None:
     first = train(SHORT, open_source(pack), tmp_path)
     again = train(SHORT, open_source(pack), tmp_path, report=lambda p: pytest.fail("trained again"))
@@ -214,6 +230,10 @@ def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="not a pack"):
         open_source(tmp_path / "x.npz")
+    np.savez(tmp_path / "bad.npz", blob=np.zeros(3, np.uint8), offset=np.array([0, 3]))
+    with pytest.raises(DataError, match="image 0 of the pack") as caught:
+        open_source(tmp_path / "bad.npz")
+    assert caught.value.index == 0
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.jpg").write_bytes(b"?")
     broken = open_source(tmp_path / "only")

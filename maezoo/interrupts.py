@@ -1,4 +1,4 @@
-"""Ctrl-C in a run: it ends what waits at once, and what writes when that is written."""
+"""Ctrl-C in a long run: it stops what waits at once, and what writes or computes once that is done."""
 
 import signal
 import threading
@@ -33,11 +33,16 @@ class Interrupts:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Let Ctrl-C end the block, and no more than the block. Only the main thread is told of signals."""
-        if threading.current_thread() is not threading.main_thread():
+        """Let Ctrl-C end the block, and no more than the block.
+
+        Nothing is caught in other threads than the main one, as Python tells only that one of signals; where Ctrl-C is
+        ignored, as in a shell's background jobs; and where its handler was not set from Python and could not be put
+        back.
+        """
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or before is None or before is signal.SIG_IGN:
             yield
             return
-        before = signal.getsignal(signal.SIGINT)
 
         def catch(number: int, frame: FrameType | None) -> None:
             self.came = True
@@ -45,8 +50,7 @@ class Interrupts:
             if not self._held_back:
                 raise KeyboardInterrupt
 
-        if before is not signal.SIG_IGN:  # as in a shell's background jobs
-            signal.signal(signal.SIGINT, catch)
+        signal.signal(signal.SIGINT, catch)
         try:
             yield
         except KeyboardInterrupt:
@@ -57,7 +61,7 @@ class Interrupts:
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let Ctrl-C wait until the block is through."""
+        """Let the first Ctrl-C wait until the block ends."""
         self._held_back = True
         try:
             yield
