@@ -24,6 +24,7 @@ def mask_from_pixels(pixels: Tensor, patch_size: int, *, threshold: float = 0.0)
         SizeError: H or W is not a multiple of P.
 
     Example:
+        >>> import torch
         >>> pixels = torch.zeros(32, 32, dtype=torch.bool)
         >>> pixels[3, 20] = True
         >>> mask_from_pixels(pixels, 16)
