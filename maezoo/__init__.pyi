@@ -28,8 +28,8 @@ from .extraction.run import extract as extract
 from .masks.draw import block_mask as block_mask
 from .masks.draw import grid_mask as grid_mask
 from .masks.draw import mask_from_noise as mask_from_noise
-from .masks.draw import mask_from_pixels as mask_from_pixels
 from .masks.draw import random_mask as random_mask
+from .masks.pixels import mask_from_pixels as mask_from_pixels
 from .model.autoencoder import MAEOutput as MAEOutput
 
 __version__: str

@@ -10,11 +10,10 @@ from torch import Tensor
 from maezoo.api.reconstruction import Reconstruction, reconstruct_batch
 from maezoo.checkpoints.load import LoadReport
 from maezoo.errors import ArgumentError, DecoderMissingError
-from maezoo.images.arguments import ImageLikes, Images, look_at
-from maezoo.images.batches import batches, normalise
+from maezoo.images.batches import ImageLikes, Images, batches, look_at, normalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry, load_manifest
-from maezoo.masks.rows import DrawnRows, GivenRows, MaskRows
+from maezoo.masks.visible import DrawnRows, GivenRows, MaskRows
 from maezoo.model import Decoder, MaskedAutoencoder, PatchedImages, pool_tokens
 from maezoo.progress import track
 from maezoo.vocabulary import POOLS, Pool, Strategy, Target

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from maezoo.api.image_methods import ImageMethods
 from maezoo.errors import ArgumentError, MaskError
-from maezoo.images.arguments import ImageLikes, look_at
-from maezoo.images.batches import denormalise
-from maezoo.masks.seeds import as_ratio, as_seed, generator_for
+from maezoo.images.batches import ImageLikes, denormalise, look_at
+from maezoo.masks.draw import as_ratio, as_seed, generator_for
 from maezoo.model import PatchedImages, denormalise_patches, patch_statistics, unpatchify
 from maezoo.progress import track
 

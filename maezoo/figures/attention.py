@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.figures.canvas import grid_of_panels, label_row, show_map, show_picture, title_column
-from maezoo.images.arguments import ImageLikes
-from maezoo.images.batches import denormalise
+from maezoo.images.batches import ImageLikes, denormalise
 from maezoo.model import PatchedImages
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_captions, grid_of_panels, label_row, show_map, show_picture, title_column
-from maezoo.images.arguments import ImageLikes
-from maezoo.images.batches import denormalise
+from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,7 @@ from torch.nn import functional as F
 
 from maezoo.errors import ArgumentError, SizeError
 from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
-from maezoo.images.arguments import ImageLikes
-from maezoo.images.batches import denormalise
+from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

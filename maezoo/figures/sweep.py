@@ -10,7 +10,7 @@ from torch import Tensor
 from maezoo.api.reconstruction import Reconstruction
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure, show_picture, title_column
-from maezoo.images.arguments import ImageLikes
+from maezoo.images.batches import ImageLikes
 from maezoo.progress import track
 from maezoo.vocabulary import STRATEGIES, Strategy
 

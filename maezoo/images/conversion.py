@@ -10,12 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from maezoo.errors import ImageError
-from maezoo.images.arguments import check_pixels
 from maezoo.images.decoding import ImageLike, open_image
 from maezoo.images.pixels import to_uint8
 from maezoo.images.preprocessing import Preprocessing
 
-__all__ = ["denormalise", "input_of", "normalise", "prepare", "prepare_upright"]
+__all__ = ["check_pixels", "denormalise", "input_of", "normalise", "prepare", "prepare_upright"]
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
@@ -89,6 +88,21 @@ def denormalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
     """
     mean, std = _statistics(preprocess, images.shape[1], images.device)
     return (images.float() * std + mean).clamp(0, 1)
+
+
+def check_pixels(images: Tensor, name: str) -> Tensor:
+    """Return a tensor of images that is uint8, or float and finite.
+
+    Raises:
+        ImageError: it is neither.
+    """
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise ImageError(f"{name} is uint8 (0 to 255) or float (already normalised); got {images.dtype}.")
+    if not bool(torch.isfinite(images).all()):
+        raise ImageError(f"{name} holds NaN or infinity.")
+    return images
 
 
 def input_of(image: Any, preprocess: Preprocessing, in_chans: int, index: int) -> Tensor:

@@ -1,16 +1,28 @@
 """Masks: bool tensors (B, N), True = hidden, drawn on the CPU so that one seed is one mask on every device."""
 
 import math
+import operator
+from numbers import Real
+from typing import SupportsIndex
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from maezoo.errors import MaskError, SizeError
-from maezoo.masks.seeds import generator_for, hidden_count
+from maezoo.errors import MaskError
 from maezoo.vocabulary import STRATEGIES
 
-__all__ = ["block_mask", "draw_mask", "grid_mask", "mask_from_noise", "mask_from_pixels", "random_mask"]
+__all__ = [
+    "as_ratio",
+    "as_seed",
+    "block_mask",
+    "draw_mask",
+    "generator_for",
+    "grid_mask",
+    "hidden_count",
+    "mask_from_noise",
+    "random_mask",
+]
 
 
 def random_mask(
@@ -153,39 +165,6 @@ def grid_mask(batch: int, grid_size: tuple[int, int], ratio: float = 0.75) -> Te
     return mask_from_noise(rank.reshape(1, -1), ratio).expand(batch, -1).clone()
 
 
-def mask_from_pixels(pixels: Tensor, patch_size: int, *, threshold: float = 0.0) -> Tensor:
-    """Hide the patches that a pixel-level mask touches.
-
-    Args:
-        pixels: (H, W) or (B, H, W), bool or numbers; True or non-zero = hidden.
-        patch_size: patch side P.
-        threshold: a patch is hidden when more than this share of its pixels is, in [0, 1).
-
-    Returns:
-        (B, N) bool on the CPU, True = hidden; rows may hide different numbers.
-
-    Raises:
-        MaskError: a wrong number of axes or a threshold outside [0, 1).
-        SizeError: H or W is not a multiple of P.
-
-    Example:
-        >>> pixels = torch.zeros(32, 32, dtype=torch.bool)
-        >>> pixels[3, 20] = True
-        >>> mask_from_pixels(pixels, 16)
-        tensor([[False,  True, False, False]])
-    """
-    if pixels.ndim not in (2, 3):
-        raise MaskError(f"a pixel mask has the shape (H, W) or (B, H, W); got {tuple(pixels.shape)}.")
-    if not 0 <= threshold < 1:
-        raise MaskError(f"threshold is a share of a patch's pixels, at least 0 and below 1; got {threshold}.")
-    H, W = pixels.shape[-2:]
-    if H % patch_size or W % patch_size or not H or not W:
-        raise SizeError(f"a {H}x{W} pixel mask is not a whole number of {patch_size}-pixel patches; resize it first.")
-    hidden = (pixels.detach().cpu() != 0).float().reshape(-1, 1, H, W)
-    share = F.avg_pool2d(hidden, patch_size)  # (B, 1, h, w)
-    return share.flatten(1) > threshold
-
-
 def draw_mask(
     strategy: str,
     batch: int,
@@ -213,3 +192,63 @@ def draw_mask(
         raise MaskError(message, expected=STRATEGIES, found=strategy)
     draw = random_mask if strategy == "random" else block_mask
     return draw(batch, grid_size, ratio, seed=seed, generator=generator)
+
+
+def hidden_count(patches: int, ratio: float) -> int:
+    """Return how many of N patches a ratio hides: exactly `round(ratio * N)`.
+
+    Raises:
+        MaskError: the ratio lies outside [0, 1].
+
+    Example:
+        >>> hidden_count(196, 0.75)
+        147
+    """
+    return round(as_ratio(ratio, "mask_ratio is the hidden share and lies between 0 and 1, for example 0.75") * patches)
+
+
+def as_ratio(ratio: float, rule: str, low: float = 0.0, high: float = 1.0) -> float:
+    """Return a share as a Python float; NumPy's short floats count as the decimal number that they show.
+
+    Raises:
+        MaskError: no number, or one outside [low, high]; `rule` says what is allowed.
+
+    Example:
+        >>> as_ratio(np.float32(0.7), "a ratio lies between 0 and 1")
+        0.7
+    """
+    if isinstance(ratio, bool) or not isinstance(ratio, Real) or not low <= ratio <= high:
+        raise MaskError(f"{rule}; got {ratio!r}.", expected=(low, high), found=ratio)
+    return float(str(ratio)) if isinstance(ratio, np.floating) else float(ratio)
+
+
+def as_seed(seed: SupportsIndex) -> int:
+    """Return a seed as a Python int.
+
+    Raises:
+        MaskError: it is no whole number, or none that 64 bits hold.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise MaskError(f"seed is a whole number, for example 0; got {seed!r}.", found=seed) from None
+    if not -(2**63) <= number < 2**64:
+        raise MaskError(f"seed must fit in 64 bits; got {number}.", found=number)
+    return number
+
+
+def generator_for(seed: int | None, generator: torch.Generator | None = None) -> torch.Generator:
+    """Return the CPU generator that a seed or a generator stands for; a fresh random one when both are absent.
+
+    Raises:
+        MaskError: both are given, the generator is not on the CPU, or the seed is no whole number.
+    """
+    if generator is not None:
+        if seed is not None:
+            raise MaskError("pass seed or generator, not both.")
+        if generator.device.type != "cpu":
+            raise MaskError("masks are drawn on the CPU: pass torch.Generator() without a device.")
+        return generator
+    if seed is None:
+        seed = int(torch.randint(2**62, (), dtype=torch.int64, device="cpu").item())
+    return torch.Generator(device="cpu").manual_seed(as_seed(seed))

@@ -67,8 +67,13 @@ def patchify(images: Tensor, patch_size: int) -> Tensor:
         >>> patchify(torch.zeros(2, 3, 32, 48), 16).shape
         torch.Size([2, 6, 768])
     """
-    B, C, H, W = images.shape
-    h, w = grid_of((H, W), patch_size)
+    return _cut(images, patch_size, grid_of((images.shape[2], images.shape[3]), patch_size))
+
+
+def _cut(images: Tensor, patch_size: int, grid_size: tuple[int, int]) -> Tensor:
+    """Cut images as `patchify` says, where their grid is known."""
+    B, C, _, _ = images.shape
+    h, w = grid_size
     x = images.reshape(B, C, h, patch_size, w, patch_size)
     x = x.permute(0, 2, 4, 3, 5, 1)  # (B, h, w, P, P, C)
     return x.reshape(B, h * w, patch_size * patch_size * C)  # (B, N, P*P*C)
@@ -129,7 +134,7 @@ class PatchedImages:
     def patches(self) -> Tensor:
         """The patches as `patchify` cuts them, (B, N, P*P*C)."""
         if self._patches is None:
-            self._patches = patchify(self.images, self._patch_size)
+            self._patches = _cut(self.images, self._patch_size, self.grid_size)
         return self._patches
 
     def take(self, rows: Tensor) -> "PatchedImages":
