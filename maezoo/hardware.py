@@ -1,5 +1,6 @@
 """What this machine computes well: the device and the number format that "auto" stands for, and why."""
 
+import platform
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import torch
 
 from maezoo.errors import ArgumentError
 
-__all__ = ["Choice", "choose_device", "choose_dtype", "parse_dtype"]
+__all__ = ["Choice", "choose_device", "choose_dtype", "int8_saturates", "parse_dtype"]
 
 _NAMES = {
     "float32": torch.float32,
@@ -89,6 +90,15 @@ def parse_dtype(dtype: torch.dtype | str | None, device: torch.device) -> Choice
     if wanted is None or wanted not in _NAMES.values():
         raise ArgumentError(f"dtype is 'auto', 'float32', 'bfloat16' or 'float16' (or the torch dtype); got {dtype!r}.")
     return Choice(wanted, "asked for")
+
+
+def int8_saturates() -> bool:
+    """Tell whether this CPU adds pairs of int8 products in 16 bits, where large ones are cut off: x86 without VNNI.
+
+    Weights of seven bits avoid that (onnxruntime's documentation of quantisation, "reduce_range").
+    """
+    ask = getattr(torch.cpu, "_is_vnni_supported", None)  # a private name, like those below
+    return platform.machine().lower() in ("x86_64", "amd64") and not (ask is not None and ask())
 
 
 def _cpu_bfloat16() -> str | None:

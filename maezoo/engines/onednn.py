@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maezoo.engines import eager
 from maezoo.engines.runner import Runner
 
-__all__ = ["is_available", "prepare"]
+__all__ = ["computes", "is_available", "prepare"]
 
 
 def is_available() -> bool:
@@ -19,6 +19,12 @@ def is_available() -> bool:
     return backend.is_available() and all(
         hasattr(operators, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
     )
+
+
+def computes(precision: str) -> bool:
+    """Tell whether oneDNN computes in a precision on this processor; bfloat16 needs AVX-512 or AVX-NE-CONVERT."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return precision != "bfloat16" or (supported is not None and bool(supported()))
 
 
 def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) -> Runner:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from maezoo.engines.graph import write_onnx
 from maezoo.engines.quiet import import_onnxruntime
 from maezoo.engines.runner import Runner
+from maezoo.hardware import int8_saturates
 
 __all__ = ["is_available", "prepare"]
 
@@ -99,6 +100,7 @@ def _quantised(path: Path) -> Path:
             op_types_to_quantize=["MatMul", "Gemm"],
             nodes_to_exclude=exact,
             per_channel=True,
+            reduce_range=int8_saturates(),
             weight_type=QuantType.QInt8,
             use_external_data_format=True,
         )

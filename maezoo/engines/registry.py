@@ -30,6 +30,7 @@ class Engine:
         automatic: the kinds of device on which `"auto"` tries it.
         wants_float32: it is made of a float32 module whatever it computes in.
         extra: the extra that brings it, if PyTorch does not.
+        computes: whether this processor can compute in one of the precisions with it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Engine:
     automatic: tuple[str, ...] = ("cpu",)
     wants_float32: bool = False
     extra: str | None = None
+    computes: Callable[[str], bool] = lambda precision: True
 
     def runs(self, precision: Precision, device: torch.device) -> bool:
         """Tell whether it computes in a precision on a device."""
@@ -64,7 +66,7 @@ ENGINES = {
             devices=("cpu", "cuda", "mps"),
             automatic=("cpu", "cuda", "mps"),
         ),
-        Engine("onednn", onednn.prepare, onednn.is_available, ("float32", "bfloat16")),
+        Engine("onednn", onednn.prepare, onednn.is_available, ("float32", "bfloat16"), computes=onednn.computes),
         # Compiles for up to a minute for each batch size: on a CPU by name only.
         Engine(
             "inductor",
@@ -125,7 +127,7 @@ def choose_engines(name: str, precision: Precision, device: torch.device) -> lis
     if name in ("auto", "pytorch"):
         found = [each for each in ENGINES.values() if each.runs(precision, device) and device.type in each.automatic]
         found = [each for each in found if name == "auto" or each.extra is None]
-        here = [each for each in found if each.is_available()]
+        here = [each for each in found if each.is_available() and each.computes(precision)]
         if here:
             return here
         extra = next((each.extra for each in found if each.extra), None)
@@ -142,6 +144,8 @@ def choose_engines(name: str, precision: Precision, device: torch.device) -> lis
         if engine.extra:
             raise MissingExtraError.for_extra(engine.extra, f"the engine {name}")
         raise EngineError(f"this machine or this PyTorch cannot run the engine {name}; engine='auto' takes what can.")
+    if not engine.computes(precision):
+        raise EngineError(f"{name} does not compute in {precision} on this processor; engine='auto' takes what does.")
     return [engine]
 
 
