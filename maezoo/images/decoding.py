@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from maezoo.errors import ImageError
+from maezoo.files import is_stream
 from maezoo.images.pixels import READ_ERRORS, from_array, upright_rgb
 from maezoo.paths import user_path
 
@@ -66,6 +67,9 @@ def open_image(image: ImageLike, *, name: str = "image", least: int | None = Non
                 reason="URLs are not fetched",
             )
         path = user_path(image)
+        if is_stream(path):  # opening one waits for whoever writes to it, without an end
+            reason = "it is a pipe, a socket or a device"
+            raise ImageError(f"{path} cannot be read: {reason}; pass a file, or its bytes.", path=path, reason=reason)
         return _read(path, str(path), least)
     if isinstance(image, _BYTES) or hasattr(image, "read"):
         return _read(read_bytes(image, name), name, least)

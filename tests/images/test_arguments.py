@@ -1,6 +1,7 @@
 """What may be passed as images: one thing or many, of any kind, looked at once."""
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -224,3 +225,11 @@ def test_an_error_says_which_image_and_why_in_fields(model: maezoo.MAE, photos: 
             model.features(images, batch_size=2)
         assert (raised.value.index, raised.value.path) == (len(photos), str(bad))
         assert raised.value.reason == "the file is empty"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are Unix's")
+def test_a_pipe_is_refused_and_not_waited_for(model, tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match=r"pipe\.jpg cannot be read: it is a pipe") as caught:
+        model.features([tmp_path / "pipe.jpg"])
+    assert caught.value.path == str(tmp_path / "pipe.jpg")
