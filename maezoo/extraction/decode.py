@@ -179,6 +179,6 @@ def _decode(data: bytes, preprocess: Preprocessing, exact: bool) -> tuple[int, i
             least = _OVERSAMPLING * round(max(preprocess.size) / preprocess.crop_pct)
             image.draft(None, (least, least))
         upright = open_image(image)
-        if upright.size == image.size[::-1] and width != height:  # by EXIF; some formats turn themselves when they load
+        if upright.size == image.size[::-1] != image.size:  # by EXIF; some formats turn themselves when they load
             width, height = height, width
         return width, height, prepare_upright(upright, preprocess)

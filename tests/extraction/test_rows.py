@@ -255,3 +255,11 @@ def test_an_embedding_that_float16_cannot_hold_is_refused(folder, tmp_path, smal
     with pytest.raises(DataError, match="float32"):
         maezoo.extract(folder, tmp_path / "out", model=small, workers=0)
     assert maezoo.extract(folder, tmp_path / "out32", model=small, workers=0, dtype="float32").complete
+
+
+def test_a_size_that_is_square_only_when_reduced_is_not_turned(tmp_path, small):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (1003, 1001), "teal").save(tmp_path / "in" / "a.jpg")  # decoded at a quarter: 251 x 251
+    maezoo.extract(tmp_path / "in", tmp_path / "out", model=small, workers=0)
+    table = pq.read_table(tmp_path / "out" / "part-000000.parquet")
+    assert (table["width"].to_pylist(), table["height"].to_pylist()) == ([1003], [1001])
