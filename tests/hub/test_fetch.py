@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -269,7 +268,6 @@ def test_records_are_plain_json(machine):
     fetched(machine.run(), machine)
     record = next(machine.cache.glob("models--zoo--tiny/.maezoo/*/*.json"))
     assert json.loads(record.read_text())["found"] == machine.blob().name
-    assert sys.version_info >= (3, 10)
 
 
 @posix
