@@ -23,7 +23,8 @@ def on_cuda() -> maezoo.MAE:
 
 def close(found: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-3) -> None:
     assert found.device.type == "cuda"
-    torch.testing.assert_close(found.cpu(), expected, rtol=tolerance, atol=tolerance)
+    scale = float(expected.abs().max())  # PyTorch's convolutions use TF32 on CUDA by default
+    torch.testing.assert_close(found.cpu(), expected, rtol=tolerance, atol=tolerance * max(scale, 1))
 
 
 def test_cuda_is_chosen_where_there_is_one(on_cuda: maezoo.MAE) -> None:
@@ -36,7 +37,7 @@ def test_features_and_maps_are_those_of_the_cpu(on_cpu: maezoo.MAE, on_cuda: mae
     for ours, theirs in zip(
         on_cuda.feature_maps(photos, layers=(1, -1)), on_cpu.feature_maps(photos, layers=(1, -1)), strict=True
     ):
-        close(ours, theirs, 5e-3)
+        close(ours, theirs)
 
 
 def test_two_calls_give_the_same_bits(on_cuda: maezoo.MAE, photos: list[Path]) -> None:
