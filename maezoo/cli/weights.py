@@ -10,7 +10,7 @@ from rich.text import Text
 
 from maezoo.cli.options import CacheDir, Json
 from maezoo.cli.screen import bytes_text, complain, errors, print_json, printable, say, show_table
-from maezoo.errors import LayoutError, MaezooError, OfflineError
+from maezoo.errors import LayoutError, MaezooError
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.vocabulary import Layout, Target
 
@@ -150,16 +150,12 @@ def pin(
 
     The exit code is 1 when the hub contradicts the manifest.
     """
-    from maezoo.hub.client import HubUnreachableError
     from maezoo.hub.pin import pin_manifest
 
     manifest = path or load_manifest().path
     if manifest is None:
         raise typer.BadParameter("name the manifest")
-    try:
-        pins = pin_manifest(manifest, output)
-    except HubUnreachableError as error:
-        raise OfflineError(f"{error}. `maezoo manifest pin` needs the hub.") from error
+    pins = pin_manifest(manifest, output)
     if as_json:
         print_json([vars(pin) for pin in pins])
     else:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maezoo.errors import OfflineError
 from maezoo.files import written_whole
-from maezoo.hub.client import RemoteFile
+from maezoo.hub.client import HubUnreachableError, RemoteFile
 from maezoo.hub.fetching import hub_file
 from maezoo.hub.transfer import ask
 from maezoo.manifest.entries import WeightsEntry, read_manifest
@@ -42,12 +43,15 @@ def pin_manifest(path: Path, output: Path | None = None) -> list[Pin]:
 
     Raises:
         ManifestError: the manifest is wrong.
-        WeightsNotFoundError, HubUnreachableError: the hub lacks a file, or cannot be asked.
+        WeightsNotFoundError, OfflineError: the hub lacks a file, or cannot be asked.
     """
     path = user_path(path)
     manifest = read_manifest(path)
     entries = [entry for entry in manifest.entries.values() if entry.repo_id is not None]
-    pins = [_pin(entry, ask(hub_file(entry))) for entry in entries]
+    try:
+        pins = [_pin(entry, ask(hub_file(entry))) for entry in entries]
+    except HubUnreachableError as error:
+        raise OfflineError(f"{error}. Pinning a manifest needs the hub.", path=path, reason=str(error)) from error
     if output is None and not any(pin.filled for pin in pins):
         return pins
     data = json.loads(path.read_text(encoding="utf-8"))

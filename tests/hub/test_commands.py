@@ -92,6 +92,23 @@ def test_pin_fills_nulls_and_reports_contradictions(maezoo, machine):
     assert "needs the hub" in maezoo("manifest", "pin").stderr
 
 
+def test_a_program_that_pins_without_a_hub_gets_an_error_of_the_tree(machine):
+    machine.publish(machine.hub.files[REPO, "model.safetensors"], sha256=None)
+    machine.hub.close()
+    program = f"""
+from maezoo.errors import OfflineError
+from maezoo.hub.pin import pin_manifest
+try:
+    pin_manifest({str(machine.manifest)!r})
+except OfflineError as error:
+    print(error.path, "needs the hub" in str(error), error.reason is not None)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=machine.environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == f"{machine.manifest} True True", done.stderr
+
+
 def test_convert_says_what_it_did_and_what_it_needs(maezoo, machine):
     done = maezoo("convert", TINY, "tiny.safetensors", "--to", "timm", "--encoder-only")
     assert "maezoo -> timm" in done.stdout
