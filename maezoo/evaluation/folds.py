@@ -127,7 +127,14 @@ def _splits(
     if len(set(groups.tolist())) == len(data):  # the other one is slow, and splits a little less evenly
         return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(data.vectors, data.labels))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return list(splitter.split(data.vectors, data.labels, groups))
+    splits = list(splitter.split(data.vectors, data.labels, groups))
+    classes = len(set(data.labels.tolist()))
+    if any(len(set(data.labels[train].tolist())) < classes or not len(test) for train, test in splits):
+        raise DataError(
+            f"these groups cannot be split into {folds} folds with every class outside each of them; take fewer folds.",
+            found=folds,
+        )
+    return splits
 
 
 def _merged(settings: list[Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from maezoo.errors import DataError, MissingExtraError
-from maezoo.evaluation.checks import SAME, Overlap, check_classes, check_same_origin, separated
+from maezoo.evaluation.checks import SAME, check_classes, check_same_origin
 from maezoo.evaluation.features import FeaturesLike, LabelledFeatures, check_vectors, to_vectors
 from maezoo.evaluation.fitting import Choice, check_solver, choose_strength, fit
 from maezoo.evaluation.predictions import Predictions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from maezoo.api.image_methods import ImageMethods
     from maezoo.images.batches import ImageLikes
 
-__all__ = ["Probe", "linear"]
+__all__ = ["Probe"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,7 +86,10 @@ class Probe:
         if len(classes) == 2:
             coef, intercept = np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
         return cls(
-            *(each.astype(np.float32) for each in (coef, intercept, mean, scale)),
+            coef.astype(np.float32),
+            intercept.astype(np.float32),
+            mean.astype(np.float32),
+            scale.astype(np.float32),
             classes,
             {key: train.about[key] for key in SAME if key in train.about},
             {"strength": choice.strength, "chosen": choice.chosen, "converged": converged, "images": len(train)},
@@ -230,47 +233,6 @@ class Probe:
             *((("settings", settings_text(self.settings)),) if "strength" in self.settings else ()),
         ]
         return html_table(["probe", ""], rows)
-
-
-def linear(
-    train: FeaturesLike,
-    test: FeaturesLike,
-    *,
-    strength: float | None = None,
-    max_iterations: int = 1000,
-    overlap: Overlap = "refuse",
-) -> Score:
-    """Fit a linear classifier on the training features and predict the test images' labels.
-
-    As in the paper's linear probe (its appendix A.1) features first go through a batch normalisation without affine
-    parameters: here by mean and standard deviation of the training features. Then scikit-learn's logistic regression.
-    To keep the classifier, use `Probe.fit`.
-
-    Args:
-        train: features (n, D) and labels (n,) to fit: `LabelledFeatures`, `(X, y)`, or the path of a file or folder.
-        test: features (m, D) and labels (m,) to predict, of the same kinds.
-        strength: inverse of the L2 regularisation, scikit-learn's `C`. `None` tries 1e-4, 1e-3 … 10 on a held-out fifth
-            of the training images until it gets worse; the test images have no say in it.
-        max_iterations: of the solver.
-        overlap: what to do about images that are in both: `"refuse"`; `"drop"`, leave them out of training; `"keep"`.
-
-    Returns:
-        The score; its settings hold the strength used, how it was chosen, and whether the solver converged.
-
-    Raises:
-        DataError: the two do not fit together, share images, or training has one class only.
-        ArgumentError: strength or max_iterations is not positive, or another word for `overlap`.
-        MissingExtraError: scikit-learn, or pyarrow for Parquet, is not installed.
-
-    Example:
-        >>> train = ([[0.0], [0.1], [1.0], [1.1]], ["low", "low", "high", "high"])
-        >>> linear(train, ([[0.2], [0.9]], ["low", "high"]), strength=10.0).accuracy
-        1.0
-    """
-    check_solver(strength, max_iterations)
-    train, test = labelled(train), labelled(test)
-    train = separated(train, test, overlap)
-    return Probe.fit(train, strength=strength, max_iterations=max_iterations).score(test)
 
 
 def _table(features: "ArrayLike | Tensor | LabelledFeatures | str | Path") -> FeatureTable:

@@ -153,7 +153,6 @@ def score_predictions(method: str, predictions: Predictions, settings: Mapping[s
     every = np.arange(len(code))
     precision, recall, _, support = precision_recall_fscore_support(true, found, labels=every, zero_division=0)
     confusion: NDArray[np.int64] = confusion_matrix(true, found, labels=every)
-    predicted = confusion.sum(axis=0)
     right = int((true == found).sum())
     return Score(
         method=method,
@@ -166,19 +165,16 @@ def score_predictions(method: str, predictions: Predictions, settings: Mapping[s
         classes=len(classes),
         unknown=tuple(unknown),
         folds=(),
-        per_class=tuple(
-            ClassScore(
-                label,
-                float(precision[number]) if predicted[number] else None,
-                float(recall[number]) if support[number] else None,
-                int(support[number]),
-            )
-            for label, number in code.items()
-        ),
+        per_class=tuple(map(_class_score, code, precision, recall, confusion.sum(axis=0), support)),
         confusion=confusion,
         settings=settings,
         predictions=predictions,
     )
+
+
+def _class_score(label: Any, precision: float, recall: float, predicted: int, support: int) -> ClassScore:
+    """Make the score of one class, without the shares of nothing."""
+    return ClassScore(label, float(precision) if predicted else None, float(recall) if support else None, int(support))
 
 
 def _auc(true: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:

@@ -94,7 +94,8 @@ def _points(setting: str) -> float:
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties
 
-    return float(FontProperties(size=rcParams[setting]).get_size_in_points())
+    settings: Any = rcParams
+    return float(FontProperties(size=settings[setting]).get_size_in_points())
 
 
 def _number_size(counts: NDArray[Any], cell: float) -> float | None:
