@@ -176,7 +176,7 @@ def _report(score: "Score", as_json: bool, per_class: bool) -> None:
 
 
 def _write(score: "Score", predictions: Path | None, confusion: Path | None) -> None:
-    """Write what was asked for beside the score."""
+    """Write the files that were asked for."""
     if predictions:
         score.predictions.save(predictions)
         note(f"{predictions}  {score.total:,} predictions")
