@@ -93,6 +93,7 @@ def _predict_images(
     from maezoo.cli.images import add_features, create_for_images
     from maezoo.cli.screen import errors
     from maezoo.errors import ImageError
+    from maezoo.evaluation.probe_model import as_recorded
 
     mae = probe.open_model(device) if model is None else create_for_images(model, device, decoder=False)
     probe.check_model(mae)
@@ -106,7 +107,7 @@ def _predict_images(
 
     if not add_features(fast, images, probe.about["pool"], batch_size, add):
         raise ImageError(f"none of the {len(images)} images could be read.")
-    return probe.predict(np.concatenate(parts), ids=names)
+    return probe.predict(as_recorded(probe.about, np.concatenate(parts)), ids=names)
 
 
 def _show(predictions: "Predictions", output: Path | None, as_json: bool) -> None:

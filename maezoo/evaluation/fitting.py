@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maezoo.errors import ArgumentError, MissingExtraError
 
-__all__ = ["Choice", "check_solver", "choose_strength", "fit"]
+__all__ = ["Choice", "check_solver", "choose_strength", "fit", "probabilities_of"]
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # inverse regularisation tried when none is given
 _HELD_OUT = 0.2
@@ -72,3 +72,13 @@ def fit(x: NDArray[np.float32], targets: NDArray[np.int64], strength: float, max
         warnings.simplefilter("ignore", ConvergenceWarning)  # the score says so instead
         model.fit(x, targets)
     return model, bool(model.n_iter_.max() < max_iterations)
+
+
+def probabilities_of(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the probabilities (n, K) of scores (n, K)."""
+    try:
+        from scipy.special import softmax
+    except ImportError as error:
+        raise MissingExtraError.for_extra("eval", "the linear probe") from error
+    probabilities: NDArray[np.float64] = softmax(scores.astype(np.float64), axis=1)
+    return probabilities

@@ -131,8 +131,8 @@ def _splits(
     classes = len(set(data.labels.tolist()))
     if any(len(set(data.labels[train].tolist())) < classes or not len(test) for train, test in splits):
         raise DataError(
-            f"these groups cannot be split into {folds} folds with every class outside each of them; take fewer folds or "
-            "smaller groups.",
+            f"these groups cannot be split into {folds} folds with every class outside each of them; take fewer folds "
+            "or smaller groups.",
             found=folds,
         )
     return splits

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from maezoo.errors import DataError, MissingExtraError
+from maezoo.errors import DataError
 from maezoo.evaluation.checks import SAME, check_classes, check_same_origin
 from maezoo.evaluation.features import FeaturesLike, LabelledFeatures, check_vectors, to_vectors
-from maezoo.evaluation.fitting import Choice, check_solver, choose_strength, fit
+from maezoo.evaluation.fitting import Choice, check_solver, choose_strength, fit, probabilities_of
 from maezoo.evaluation.predictions import Predictions
 from maezoo.evaluation.probe_files import ProbeFile, read_probe, write_probe
+from maezoo.evaluation.probe_model import as_recorded, check_model, open_model
 from maezoo.evaluation.reading import FeatureTable, labelled, read_table
 from maezoo.evaluation.score import Score, score_predictions
 from maezoo.evaluation.tables import html_table
@@ -118,15 +119,29 @@ class Probe:
             )
         check_vectors(vectors)
         check_same_origin(self.about, table.about, "the probe's training features and these")
-        scores = ((vectors - self.mean) / self.scale) @ self.coef.T + self.intercept  # (n, K)
+        scores = self.decision_function(vectors)
         names = table.ids if ids is None else np.array(ids, dtype=np.str_)
         return Predictions(
             self.classes[scores.argmax(axis=1)],
-            _softmax(scores),
+            probabilities_of(scores),
             self.classes,
             np.arange(len(vectors)) if names is None else names,
             table.labels,
         )
+
+    def decision_function(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return the scores (n, K) of features (n, D), unchecked and in their own precision.
+
+        The name is scikit-learn's, and so is that of `classes_`: what takes its classifiers takes a probe. Of two
+        classes there are two columns.
+        """
+        scores: NDArray[Any] = ((X - self.mean) / self.scale) @ self.coef.T + self.intercept
+        return scores
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The classes, under scikit-learn's name."""
+        return self.classes
 
     def predict_images(
         self, images: "ImageLikes", model: "ImageMethods | None" = None, *, batch_size: int = 32, progress: bool = False
@@ -146,7 +161,7 @@ class Probe:
         model = self.open_model() if model is None else model
         self.check_model(model)
         vectors = model.features(images, pool=self.about["pool"], batch_size=batch_size, progress=progress)
-        return self.predict(vectors)
+        return self.predict(as_recorded(self.about, to_vectors(vectors)))
 
     def open_model(self, device: str = "auto") -> "ImageMethods":
         """Create the model of the training features, without its decoder.
@@ -154,10 +169,7 @@ class Probe:
         Raises:
             DataError: the probe does not know which it was.
         """
-        from maezoo.api.factory import create
-
-        self._require_origin()
-        return create(self.about["model"], pretrained=True, device=device, decoder=False)
+        return open_model(self.about, device)
 
     def check_model(self, model: "ImageMethods") -> None:
         """Refuse another model than that of the training features.
@@ -165,12 +177,7 @@ class Probe:
         Raises:
             DataError: another name, weights' file or preprocessing; or the probe does not know its model or pooling.
         """
-        self._require_origin()
-        found: dict[str, Any] = {"model": model.name, "preprocess": model.preprocess.to_dict()}
-        published = None if model.entry is None else model.entry.sha256
-        if published and not str(self.about.get("sha256", "tensors:")).startswith("tensors:"):
-            found["sha256"] = published
-        check_same_origin(self.about, found, "the probe's training features and this model's")
+        check_model(self.about, model)
 
     def score(self, test: FeaturesLike) -> Score:
         """Predict labelled features and compare.
@@ -209,15 +216,6 @@ class Probe:
     def _arrays(self) -> dict[str, NDArray[np.float32]]:
         return {"coef": self.coef, "intercept": self.intercept, "mean": self.mean, "scale": self.scale}
 
-    def _require_origin(self) -> None:
-        """Refuse to choose a model or pooling for a probe that was fitted on features of unknown origin."""
-        if "model" not in self.about or "pool" not in self.about:
-            raise DataError(
-                "this probe was fitted on features whose model and pooling are not known; call "
-                "probe.predict(model.features(images, pool=…)), or fit it on LabelledFeatures.of(X, y, "
-                'about={"model": model.name, "pool": …}).'
-            )
-
     def _origin(self) -> str:
         named = [str(self.about[key]) for key in ("model", "pool") if key in self.about]
         return f" of {', '.join(named)}" if named else ""
@@ -242,13 +240,3 @@ def _table(features: "ArrayLike | Tensor | LabelledFeatures | str | Path") -> Fe
     if isinstance(features, str | Path):
         return read_table(user_path(features))
     return FeatureTable(to_vectors(features), None, None, {})
-
-
-def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the probabilities (n, K) of scores."""
-    try:
-        from scipy.special import softmax
-    except ImportError as error:
-        raise MissingExtraError.for_extra("eval", "the linear probe") from error
-    probabilities: NDArray[np.float64] = softmax(scores.astype(np.float64), axis=1)
-    return probabilities

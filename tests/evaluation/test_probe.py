@@ -92,8 +92,19 @@ def test_a_score_splits_exactly_into_patches(fitted, model, photos):
     tokens = model.encode(photos[0])[0, 1:].numpy()  # (N, D)
     share = ((tokens - fitted.mean) / fitted.scale) @ fitted.coef.T / len(tokens)  # (N, K)
     scores = share.sum(axis=0) + fitted.intercept
+    assert np.allclose(fitted.decision_function(tokens.mean(axis=0, keepdims=True)), scores, atol=1e-4)
     probabilities = fitted.predict(model.features(photos[:1], pool="mean")).probabilities[0]
     assert np.allclose(np.exp(scores) / np.exp(scores).sum(), probabilities, atol=1e-4)
+
+
+def test_features_that_were_stored_with_length_one_are_so_for_images_too(model, photos):
+    vectors = model.features(photos, pool="mean")
+    stored = torch.nn.functional.normalize(vectors, dim=1)
+    about = {"model": model.name, "pool": "mean", "normalize": True}
+    probe = Probe.fit(LabelledFeatures.of(stored, np.arange(len(photos)) % 2, about=about), strength=1.0)
+    expected = probe.predict(stored).probabilities
+    assert np.allclose(probe.predict_images(photos, model).probabilities, expected, atol=1e-4)
+    assert not np.allclose(probe.predict(vectors).probabilities, expected, atol=1e-2)
 
 
 def test_images_through_another_model_are_refused(fitted, photos):
@@ -141,3 +152,17 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
         probe.save(tmp_path / "probe.pkl")
     with pytest.raises(DataError, match="text or whole numbers"):
         Probe.fit((X, LABELS.astype(bytes)), strength=1.0).save(tmp_path / "probe.safetensors")
+
+
+def test_a_model_of_another_size_is_made_as_the_record_says(model, photos):
+    from dataclasses import replace
+
+    wide = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu", decoder=False, img_size=(64, 128))
+    wide.preprocess = replace(wide.preprocess, resize="squash")
+    about = {"model": wide.name, "pool": "cls", "preprocess": wide.preprocess.to_dict()}
+    labels = np.arange(len(photos)) % 2
+    probe = Probe.fit(LabelledFeatures.of(wide.features(photos), labels, about=about), strength=1.0)
+    expected = probe.predict(wide.features(photos)).probabilities
+    assert np.allclose(probe.predict_images(photos).probabilities, expected, atol=1e-4)
+    with pytest.raises(DataError, match="different preprocess"):
+        probe.predict_images(photos, model)
