@@ -27,7 +27,7 @@ Test = Annotated[
 Labels = Annotated[
     Literal["column", "folder"], typer.Option(help="Labels from the stored column, or the images' folders.")
 ]
-Folds = Annotated[int | None, typer.Option(min=2, help="Score TRAIN alone, split into so many parts.")]
+Folds = Annotated[int | None, typer.Option(min=2, help="Cross-validate TRAIN alone in so many folds.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the split into folds.")]
 Overlap = Annotated[
     Literal["refuse", "drop", "keep"], typer.Option(help="Images in both sets: refuse, drop from training, or keep.")
