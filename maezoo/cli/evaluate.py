@@ -36,7 +36,7 @@ PerClass = Annotated[bool, typer.Option("--per-class", help="Print precision, re
 Table = Annotated[Path | None, typer.Option("--predictions", help="Write id, label, predicted, probability.", **_PATH)]
 Confusion = Annotated[Path | None, typer.Option(help="Draw the confusion matrix; .png, .pdf, .svg, …", **_PATH)]
 
-commands = typer.Typer(no_args_is_help=True, help="Measure features by kNN or a linear probe; apply a probe.")
+commands = typer.Typer(no_args_is_help=True, help="Measure features by kNN or a linear probe.")
 commands.command("apply")(apply)
 
 
