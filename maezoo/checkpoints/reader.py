@@ -27,7 +27,7 @@ from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
-__all__ = ["WeightsFile", "has_decoder_file", "open_weights", "require_finite"]
+__all__ = ["WeightsFile", "has_decoder_key", "open_weights", "require_finite"]
 
 
 @dataclass(frozen=True)
@@ -251,14 +251,13 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
     return {key: shards[file] for key, file in homes.items()}
 
 
-def has_decoder_file(path: Path) -> bool:
-    """Whether the decoder of a file is in another one, next to it.
-
-    Raises:
-        WeightsNotFoundError, IntegrityError: it is not there, or no safetensors file.
-    """
-    with _reading(path), safe_open(path, framework="pt") as file:
-        return DECODER_KEY in (file.metadata() or {})
+def has_decoder_key(path: Path) -> bool:
+    """Whether a file is one of two, an encoder or its decoder; no for what is no safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return DECODER_KEY in (file.metadata() or {})
+    except (SafetensorError, FileNotFoundError):
+        return False
 
 
 def _paired(path: Path, shards: Mapping[Path, _Shard], digest: str) -> tuple[dict[str, _Shard], StateDict]:

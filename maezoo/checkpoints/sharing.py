@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.checkpoints.card import card
 from maezoo.checkpoints.configs import CONFIG
 from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WEIGHTS, WeightsMetadata
+from maezoo.checkpoints.reader import has_decoder_key
 from maezoo.checkpoints.save import apart, to_layout
 from maezoo.checkpoints.timm_config import timm_config
 from maezoo.checkpoints.timm_model import check_rebuilds, metadata_of
@@ -149,12 +149,5 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _remove_old(path: Path) -> None:
     """Remove the decoder of a model that was in the folder before; another's file of this name stays."""
-    if not path.is_file():
-        return
-    try:
-        with safe_open(path, framework="pt") as file:
-            ours = DECODER_KEY in (file.metadata() or {})
-    except SafetensorError:
-        return
-    if ours:
+    if has_decoder_key(path):
         path.unlink()

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from maezoo.checkpoints.metadata import DECODER
-from maezoo.checkpoints.reader import has_decoder_file
+from maezoo.checkpoints.reader import has_decoder_key
 from maezoo.errors import ArgumentError, DiskFullError, OfflineError, WeightsNotFoundError
 from maezoo.hub.cache import HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError
@@ -74,7 +74,7 @@ def fetch_decoder(
     Raises:
         WeightsNotFoundError, OfflineError, IntegrityError, DiskFullError: see `fetch`.
     """
-    if not has_decoder_file(path):
+    if not has_decoder_key(path):
         return
     place = PurePosixPath(file.filename)
     commit = path.parents[len(place.parts) - 1].name
