@@ -76,7 +76,7 @@ def save_timm_model(
     size: Any = model.patch_embed.img_size
     preprocess = replace(preprocess, size=(int(size[0]), int(size[1])))
     metadata = metadata_of(model, preprocess, target=target, license=license, origin=origin)
-    facts: dict[str, Any] = {"global_pool": model.global_pool}
+    facts: dict[str, Any] = {"global_pool": model.global_pool, "dynamic_img_size": model.dynamic_img_size}
     if label_names is not None:
         facts["label_names"] = list(label_names)
     tensors = {key: tensor.detach().contiguous() for key, tensor in model.state_dict().items()}

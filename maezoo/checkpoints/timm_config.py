@@ -77,6 +77,8 @@ def timm_config(
     config["global_pool"] = pool
     config["num_classes"] = config["pretrained_cfg"]["num_classes"] = head[0] if head else 0
     config["model_args"] = {**_numbers(variant, metadata.preprocess, in_chans), "global_pool": pool, "fc_norm": fc_norm}
+    if facts.get("dynamic_img_size"):
+        config["model_args"]["dynamic_img_size"] = True
     return config
 
 
@@ -86,7 +88,7 @@ def default_pool(names: Container[str]) -> str:
 
 
 def head_facts(folder: Path) -> dict[str, Any]:
-    """Return what a source's config.json says of a classification head: its labels and how its input is pooled."""
+    """Return what a source's config.json says of its use: the labels, how a head's input is pooled, free sizes."""
     config = read_json(folder / CONFIG) or {}
     inner = config.get("pretrained_cfg")
     fields = {**inner, **config} if isinstance(inner, dict) else config
@@ -97,7 +99,10 @@ def head_facts(folder: Path) -> dict[str, Any]:
     if isinstance(numbered, dict) and "label_names" not in facts and all(key.isdecimal() for key in numbered):
         facts["label_names"] = [plain_text(str(numbered[key]), "id2label") for key in sorted(numbered, key=int)]
     arguments = config.get("model_args")
-    pool = (arguments.get("global_pool") if isinstance(arguments, dict) else None) or fields.get("global_pool")
+    arguments = arguments if isinstance(arguments, dict) else {}
+    if arguments.get("dynamic_img_size") is True:
+        facts["dynamic_img_size"] = True
+    pool = arguments.get("global_pool") or fields.get("global_pool")
     return facts | ({"global_pool": pool} if pool in _POOLS else {})
 
 
@@ -110,6 +115,7 @@ def _numbers(variant: Variant, preprocess: Preprocessing, in_chans: int) -> dict
         "depth": variant.depth,
         "num_heads": variant.num_heads,
         "in_chans": in_chans,
+        "class_token": True,
     }
 
 
