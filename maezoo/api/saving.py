@@ -19,7 +19,7 @@ class SavableModel(ImageMethods):
         timm needs no maezoo for that: `timm.create_model("local-dir:…", pretrained=True)`.
 
         Args:
-            folder: gets model.safetensors with the encoder by timm's names, decoder.safetensors where there is a
+            folder: gets model.safetensors with the encoder by timm's names, decoder/model.safetensors where there is a
                 decoder, config.json and README.md.
             license: of the weights; that of their source when `None`.
 
@@ -30,7 +30,7 @@ class SavableModel(ImageMethods):
             >>> import maezoo, tempfile
             >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
             >>> sorted(path.name for path in model.save_pretrained(tempfile.mkdtemp()).iterdir())
-            ['README.md', 'config.json', 'decoder.safetensors', 'model.safetensors']
+            ['README.md', 'config.json', 'decoder', 'model.safetensors']
         """
         return save_folder(self, folder, self._describe(license))
 

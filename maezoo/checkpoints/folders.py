@@ -114,7 +114,7 @@ def _variant_of(model: MaskedAutoencoder) -> Variant:
 def save_folder(
     model: MaskedAutoencoder, folder: str | Path, metadata: WeightsMetadata, *, repo_id: str | None = None
 ) -> Path:
-    """Write model.safetensors, decoder.safetensors where there is a decoder, config.json and README.md.
+    """Write model.safetensors, decoder/model.safetensors where there is a decoder, config.json and README.md.
 
     Args:
         model: the autoencoder.

@@ -203,8 +203,8 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
             for file in dict.fromkeys(homes.values() if homes is not None else [path])
         }
         header = next(iter(shards.values())).handle.metadata() or {}
-        if DECODER_KEY in header and homes is None and path.with_name(DECODER).is_file():
-            decoder = path.with_name(DECODER)
+        decoder = path.parent / DECODER
+        if DECODER_KEY in header and homes is None and decoder.is_file():
             with _reading(decoder):
                 shards[decoder] = _Shard(decoder, stack.enter_context(safe_open(decoder, framework="pt")))
             places, naming = _paired(path, shards, header[DECODER_KEY])
@@ -268,7 +268,7 @@ def _paired(path: Path, shards: Mapping[Path, _Shard], digest: str) -> tuple[dic
     """
     encoder, decoder = shards.values()
     if (decoder.handle.metadata() or {}).get(DECODER_KEY) != digest:
-        message = f"{decoder.path} is not the decoder of {path.name} next to it: a save was interrupted. Save it again."
+        message = f"{decoder.path} is not the decoder of {path}: a save was interrupted. Save it again."
         raise IntegrityError(message, path=decoder.path, expected=digest)
     names = {f"encoder.{key}": key for key in encoder.handle.keys()}  # noqa: SIM118 - not a mapping
     theirs = list(decoder.handle.keys())

@@ -7,6 +7,7 @@ tensors: a save that was interrupted never joins an encoder with the decoder of 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,8 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key, tensor in sorted(tensors.items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        data: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(data)
     return digest.hexdigest()
 
 
@@ -151,3 +153,5 @@ def _remove_old(path: Path) -> None:
     """Remove the decoder of a model that was in the folder before; another's file of this name stays."""
     if has_decoder_key(path):
         path.unlink()
+        with suppress(OSError):  # something else is in its folder
+            path.parent.rmdir()

@@ -78,7 +78,7 @@ def fetch_decoder(
         return
     place = PurePosixPath(file.filename)
     commit = path.parents[len(place.parts) - 1].name
-    decoder = HubFile(file.repo_id, commit, place.with_name(DECODER).as_posix())
+    decoder = HubFile(file.repo_id, commit, (place.parent / DECODER).as_posix())
     fetch_file(decoder, cache_dir=cache_dir, offline=offline, command=command)
 
 

@@ -94,10 +94,10 @@ def test_an_encoder_is_never_joined_with_the_decoder_of_another_model(tmp_path):
         tiny().save_pretrained(tmp_path / "ours"),
         maezoo.create("mae_vit_tiny").save_pretrained(tmp_path / "b"),
     )
-    shutil.copy(theirs / "decoder.safetensors", ours)
+    shutil.copy(theirs / "decoder/model.safetensors", ours / "decoder")
     with pytest.raises(IntegrityError, match="not the decoder of"):
         maezoo.create(f"local-dir:{ours}")
-    (ours / "decoder.safetensors").unlink()
+    (ours / "decoder/model.safetensors").unlink()
     with pytest.raises(LayoutError, match="decoder=False"):
         maezoo.create(f"local-dir:{ours}")
     assert maezoo.create(f"local-dir:{ours}", decoder=False).decoder is None

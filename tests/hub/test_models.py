@@ -48,7 +48,7 @@ def test_pushed_models_come_back_to_maezoo_and_timm(machine):
     assert result.stdout == f"{machine.hub.url}/me/mine/commit/{COMMIT}", result.stderr
     assert result.returncode == 0, result.stderr
     files = {name for repo, name in machine.hub.files if repo == "me/mine"}
-    assert files == {"README.md", "config.json", "decoder.safetensors", "model.safetensors"}
+    assert files == {"README.md", "config.json", "decoder/model.safetensors", "model.safetensors"}
     assert machine.hub.count("GET", "me/mine/resolve") == 3  # encoder and decoder for all, and timm's own config.json
     code = """if True:
         import sys
@@ -72,7 +72,7 @@ def test_a_manifest_names_a_pushed_model_whose_decoder_has_its_own_file(machine)
     import maezoo
 
     folder = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").save_pretrained(machine.folder / "saved")
-    machine.hub.add(REPO, "decoder.safetensors", (folder / "decoder.safetensors").read_bytes())
+    machine.hub.add(REPO, "decoder/model.safetensors", (folder / "decoder/model.safetensors").read_bytes())
     machine.publish((folder / "model.safetensors").read_bytes())
     code = f"""
         import maezoo
