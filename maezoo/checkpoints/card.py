@@ -34,7 +34,7 @@ _CLASSIFIER = (
     "A ViT that was pretrained as a masked autoencoder (He et al. 2021, https://arxiv.org/abs/2111.06377), with a "
     "classification head: {classes} classes{labels}."
 )
-_TIMM = 'encoder = timm.create_model("{source}", pretrained=True)  # {note}'
+_TIMM = '{name} = timm.create_model("{source}", pretrained=True)  # {note}'
 _MAEZOO = """
 ```python
 import maezoo
@@ -80,7 +80,7 @@ def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0
         title=title,
         what=what,
         origin=metadata.origin,
-        timm=_TIMM.format(source=source, note=note),
+        timm=_TIMM.format(name="classifier" if classes else "encoder", source=source, note=note),
         maezoo=_MAEZOO.format(source=source, dim=metadata.variant.embed_dim),
         h=h,
         w=w,

@@ -193,9 +193,8 @@ def _hint(file: WeightsFile, missing: list[str], spelling: Mapping[str, str]) ->
         return " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
     if {"fc_norm.weight", "encoder.fc_norm.weight"} & spelling.keys():
         return (
-            " The file is fine-tuned for classification, with a norm after pooling (fc_norm) instead of before. "
-            f"timm loads it: timm.create_model('local-dir:{file.path.parent}', pretrained=True) where it has a "
-            "config.json, else with global_pool='avg', fc_norm=True."
+            " The file is fine-tuned for classification (fc_norm). timm loads it: with global_pool='avg', fc_norm=True,"
+            f" or by its config.json: timm.create_model('local-dir:{file.path.parent}', pretrained=True)."
         )
     return ""
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from maezoo.checkpoints.card import card
 from maezoo.checkpoints.configs import CONFIG
 from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WEIGHTS, WeightsMetadata
-from maezoo.checkpoints.reader import has_decoder_key
+from maezoo.checkpoints.pairs import has_decoder_key
 from maezoo.checkpoints.save import apart, to_layout
 from maezoo.checkpoints.timm_config import timm_config
 from maezoo.checkpoints.timm_model import check_rebuilds, metadata_of

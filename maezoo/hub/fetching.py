@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from maezoo.checkpoints.metadata import DECODER
-from maezoo.checkpoints.reader import has_decoder_key
+from maezoo.checkpoints.pairs import has_decoder_key
 from maezoo.errors import ArgumentError, DiskFullError, OfflineError, WeightsNotFoundError
 from maezoo.hub.cache import HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError
