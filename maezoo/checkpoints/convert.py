@@ -14,7 +14,8 @@ from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR
 from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
-from maezoo.checkpoints.timm_config import head_facts, maezoo_config, timm_config
+from maezoo.checkpoints.sharing import shared_tensors, write_folder
+from maezoo.checkpoints.timm_config import default_pool, head_facts
 from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
@@ -42,6 +43,9 @@ class Conversion:
         metadata: what the output says of itself; `None` if the layout has no place for it and it was not known.
         taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
         others: the other state dicts in the source; `take` chooses one of them.
+        classes: of a trained head that the output has; 0 where there is none.
+        global_pool: how the head's input is pooled, in a folder that timm reads; else `None`.
+        pool_is_known: whether the source says so; if not, it is timm's usual one.
     """
 
     source: Path
@@ -53,6 +57,9 @@ class Conversion:
     metadata: WeightsMetadata | None
     taken: str = ""
     others: tuple[str, ...] = ()
+    classes: int = 0
+    global_pool: str | None = None
+    pool_is_known: bool = True
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
@@ -114,15 +121,28 @@ def convert(
     path = output / "model.safetensors" if folder else output
     if os.path.realpath(path) == os.path.realpath(read.path):
         raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.", path=path)
-    header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
-    named = to_layout(tensors, to)
-    configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}
-    write_safetensors(path, named, header)
-    for name, data in configs.items():
-        with written_whole(path.parent / name) as temporary:
-            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    dropped = (*read.dropped, *removed)
-    return Conversion(read.path, path, read.layout, to, len(named), dropped, metadata, read.taken, read.others)
+    if folder and metadata is not None and to in ("maezoo", "timm"):
+        named, facts = shared_tensors(tensors), head_facts(read.path.parent)
+        write_folder(output, named, metadata, facts)
+        pool = facts.get("global_pool") or default_pool(named)
+    else:
+        named, facts, pool = to_layout(tensors, to), {}, None
+        _write(path, named, to, metadata, configs=folder)
+    head = tensors.get("encoder.head.weight")
+    return Conversion(
+        source=read.path,
+        output=path,
+        from_layout=read.layout,
+        to_layout=to,
+        tensors=len(named),
+        dropped=(*read.dropped, *removed),
+        metadata=metadata,
+        taken=read.taken,
+        others=read.others,
+        classes=0 if head is None else head.shape[0],
+        global_pool=pool if head is not None else None,
+        pool_is_known=head is None or pool is None or "global_pool" in facts or "encoder.fc_norm.weight" in tensors,
+    )
 
 
 def _is_folder(output: Path) -> bool:
@@ -159,26 +179,29 @@ def _metadata(
     read: ForeignWeights, known: Description, tensors: dict[str, Tensor], *, needed: bool
 ) -> WeightsMetadata | None:
     """Return what the output says of itself; it is never made up."""
-    if not needed and None in (known.target, known.preprocess):
+    if not needed and (known.preprocess is None or (known.target is None and "decoder.mask_token" in tensors)):
         return None
-    variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path))
-    parts: tuple[Part, ...] = ("encoder", "decoder") if "decoder.mask_token" in tensors else ("encoder",)
+    decoder = "decoder.mask_token" in tensors
+    variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path), decoder=decoder)
+    parts: tuple[Part, ...] = ("encoder", "decoder") if decoder else ("encoder",)
     origin = known.origin or f"converted from {read.path.name} ({read.layout} layout)"
     epsilon = read.norm_epsilon or NORM_EPSILON
     return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, epsilon)
 
 
-def _configs(
-    metadata: WeightsMetadata, to: Layout, tensors: dict[str, Tensor], source: Path
-) -> dict[str, dict[str, Any]]:
-    """Return the configuration files that readers of a layout look for, by their names."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    if to == "timm":
-        return {CONFIG: timm_config(metadata, shapes, head_facts(source))}
-    if to == "transformers":
-        in_chans = shapes["vit.embeddings.patch_embeddings.projection.weight"][1]
-        return {
-            CONFIG: transformers_config(metadata, in_chans),
-            PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
-        }
-    return {CONFIG: maezoo_config(metadata, shapes["encoder.patch_embed.proj.weight"][1])} if to == "maezoo" else {}
+def _write(
+    path: Path, tensors: dict[str, Tensor], to: Layout, metadata: WeightsMetadata | None, *, configs: bool
+) -> None:
+    """Write a file; for a folder also what transformers looks for next to it."""
+    header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
+    write_safetensors(path, tensors, header)
+    if not configs or metadata is None or to != "transformers":
+        return
+    in_chans = tensors["vit.embeddings.patch_embeddings.projection.weight"].shape[1]
+    files = {
+        CONFIG: transformers_config(metadata, in_chans),
+        PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
+    }
+    for name, data in files.items():
+        with written_whole(path.parent / name) as temporary:
+            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

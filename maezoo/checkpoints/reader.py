@@ -22,8 +22,9 @@ from torch import Tensor
 from maezoo.checkpoints.filetype import name_kind
 from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
-from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
+from maezoo.checkpoints.pairs import join_decoder
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
@@ -88,6 +89,16 @@ class WeightsFile:
             LayoutError: as in no known layout.
         """
         return recognise_layout(self.keys)
+
+    @property
+    def splits_decoder(self) -> bool:
+        """Whether it is an encoder whose decoder has a file of its own, which need not be there."""
+        return DECODER_KEY in self.header
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that its tensors are in; an index for those that it names."""
+        return (self.path,) if self.path.name.endswith(INDEX) else tuple({s.path: None for s in self._shards.values()})
 
     @functools.cached_property
     def metadata(self) -> WeightsMetadata | None:
@@ -165,6 +176,8 @@ def _fill(file: Any, room: memoryview, path: Path) -> None:
 def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -> WeightsFile:
     """Open a safetensors file, or several by their index (`model.safetensors.index.json`).
 
+    An encoder whose decoder has a file of its own, as in the folders that maezoo writes, is opened with it.
+
     Args:
         path: the file or the index.
         mapped: give tensors as parts of the mapped file: for files that nobody changes, such as those of the cache.
@@ -190,9 +203,17 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
             file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
             for file in dict.fromkeys(homes.values() if homes is not None else [path])
         }
-        places = _places(path, shards, homes)
         header = next(iter(shards.values())).handle.metadata() or {}
-        naming = find_state_dict(places, take, path)
+        decoder = path.parent / DECODER
+        if DECODER_KEY in header and homes is None and decoder.is_file():
+            with _reading(decoder):
+                shards[decoder] = _Shard(decoder, stack.enter_context(safe_open(decoder, framework="pt")))
+            keys = [tuple(shard.handle.keys()) for shard in shards.values()]
+            naming = join_decoder(path, header, keys[0], shards[decoder].handle.metadata() or {}, keys[1])
+            places = {key: shard for shard, theirs in zip(shards.values(), keys, strict=True) for key in theirs}
+        else:
+            places = _places(path, shards, homes)
+            naming = find_state_dict(places, take, path)
         return WeightsFile(path, tuple(naming.names), header, mapped, naming, places, stack.pop_all())
 
 

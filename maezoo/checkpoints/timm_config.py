@@ -1,27 +1,29 @@
 """timm's config.json, read and written: timm builds an encoder from it, and maezoo the autoencoder."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from maezoo.checkpoints.bounds import bounded_preprocessing, plain_text
 from maezoo.checkpoints.configs import CONFIG, read_json, reading
 from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.timm_model import variant_in_timm
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
-from maezoo.model.variants import VARIANTS, Variant
+from maezoo.model.variants import Variant
 
-__all__ = ["head_facts", "maezoo_config", "read_timm", "timm_config"]
+__all__ = ["default_pool", "head_facts", "read_timm", "timm_config"]
 
 # timm's own names; of other sizes the base's, whose numbers `model_args` all replace.
 _TIMM_NAMES = {
     "mae_vit_tiny": "vit_tiny_patch16_224",
+    "mae_vit_small": "vit_small_patch16_224",
     "mae_vit_base": "vit_base_patch16_224",
     "mae_vit_large": "vit_large_patch16_224",
     "mae_vit_huge": "vit_huge_patch14_224",
 }
-_POOLS = ("token", "avg", "avgmax", "max")
+_POOLS = ("token", "avg", "avgmax", "max", "map")
 _KEPT = ("label_names", "label_descriptions")
 
 
@@ -29,13 +31,14 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
     """Describe a timm model; a timm configuration does not name the target."""
     with reading(where, "how images are prepared"):
         architecture = plain_text(config["architecture"], "architecture")
+        arguments = dict(config.get("model_args") or {})
         fields = {**config, **config.get("pretrained_cfg", {})}
         mode = fields.get("crop_mode", "center")
         if mode not in ("center", "squash"):
             raise LayoutError(
                 f"{where}: crop_mode {mode!r} is not supported.", path=where, expected=("center", "squash"), found=mode
             )
-        size = (config.get("model_args") or {}).get("img_size") or fields["input_size"][1:]
+        size = arguments.get("img_size") or fields["input_size"][1:]
         height, width = (size, size) if isinstance(size, int) else size
         preprocess = bounded_preprocessing(
             Preprocessing(
@@ -50,14 +53,9 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
         license_ = fields.get("license")
         if license_ is not None:
             license_ = plain_text(license_, "license")
-    variant = VARIANTS.get(architecture)  # other architectures are told by the tensors' shapes
+    arguments = {"in_chans": fields.get("input_size", [3])[0], **arguments, "img_size": [height, width]}
+    variant = variant_in_timm(architecture, arguments, where)
     return Description(variant, None, preprocess, license_, f"timm's {architecture}")
-
-
-def maezoo_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:
-    """Return the config.json of a folder in our layout; timm reads its own part of it, after `import maezoo`."""
-    config = _config(metadata.variant.name, metadata, in_chans, {})
-    return {**config, "model_args": {"img_size": list(metadata.preprocess.size), "in_chans": in_chans}}
 
 
 def timm_config(
@@ -75,23 +73,36 @@ def timm_config(
     head = shapes.get("head.weight")
     fc_norm = "fc_norm.weight" in shapes
     config = _config(_TIMM_NAMES.get(variant.name, "vit_base_patch16_224"), metadata, in_chans, facts)
-    pool = facts.get("global_pool") or ("avg" if fc_norm else "token")
+    pool = facts.get("global_pool") or default_pool(shapes)
     config["global_pool"] = pool
     config["num_classes"] = config["pretrained_cfg"]["num_classes"] = head[0] if head else 0
     config["model_args"] = {**_numbers(variant, metadata.preprocess, in_chans), "global_pool": pool, "fc_norm": fc_norm}
+    if facts.get("dynamic_img_size"):
+        config["model_args"]["dynamic_img_size"] = True
     return config
 
 
+def default_pool(names: Container[str]) -> str:
+    """Return how timm would pool for a head, told by the tensors' names alone."""
+    return "avg" if "fc_norm.weight" in names else "map" if "attn_pool.latent" in names else "token"
+
+
 def head_facts(folder: Path) -> dict[str, Any]:
-    """Return what a source's config.json says of a classification head: its labels and how its input is pooled."""
+    """Return what a source's config.json says of its use: the labels, how a head's input is pooled, free sizes."""
     config = read_json(folder / CONFIG) or {}
     inner = config.get("pretrained_cfg")
     fields = {**inner, **config} if isinstance(inner, dict) else config
+    if "labels" in fields:  # timm's older name of it
+        fields = {"label_names": fields["labels"], **fields}
     facts = {name: fields[name] for name in _KEPT if isinstance(fields.get(name), list | dict)}
-    if isinstance(fields.get("id2label"), dict) and "label_names" not in facts:  # transformers'
-        facts["label_names"] = [plain_text(str(name), "id2label") for name in fields["id2label"].values()]
+    numbered = fields.get("id2label")  # transformers'
+    if isinstance(numbered, dict) and "label_names" not in facts and all(key.isdecimal() for key in numbered):
+        facts["label_names"] = [plain_text(str(numbered[key]), "id2label") for key in sorted(numbered, key=int)]
     arguments = config.get("model_args")
-    pool = (arguments.get("global_pool") if isinstance(arguments, dict) else None) or fields.get("global_pool")
+    arguments = arguments if isinstance(arguments, dict) else {}
+    if arguments.get("dynamic_img_size") is True:
+        facts["dynamic_img_size"] = True
+    pool = arguments.get("global_pool") or fields.get("global_pool")
     return facts | ({"global_pool": pool} if pool in _POOLS else {})
 
 
@@ -104,6 +115,7 @@ def _numbers(variant: Variant, preprocess: Preprocessing, in_chans: int) -> dict
         "depth": variant.depth,
         "num_heads": variant.num_heads,
         "in_chans": in_chans,
+        "class_token": True,
     }
 
 
@@ -117,7 +129,7 @@ def _config(architecture: str, metadata: WeightsMetadata, in_chans: int, facts: 
         "global_pool": "token",
         **{name: facts[name] for name in _KEPT if name in facts},
         "pretrained_cfg": {
-            "tag": metadata.target,
+            **({"tag": metadata.target} if metadata.target is not None else {}),
             "custom_load": False,
             "input_size": [in_chans, *preprocess.size],
             "fixed_input_size": True,
