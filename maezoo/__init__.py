@@ -34,9 +34,11 @@ are in raster order. The loss is the mean over hidden patches of the per-patch m
 
 import lazy_loader
 
+from maezoo.notebooks import import_tqdm_quietly
 from maezoo.timm_bridge.hook import register_when_timm_is_imported
 from maezoo.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 register_when_timm_is_imported()
+import_tqdm_quietly()

@@ -2,15 +2,17 @@
 
 import copy
 import functools
+import importlib
 import os
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["html_table", "in_notebook", "short_traceback"]
+__all__ = ["html_table", "import_tqdm_quietly", "in_notebook", "short_traceback"]
 
 _LEFT, _RIGHT = ' style="text-align:left;vertical-align:top"', ' style="text-align:right;vertical-align:top"'
 
@@ -30,29 +32,43 @@ def html_table(
         >>> html_table([("loss", "<0.1>")]).count("&lt;0.1&gt;")
         1
     """
-    sides = [_RIGHT if column.startswith(">") else _LEFT for column in columns]
-    names = "".join(
-        f"<th{side}>{escape(name.removeprefix('>'))}</th>" for name, side in zip(columns, sides, strict=True)
-    )
-    head = f"<thead><tr>{names}</tr></thead>" if columns else ""
-    body = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in rows)
+    cells = [["" if cell is None else escape(str(cell)) for cell in row] for row in rows]
+    if columns:
+        used = [number for number in range(len(columns)) if any(row[number] for row in cells)]  # no empty column
+        sides = [_RIGHT if columns[number].startswith(">") else _LEFT for number in used]
+        names = [escape(columns[number].removeprefix(">")) for number in used]
+        head = f"<thead><tr>{_line('th', names, sides)}</tr></thead>"
+        lines = [_line("td", [row[number] for number in used], sides) for row in cells]
+    else:
+        head = ""
+        lines = [_line("th", row[:1], [_LEFT]) + _line("td", row[1:], [_LEFT] * (len(row) - 1)) for row in cells]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    table = f"<table>{head}<tbody>{body}</tbody></table>" if cells else ""
     over = f"<div><b>{escape(title)}</b></div>" if title else ""
     under = f"<div>{escape(below)}</div>" if below else ""
-    return f"<div>{over}<table>{head}<tbody>{body}</tbody></table>{under}</div>"
+    return f"<div>{over}{table}{under}</div>"
 
 
-def _cells(row: Sequence[object], sides: Sequence[str]) -> str:
-    """Write the cells of a row."""
-    texts = [escape("" if cell is None else str(cell)) for cell in row]
-    if sides:
-        return "".join(f"<td{side}>{text}</td>" for text, side in zip(texts, sides, strict=True))
-    return f"<th{_LEFT}>{texts[0]}</th>" + "".join(f"<td{_LEFT}>{text}</td>" for text in texts[1:])
+def _line(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
+    """Write cells of a row."""
+    return "".join(f"<{tag}{side}>{cell}</{tag}>" for cell, side in zip(cells, sides, strict=True))
 
 
 def in_notebook() -> bool:
     """Whether the code runs in the kernel of a notebook. IPython is not imported for it."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and "IPKernelApp" in shell.config
+
+
+def import_tqdm_quietly() -> None:
+    """Import `tqdm.auto` in a notebook, without its warning that widgets are missing.
+
+    timm and huggingface_hub import it anyway. Without widgets its bars are text, and maezoo's bars need none.
+    """
+    if in_notebook():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("tqdm.auto")
 
 
 def short_traceback(error: BaseException) -> list[str]:

@@ -29,19 +29,17 @@ class PretrainedNames(list[str]):
 
     def _repr_html_(self) -> str:
         entries = load_manifest().entries
-        rows = [entry_row(entries[name]) if name in entries else (name, *[""] * 6) for name in self]
-        disputed = any(name in entries and entries[name].license_note for name in self)
-        return html_table(
-            rows, columns=ENTRY_COLUMNS, below="* disputed licence: see maezoo.info(name)" if disputed else ""
-        )
+        known = [entries[name] for name in self if name in entries]
+        note = "* disputed licence: see maezoo.info(name)" if any(entry.license_note for entry in known) else ""
+        return html_table(map(entry_row, known), columns=ENTRY_COLUMNS, below=note if known else "no weights")
 
 
 class ModelNames(list[str]):
     """Names of architectures; a notebook shows their sizes."""
 
     def _repr_html_(self) -> str:
-        rows = [_model_row(VARIANTS[name]) if name in VARIANTS else (name, *[""] * 6) for name in self]
-        return html_table(rows, columns=_MODEL_COLUMNS)
+        known = [VARIANTS[name] for name in self if name in VARIANTS]
+        return html_table(map(_model_row, known), columns=_MODEL_COLUMNS, below="" if known else "no architecture")
 
 
 def _model_row(variant: Variant) -> tuple[object, ...]:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -38,11 +38,12 @@ class RandomWeights:
             warnings.warn(_message(model, random), RandomWeightsWarning, stacklevel=_users_level())
 
 
-def _message(model: str, random: Iterable[str]) -> str:
+def _message(model: str, random: Sequence[str]) -> str:
     """Word the warning."""
+    which = f"the {' and the '.join(random)} of {model} {'were' if len(random) > 1 else 'was'}"
     return (
-        f"these weights are random: the {' and '.join(random)} of {model} was neither loaded nor trained, so the "
-        "results mean nothing. Pass pretrained=True or checkpoint= to maezoo.create, or train the model first."
+        f"these weights are random: {which} neither loaded nor trained, so the results mean nothing. Pass "
+        "pretrained=True or checkpoint= to maezoo.create, or train the model first."
     )
 
 

@@ -105,7 +105,8 @@ class Plan:
     def in_words(self) -> str:
         """Say in a few words what computes each task, by rising batch size."""
         engines = {task: dict.fromkeys(route.engine for route in plan.routes) for task, plan in self.tasks.items()}
-        return f"{self.precision}: " + "; ".join(f"{task} on {', '.join(names)}" for task, names in engines.items())
+        choices = [f"{task} on {' and '.join(names)}" for task, names in engines.items()]
+        return f"{', '.join(choices)} in {self.precision}"
 
     def __repr__(self) -> str:
         """Say the choices in one line; `print` shows the trials."""
