@@ -65,7 +65,7 @@ def _bar(**options: Any) -> Iterator[Any]:
         return
     line = _CellLine()
     try:
-        with tqdm(file=line, ncols=80, **{**options, "leave": True}) as bar:
+        with tqdm(file=line, ncols=80, ascii=False, **{**options, "leave": True}) as bar:
             yield bar
     finally:
         line.show("")

@@ -26,7 +26,9 @@ class RandomWeights:
         self._drawn = {name: _first_values(part) for name, part in parts.items()}
 
     def warn(self, model: str, parts: Mapping[str, nn.Module]) -> None:
-        """Warn of parts that are about to be used and are still as they were drawn. Each part is looked at once.
+        """Warn of parts that are about to be used and are still as they were drawn.
+
+        Each part is looked at once, and none any more after a warning.
 
         Args:
             model: its name.
@@ -35,6 +37,7 @@ class RandomWeights:
         unseen = {name: self._drawn.pop(name, None) for name in parts}
         random = [name for name, drawn in unseen.items() if drawn is not None and _is_drawn(parts[name], drawn)]
         if random:
+            self._drawn.clear()
             warnings.warn(_message(model, random), RandomWeightsWarning, stacklevel=_users_level())
 
 
