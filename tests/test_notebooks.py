@@ -62,7 +62,9 @@ def outputs(tmp_path_factory):
     search = os.pathsep.join(filter(None, [str(home), *sys.path]))
     settings = {"IPYTHONDIR": str(home), "JUPYTER_RUNTIME_DIR": str(home), "PYTHONPATH": search}
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code.strip()) for code in CELLS.values()])
-    client = Run(notebook, timeout=240, allow_errors=True, resources={"metadata": {"path": str(home)}})
+    client = Run(
+        notebook, timeout=240, startup_timeout=240, allow_errors=True, resources={"metadata": {"path": str(home)}}
+    )
     Run.updates.clear()
     client.execute(env={**os.environ, **settings})
     return {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
