@@ -24,7 +24,10 @@ from .api.optimized import OptimizedMAE as OptimizedMAE
 from .api.reconstruction import Reconstruction as Reconstruction
 from .api.whole_image import WholeReconstruction as WholeReconstruction
 from .api.whole_image import reconstruct_all as reconstruct_all
+from .errors import ImageError as ImageError
+from .errors import MaezooError as MaezooError
 from .extraction.run import extract as extract
+from .images.sample import sample as sample
 from .masks.draw import block_mask as block_mask
 from .masks.draw import grid_mask as grid_mask
 from .masks.draw import mask_from_noise as mask_from_noise

@@ -24,6 +24,8 @@
     ├── WorkerError            (ChildProcessError)  a worker process died
     └── MissingExtraError      (ImportError)        an optional dependency is not installed
 
+    RandomWeightsWarning       (UserWarning)        a model that was never trained is used
+
 Catch `MaezooError` for all of them, or the built-in in brackets.
 Every message says what was wrong, what is allowed, and what to type instead. The same facts are attributes of the
 error (see `MaezooError`), so no program has to parse a message. All of them pickle.
@@ -34,6 +36,8 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from maezoo.notebooks import short_traceback
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,6 +61,7 @@ __all__ = [
     "MaskError",
     "MissingExtraError",
     "OfflineError",
+    "RandomWeightsWarning",
     "SettingError",
     "SizeError",
     "UnknownModelError",
@@ -124,6 +129,10 @@ class MaezooError(Exception):
             'cats.csv is empty.'
         """
         return cls(f"{path} {reason}", path=path, reason=reason)
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the user's own lines in notebooks; IPython calls this."""
+        return short_traceback(self)
 
 
 class ArgumentError(MaezooError, ValueError):
@@ -242,6 +251,15 @@ class MissingExtraError(MaezooError, ImportError):
         """Word the error for the extra named `extra`, needed for `purpose`."""
         command = f"pip install 'maezoo[{extra}]'"
         return cls(f"{purpose} needs the extra '{extra}': {command}", extra=extra, command=command)
+
+
+class RandomWeightsWarning(UserWarning):
+    """A model with random weights is used as if it had learned something."""
+
+
+def __dir__() -> list[str]:
+    """List the public names alone."""
+    return __all__
 
 
 def _closest(name: object, known: Iterable[object]) -> list[str]:

@@ -109,3 +109,8 @@ def _cpu_bfloat16() -> str | None:
         if ask is not None and ask():
             return name
     return None
+
+
+def __dir__() -> list[str]:
+    """List the public names alone."""
+    return __all__

@@ -15,3 +15,8 @@ PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 POOLS: tuple[str, ...] = get_args(Pool)
+
+
+def __dir__() -> list[str]:
+    """List the public names alone."""
+    return __all__

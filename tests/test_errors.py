@@ -13,7 +13,8 @@ DRAWN = re.findall(r"[├└]── (\w+) +\((\w+)\)", errors.__doc__ or "")
 
 
 def test_every_error_is_drawn() -> None:
-    assert {name for name, _ in DRAWN} | {"MaezooError"} == set(errors.__all__)
+    assert {name for name, _ in DRAWN} | {"MaezooError", "RandomWeightsWarning"} == set(errors.__all__)
+    assert "RandomWeightsWarning " in errors.__doc__
 
 
 @pytest.mark.parametrize(("name", "builtin"), DRAWN)

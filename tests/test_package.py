@@ -1,10 +1,14 @@
 """What is built is whole."""
 
+import inspect
 import os
+import pydoc
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -29,6 +33,8 @@ def test_the_wheel_has_all_that_is_needed(wheel: Path) -> None:
         "weights_manifest.json",
         "py.typed",
         "checkpoints/mae_vit_tiny.safetensors",
+        "images/samples/coffee.jpg",
+        "images/samples/README.md",
         "api/mae.py",
         "cli/commands.py",
     ):
@@ -99,6 +105,23 @@ def test_a_package_is_an_attribute_of_maezoo_and_imported_when_it_is_used(tmp_pa
     command = [sys.executable, "-c", _USED, name]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in maezoo.__all__ if isinstance(getattr(maezoo, name), ModuleType)])
+def test_a_package_shows_its_public_names_alone(name: str) -> None:
+    module = getattr(maezoo, name)
+    assert {each for each in dir(module) if not each.startswith("__")} == set(module.__all__)
+    assert all(hasattr(module, each) for each in module.__all__)
+
+
+def test_help_begins_with_every_public_name() -> None:
+    first = pydoc.render_doc(maezoo, renderer=pydoc.plaintext).partition("PACKAGE CONTENTS")[0]
+    assert not {name for name in maezoo.__all__ if not re.search(rf"\b{name}\b", first)}
+    assert set(dir(maezoo)) == set(maezoo.__all__)
+
+
+def test_signatures_are_short() -> None:
+    assert str(inspect.signature(maezoo.MAE.features)).startswith("(self, images: ImageLikes, *, pool: ")
 
 
 def test_what_is_no_name_of_maezoo_is_an_attribute_error() -> None:

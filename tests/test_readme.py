@@ -30,11 +30,10 @@ def blocks(language: str) -> list[object]:
 
 @pytest.fixture
 def desk(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the photographs that the pages speak of."""
+    """A folder with some photographs in `photos`, as users have; all else comes from `maezoo.sample`."""
     (tmp_path / "photos").mkdir()
     for name, source in zip(("cat", "dog", "photo"), photos, strict=False):
         with Image.open(source) as image:
-            image.save(tmp_path / f"{name}.jpg")
             image.save(tmp_path / "photos" / f"{name}.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -14,6 +14,8 @@ from typing import SupportsIndex
 import torch
 
 from maezoo.api.mae import MAE
+from maezoo.api.names import ModelNames, PretrainedNames
+from maezoo.api.random_weights import RandomWeights
 from maezoo.api.source import WeightsSource, find_source
 from maezoo.checkpoints.load import LoadReport, load_file_into
 from maezoo.errors import ArgumentError
@@ -86,7 +88,11 @@ def create(
     model.entry = source.entry
     model.license = source.license
     model.dtype_reason = choice.reason
-    return model.to(device=target_device, dtype=choice.dtype).eval()
+    model.to(device=target_device, dtype=choice.dtype).eval()
+    if source.file is None:
+        parts = {"encoder": model.encoder, "decoder": model.decoder}
+        model.random_weights = RandomWeights({name: part for name, part in parts.items() if part is not None})
+    return model
 
 
 def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.dtype) -> LoadReport | None:
@@ -118,7 +124,7 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> list_models("*large")
         ['mae_vit_large']
     """
-    return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
+    return ModelNames(name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern))
 
 
 def list_pretrained(pattern: str = "*") -> list[str]:
@@ -128,7 +134,7 @@ def list_pretrained(pattern: str = "*") -> list[str]:
         >>> list_pretrained("mae_vit_base*")
         ['mae_vit_base.in1k_pixel', 'mae_vit_base.in1k_normpix']
     """
-    return [name for name in load_manifest().entries if fnmatch.fnmatchcase(name, pattern)]
+    return PretrainedNames(name for name in load_manifest().entries if fnmatch.fnmatchcase(name, pattern))
 
 
 def info(name: str) -> WeightsEntry:

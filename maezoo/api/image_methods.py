@@ -1,12 +1,13 @@
 """What a model does with image-likes, written once for `MAE` and `OptimizedMAE`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from timm.models import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
+from maezoo.api.random_weights import RandomWeights
 from maezoo.api.reconstruction import Reconstruction, reconstruct_batch
 from maezoo.checkpoints.load import LoadReport
 from maezoo.errors import ArgumentError, DecoderMissingError
@@ -40,6 +41,7 @@ class ImageMethods(MaskedAutoencoder):
         license: of the weights, as their source states it.
         load_report: what became of every key of the weights' file; `None` for random weights.
         dtype_reason: why the weights have the number format that they have.
+        random_weights: what `maezoo.create` drew, if it drew the weights; using them warns once.
     """
 
     def __init__(
@@ -58,6 +60,22 @@ class ImageMethods(MaskedAutoencoder):
         self.license = "unknown"
         self.load_report: LoadReport | None = None
         self.dtype_reason = "the default"
+        self.random_weights: RandomWeights | None = None
+
+    def __repr__(self) -> str:
+        """Say in one line what it is; `print(model.encoder)` and `print(model.decoder)` show the layers."""
+        (H, W), (h, w) = self.img_size, self.grid_size
+        facts = (
+            f"{H}x{W}",
+            f"patch {self.patch_size}",
+            f"{h}x{w} grid",
+            f"{self.embed_dim} x {len(self.encoder.blocks)}",
+            *([] if self.in_chans == 3 else [f"in_chans {self.in_chans}"]),
+            self.target if self.decoder is not None else "no decoder",
+            str(self.dtype).removeprefix("torch."),
+            str(self.device),
+        )
+        return f"{type(self).__name__} {self.name}: {', '.join(facts)}"
 
     @property
     def device(self) -> torch.device:
@@ -191,7 +209,7 @@ class ImageMethods(MaskedAutoencoder):
             DecoderMissingError: these weights have no decoder; the message names those that have.
             ImageError, MaskError, SizeError: as in `encode`.
         """
-        self.require_decoder()
+        self._warn_if_random({"encoder": self.encoder, "decoder": self.require_decoder()})
         given = look_at(images)
         rows: MaskRows = DrawnRows(strategy, mask_ratio, seed) if mask is None else GivenRows(mask, given.total)
 
@@ -227,6 +245,7 @@ class ImageMethods(MaskedAutoencoder):
             ImageError: an image cannot be read; the message says which and why.
             SizeError: a tensor whose sides are no multiples of the patch side.
         """
+        self._warn_if_random({"encoder": self.encoder})
         for chunk in batches(images, self.preprocess, self.in_chans, batch_size):
             chunk = chunk.to(self.device, non_blocking=True)
             if chunk.dtype == torch.uint8:
@@ -246,6 +265,11 @@ class ImageMethods(MaskedAutoencoder):
         raise DecoderMissingError(
             f"{self.name} was created without a decoder, so it cannot reconstruct.{hint}", suggestions=with_decoder
         )
+
+    def _warn_if_random(self, parts: Mapping[str, nn.Module]) -> None:
+        """Warn, once, of parts that are used and have random weights."""
+        if self.random_weights is not None and not self.training:
+            self.random_weights.warn(self.name, parts)
 
     def _map(self, images: Images, run: Callable[[PatchedImages], _T], batch_size: int, progress: bool) -> list[_T]:
         """Return what `run` makes of each batch."""

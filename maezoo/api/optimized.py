@@ -1,8 +1,7 @@
 """OptimizedMAE, what MAE.optimize() returns: the same methods on the engines that this machine runs fastest."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -17,6 +16,7 @@ from maezoo.engines.machine import machine_name
 from maezoo.errors import ArgumentError, FrozenModelError, WeightsNotFoundError
 from maezoo.model import PatchedImages
 from maezoo.paths import cache_folder, state_folder
+from maezoo.progress import announce
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
 
@@ -49,9 +49,14 @@ class OptimizedMAE(SavableModel):
         )
         self.entry, self.license = model.entry, model.license
         self.load_report, self.dtype_reason = model.load_report, model.dtype_reason
+        self.random_weights = model.random_weights
         self.plan = plan
         self._tasks = dict(tasks)
         self._made_from = (model,), dict(arguments)  # in a tuple, so that its weights are not registered twice
+
+    def __repr__(self) -> str:
+        """Say in one line what it is and which engines it runs on."""
+        return f"{super().__repr__()}, {self.plan.in_words()}"
 
     def __reduce__(self) -> tuple[Callable[..., "OptimizedMAE"], tuple[ImageMethods, dict[str, Any]]]:
         """Pickle the weights and what was asked for: programs for a machine cannot be moved to another."""
@@ -141,7 +146,7 @@ def _prepare(model: ImageMethods, arguments: dict[str, Any], progress: bool) -> 
     sizes, precision = arguments["batch_sizes"], arguments["precision"]
     images = _sample_images(model, max(2, sizes[-1]))  # graphs are traced on two
     prepared: dict[Task, PreparedTask] = {}
-    with _announced(progress) as advance:
+    with announce("optimising", show=progress) as advance:
         for task in arguments["tasks"]:
             prepared[task] = prepare_task(
                 task,
@@ -241,15 +246,3 @@ def _folder(cache_dir: str | Path | None) -> Path | None:
         return (state_folder() if cache_dir is None else cache_folder(cache_dir)) / "engines"
     except WeightsNotFoundError:
         return None
-
-
-@contextmanager
-def _announced(progress: bool) -> Iterator[Callable[[str], None]]:
-    """Give a function that shows what is being done, on standard error."""
-    if not progress:
-        yield lambda step: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("optimising") as status:
-        yield lambda step: status.update(f"optimising: {step}")

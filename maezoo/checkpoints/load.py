@@ -1,7 +1,7 @@
 """File to model: read tensor by tensor, strict, and with a report of what became of every key."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
 from maezoo.checkpoints.metadata import DECODER
 from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
+from maezoo.checkpoints.report import LoadReport
 from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
 from maezoo.paths import user_path
@@ -21,42 +22,6 @@ from maezoo.vocabulary import PARTS, Layout, Part
 __all__ = ["LoadReport", "load_file_into"]
 
 _SHOWN = 6  # keys named in an error before "and so on"
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of every key of a file.
-
-    Attributes:
-        path: the file.
-        layout: its key layout.
-        loaded: our keys that were filled, in the model's order.
-        renamed: of those, the ones the file calls otherwise, with the file's names.
-        dropped: the file's keys that were not used, each left out on purpose.
-        adapted: our keys whose tensors were changed to fit, and how.
-        norm_epsilon: the LayerNorm epsilon that was taken over from the file's configuration; `None` if none was.
-        taken: the prefix of the state dict that was read, such as `"model_ema"`; empty where the names have none.
-        others: the other state dicts in the file.
-    """
-
-    path: Path
-    layout: Layout
-    loaded: tuple[str, ...]
-    renamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    dropped: tuple[str, ...] = ()
-    adapted: Mapping[str, str] = field(default_factory=dict)
-    norm_epsilon: float | None = None
-    taken: str = ""
-    others: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        choice = f" of {self.taken!r}" if self.taken else ""
-        others = f" (not of {', '.join(map(repr, self.others))})" if self.others else ""
-        return (
-            f"{self.path.name}: {len(self.loaded)} tensors{choice}{others} loaded from the {self.layout} layout, "
-            f"{len(self.renamed)} renamed, {len(self.adapted)} adapted, {len(self.dropped)} dropped"
-        )
 
 
 def load_file_into(

@@ -2,21 +2,20 @@
 
 import fnmatch
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from maezoo.api.names import ENTRY_COLUMNS, entry_row
 from maezoo.cli.options import DEFAULT_MODEL, Device, Json
-from maezoo.cli.screen import bytes_text, errors, print_json, printable, say, show_table
+from maezoo.cli.screen import errors, print_json, printable, say, show_table
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model.variants import VARIANTS
 
 __all__ = ["list_weights", "optimize", "show_info"]
 
-_COLUMNS = ("name", ">params", "target", "decoder", ">size", "licence", "input")
-_UNMEASURED = ("metrics", "not measured")
-_TERMINAL = 6  # of them, so that eighty characters are enough
+_TERMINAL = 6  # columns, so that eighty characters are enough
 
 
 def list_weights(
@@ -36,33 +35,20 @@ def list_weights(
         return
     rows = []
     for entry in entries:
-        name, *rest = _row(entry)[:_TERMINAL]
+        name, *rest = entry_row(entry)[:_TERMINAL]
         default = manifest.defaults.get(entry.architecture) == entry.tag
         rows.append([Text(printable(name), "bold") if default else name, *rest])
     show_table(
-        _COLUMNS[:_TERMINAL],
+        ENTRY_COLUMNS[:_TERMINAL],
         rows,
         below="Bold: the default of its architecture. * disputed licence: see maezoo info NAME",
     )
 
 
-def _row(entry: WeightsEntry) -> tuple[str, ...]:
-    """Return an entry's cells, in the order of the columns."""
-    return (
-        entry.name,
-        f"{entry.num_params / 1e6:.1f} M",
-        entry.target,
-        "yes" if entry.has_decoder else "no",
-        bytes_text(entry.size),
-        entry.license + ("*" if entry.license_note else ""),
-        "x".join(map(str, entry.preprocess.size)),
-    )
-
-
 def _markdown(entries: list[WeightsEntry]) -> list[str]:
     """Return the table's lines as README and docs show it."""
-    rules = ["---:" if column.startswith(">") else "---" for column in _COLUMNS]
-    lines = [tuple(column.removeprefix(">") for column in _COLUMNS), tuple(rules), *map(_row, entries)]
+    rules = ["---:" if column.startswith(">") else "---" for column in ENTRY_COLUMNS]
+    lines = [tuple(column.removeprefix(">") for column in ENTRY_COLUMNS), tuple(rules), *map(entry_row, entries)]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
@@ -80,7 +66,7 @@ def show_info(
     if as_json:
         print_json({**entry.to_dict(), "variant": variant and asdict(variant), "this_machine": machine})
         return
-    facts = [*_describe(entry), *((f"here: {key}", value) for key, value in machine.items())]
+    facts = [*entry.facts(), *((f"here: {key}", value) for key, value in machine.items())]
     show_table(("", ""), [(Text(printable(label), "bold"), value) for label, value in facts if value])
 
 
@@ -104,33 +90,6 @@ def optimize(
         return
     for line in str(fast.plan).splitlines():
         say(line)
-
-
-def _describe(entry: WeightsEntry) -> list[tuple[str, str]]:
-    """List an entry's facts as (label, text)."""
-    preprocess = entry.preprocess
-    return [
-        ("name", entry.name),
-        ("holds", " + ".join(entry.parts)),
-        ("target", {"pixel": "pixels", "normpix": "pixels normalised per patch"}[entry.target]),
-        ("parameters", f"{entry.num_params:,}"),
-        ("input", f"{preprocess.size[0]}x{preprocess.size[1]}, {preprocess.resize}, {preprocess.interpolation}"),
-        ("file", entry.package_file or f"{entry.filename} of {entry.repo_id} at {entry.revision}"),
-        ("size", bytes_text(entry.size)),
-        ("sha256", entry.sha256 or "not known; the hub's own is used"),
-        ("licence", entry.license + (" (non-commercial)" if entry.noncommercial else "")),
-        ("licence note", entry.license_note or ""),
-        ("source", entry.source_url or ""),
-        ("paper", entry.paper or ""),
-        *([("metrics", f"{name}: {_metric(value)}") for name, value in entry.metrics.items()] or [_UNMEASURED]),
-        *(("training", f"{name}: {value}") for name, value in entry.training.items()),
-        ("notes", entry.notes or ""),
-    ]
-
-
-def _metric(value: Any) -> str:
-    """Write a metric with its source."""
-    return f"{value['value']} ({value['source']})" if isinstance(value, dict) and "value" in value else str(value)
 
 
 def _this_machine() -> dict[str, str]:

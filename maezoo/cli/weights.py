@@ -9,10 +9,11 @@ import typer
 from rich.text import Text
 
 from maezoo.cli.options import CacheDir, Json
-from maezoo.cli.screen import bytes_text, complain, errors, print_json, printable, say, show_table
+from maezoo.cli.screen import complain, errors, print_json, printable, say, show_table
 from maezoo.errors import LayoutError, MaezooError
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.vocabulary import Layout, Target
+from maezoo.wording import bytes_text
 
 __all__ = ["cache", "convert", "download", "manifest_commands", "verify"]
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from maezoo.engines.tasks import Task
+from maezoo.notebooks import html_table
 
 __all__ = ["Plan", "Route", "TaskPlan", "Trial"]
 
@@ -59,6 +60,10 @@ class TaskPlan:
     routes: tuple[Route, ...]
     trials: tuple[Trial, ...]
 
+    def __repr__(self) -> str:
+        """Say the choice in one line."""
+        return f"TaskPlan({'; '.join(map(_sentence, self.routes))})"
+
     def route_for(self, batch: int) -> Route:
         """Return the route of a batch size."""
         return next(route for route in self.routes if route.up_to is None or batch <= route.up_to)
@@ -97,9 +102,31 @@ class Plan:
         """Return the plan as plain data."""
         return asdict(self)
 
+    def in_words(self) -> str:
+        """Say in a few words what computes each task, by rising batch size."""
+        engines = {task: dict.fromkeys(route.engine for route in plan.routes) for task, plan in self.tasks.items()}
+        choices = [f"{task} on {' and '.join(names)}" for task, names in engines.items()]
+        return f"{', '.join(choices)} in {self.precision}"
+
+    def __repr__(self) -> str:
+        """Say the choices in one line; `print` shows the trials."""
+        return f"Plan({self.in_words()})"
+
+    def _repr_html_(self) -> str:
+        """Show the trials and the choices in notebooks."""
+        return html_table(
+            [(task, *_cells(trial)) for task, plan in self.tasks.items() for trial in plan.trials],
+            columns=("task", "engine", ">batch", ">chunk", ">images/s", ">difference", ">cosine", "note"),
+            title=self._heading(),
+            below=". ".join(f"{task}: {'; '.join(map(_sentence, p.routes))}" for task, p in self.tasks.items()),
+        )
+
+    def _heading(self) -> str:
+        return f"{self.precision} on {self.machine}{', remembered' if self.remembered else ''}"
+
     def __str__(self) -> str:
         """Return the trials as a table and the choices as sentences."""
-        lines = [f"{self.precision} on {self.machine}{', remembered' if self.remembered else ''}"]
+        lines = [self._heading()]
         for task, plan in self.tasks.items():
             lines += [f"\n{task:<24}{'batch':>6}{'chunk':>6}{'images/s':>10}{'difference':>12}{'cosine':>10}"]
             lines += [_line(trial) for trial in plan.trials]
@@ -107,12 +134,17 @@ class Plan:
         return "\n".join(lines)
 
 
-def _line(trial: Trial) -> str:
+def _cells(trial: Trial) -> tuple[str, ...]:
+    """Return a trial as words."""
     speed = "-" if trial.images_per_second is None else f"{trial.images_per_second:.2f}"
     difference = "" if trial.difference is None else f"{trial.difference:.1e}"
     cosine = "" if trial.cosine is None else f"{trial.cosine:.5f}"
-    call = f"  {trial.engine:<22}{trial.batch:>6}{trial.chunk:>6}"
-    return f"{call}{speed:>10}{difference:>12}{cosine:>10}  {trial.note}".rstrip()
+    return (trial.engine, str(trial.batch), str(trial.chunk), speed, difference, cosine, trial.note)
+
+
+def _line(trial: Trial) -> str:
+    engine, batch, chunk, speed, difference, cosine, note = _cells(trial)
+    return f"  {engine:<22}{batch:>6}{chunk:>6}{speed:>10}{difference:>12}{cosine:>10}  {note}".rstrip()
 
 
 def _sentence(route: Route) -> str:

@@ -9,6 +9,8 @@ from maezoo.hub.cache import HubCache
 from maezoo.hub.fetching import check_cached, hub_file, is_offline, locate
 from maezoo.hub.verification import Check, check_file
 from maezoo.manifest.entries import WeightsEntry
+from maezoo.notebooks import html_table
+from maezoo.wording import bytes_text
 
 __all__ = ["VerifyReport", "VerifyResult", "verify_entries"]
 
@@ -54,6 +56,15 @@ class VerifyReport:
     def fine(self) -> bool:
         """Whether every file is here and none is damaged."""
         return all(result.status in ("verified", "unchanged") for result in self.results)
+
+    def __repr__(self) -> str:
+        """Say in one line what is where."""
+        return f"VerifyReport({', '.join(f'{r.name} {r.status}' for r in self.results) or 'no file is here'})"
+
+    def _repr_html_(self) -> str:
+        """Show the files in notebooks."""
+        rows = [(r.name, r.status, bytes_text(r.size) if r.size else "", r.path, r.problem) for r in self.results]
+        return html_table(rows, columns=("name", "status", ">size", "file", "problem")) if rows else repr(self)
 
     def to_data(self) -> list[dict[str, Any]]:
         """Return plain data, fit for JSON."""

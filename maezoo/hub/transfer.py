@@ -24,6 +24,8 @@ from maezoo.hub.client import (
     open_stream,
     read_metadata,
 )
+from maezoo.notebooks import in_notebook
+from maezoo.progress import track
 
 __all__ = ["ask", "download"]
 
@@ -153,7 +155,12 @@ def _check_announced(file: HubFile, remote: RemoteFile, response: Any, have: int
 
 @contextmanager
 def _bar(file: HubFile, remote: RemoteFile) -> Iterator[Callable[[int], None]]:
-    """Show huggingface_hub's own progress bar, on terminals, unless `HF_HUB_DISABLE_PROGRESS_BARS` says no."""
+    """Show a progress bar in terminals and notebooks, unless `HF_HUB_DISABLE_PROGRESS_BARS` says no."""
     name = f"{file.repo_id}/{file.filename}"
+    if in_notebook():
+        show = not hub_utils().are_progress_bars_disabled()
+        with track(remote.size, "B", show=show, unit_scale=True, desc=name) as advance:
+            yield advance
+        return
     with hub_utils().tqdm(total=remote.size, unit="B", unit_scale=True, desc=name, disable=None) as bar:
         yield bar.update

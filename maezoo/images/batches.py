@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from typing_extensions import TypeAliasType
 
 from maezoo.errors import ArgumentError, ImageError
 from maezoo.images.conversion import check_pixels, denormalise, input_of, normalise, prepare, prepare_upright
@@ -58,7 +59,9 @@ class Images:
             yield chunk
 
 
-ImageLikes: TypeAlias = ImageLike | Tensor | Sequence[ImageLike | Tensor] | Iterable[ImageLike | Tensor] | Images
+ImageLikes = TypeAliasType(
+    "ImageLikes", ImageLike | Tensor | Sequence[ImageLike | Tensor] | Iterable[ImageLike | Tensor] | Images
+)  # a type that keeps its name, so that signatures are short
 """One image-like; a list, iterator or generator of them; a batch as a tensor; or what `look_at` gave."""
 
 
@@ -112,7 +115,7 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
     done, shape = 0, None
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for futures in _ahead(pool, given.chunks(size), preprocess, in_chans):
-            parts = [future.result() for future in futures]
+            parts = [_result(future) for future in futures]
             if not parts:
                 yield prepare([], preprocess, in_chans)
                 return
@@ -135,6 +138,14 @@ def _ahead(
             yield current
     if upcoming is not None:
         yield upcoming
+
+
+def _result(future: Future[Tensor]) -> Tensor:
+    """Return an image; its error is raised without the frames of the thread: the message has all that they tell."""
+    error = future.exception()
+    if isinstance(error, ImageError):
+        raise error.with_traceback(None) from None
+    return future.result()
 
 
 def _check_batch_size(batch_size: SupportsIndex) -> int:

@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from typing_extensions import TypeAliasType
 
 from maezoo.errors import ImageError
 from maezoo.files import is_stream
@@ -21,7 +22,7 @@ from maezoo.paths import user_path
 
 __all__ = ["READ_ERRORS", "ImageLike", "kind_of", "open_image", "read_bytes"]
 
-ImageLike: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any]
+ImageLike = TypeAliasType("ImageLike", str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any])
 
 _OVERSAMPLING = 2  # a JPEG is decoded at no less than this many times the size needed
 _BYTES = bytes | bytearray | memoryview

@@ -13,8 +13,10 @@ from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.checks import Repeated, entry_problem, read_bounded_json
 from maezoo.manifest.names import is_entry_name, short
+from maezoo.notebooks import html_table
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part, Target
+from maezoo.wording import bytes_text
 
 __all__ = ["Manifest", "WeightsEntry", "load_manifest", "read_manifest"]
 
@@ -98,6 +100,51 @@ class WeightsEntry:
             "metrics": dict(self.metrics),
             "training": dict(self.training),
         }
+
+    def facts(self) -> list[tuple[str, str]]:
+        """List what is known, for people, as (label, text)."""
+        size, resize, interpolation = self.preprocess.size, self.preprocess.resize, self.preprocess.interpolation
+        metrics = [("metrics", f"{name}: {_metric(value)}") for name, value in self.metrics.items()]
+        facts = [
+            ("name", self.name),
+            ("holds", " + ".join(self.parts)),
+            ("target", {"pixel": "pixels", "normpix": "pixels normalised per patch"}[self.target]),
+            ("parameters", f"{self.num_params:,}"),
+            ("input", f"{size[0]}x{size[1]}, {resize}, {interpolation}"),
+            ("file", self.package_file or f"{self.filename} of {self.repo_id} at {self.revision}"),
+            ("size", bytes_text(self.size)),
+            ("sha256", self.sha256 or "not known; the hub's own is used"),
+            ("licence", self.license + (" (non-commercial)" if self.noncommercial else "")),
+            ("licence note", self.license_note or ""),
+            ("source", self.source_url or ""),
+            ("paper", self.paper or ""),
+            *(metrics or [("metrics", "not measured")]),
+            *(("training", f"{name}: {value}") for name, value in self.training.items()),
+            ("notes", self.notes or ""),
+        ]
+        return [(label, text) for label, text in facts if text]
+
+    def __repr__(self) -> str:
+        """Say it in one line."""
+        (h, w), millions = self.preprocess.size, self.num_params / 1e6
+        facts = (
+            self.name,
+            " + ".join(self.parts),
+            self.target,
+            f"{h}x{w}",
+            f"{millions:.1f} M parameters",
+            self.license,
+        )
+        return f"WeightsEntry({', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        """Show all that is known in notebooks."""
+        return html_table(self.facts())
+
+
+def _metric(value: Any) -> str:
+    """Write a metric with its source."""
+    return f"{value['value']} ({value['source']})" if isinstance(value, dict) and "value" in value else str(value)
 
 
 @dataclass(frozen=True)

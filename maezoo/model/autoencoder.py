@@ -31,6 +31,10 @@ class MAEOutput:
     prediction: Tensor
     mask: Tensor
 
+    def __repr__(self) -> str:
+        """Say in one line the loss, and the shapes."""
+        return f"MAEOutput({self.loss!r}, prediction {tuple(self.prediction.shape)}, mask {tuple(self.mask.shape)})"
+
 
 torch.export.register_dataclass(MAEOutput, serialized_type_name="maezoo.MAEOutput")  # for export and torch.func
 

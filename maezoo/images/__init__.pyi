@@ -1,0 +1,9 @@
+from .batches import ImageLikes as ImageLikes
+from .batches import look_at as look_at
+from .decoding import ImageLike as ImageLike
+from .decoding import open_image as open_image
+from .preprocessing import IMAGENET_MEAN as IMAGENET_MEAN
+from .preprocessing import IMAGENET_STD as IMAGENET_STD
+from .preprocessing import Preprocessing as Preprocessing
+from .sample import SAMPLES as SAMPLES
+from .sample import sample as sample
