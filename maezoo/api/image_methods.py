@@ -71,7 +71,7 @@ class ImageMethods(MaskedAutoencoder):
             f"{h}x{w} grid",
             f"{self.embed_dim} x {len(self.encoder.blocks)}",
             *([] if self.in_chans == 3 else [f"in_chans {self.in_chans}"]),
-            self.target if self.decoder is not None else "no decoder",
+            str(self.target) if self.decoder is not None else "no decoder",
             str(self.dtype).removeprefix("torch."),
             str(self.device),
         )

@@ -40,7 +40,7 @@ _MAEZOO = """
 import maezoo
 
 model = maezoo.create("{source}")
-features = model.features(["cat.jpg", "dog.jpg"])  # (2, {dim})
+features = model.features(maezoo.sample("cat"))  # (1, {dim}); or your own files
 ```
 """
 _EPSILON = " Their LayerNorm epsilon is {epsilon}; timm computes with 1e-06, which cannot be told to it."

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from maezoo.errors import DataError
-from maezoo.evaluation.tables import html_table
+from maezoo.notebooks import html_table
 
 __all__ = ["FeaturesLike", "LabelledFeatures", "check_vectors", "examples", "to_vectors"]
 
@@ -107,7 +107,7 @@ class LabelledFeatures:
             ("classes", f"{len(set(self.labels.tolist()))}"),
             *((key, str(self.about[key])) for key in ("model", "pool") if key in self.about),
         ]
-        return html_table(["features", ""], rows)
+        return html_table(rows, title="features")
 
 
 FeaturesLike: TypeAlias = "LabelledFeatures | tuple[ArrayLike | Tensor, ArrayLike | Tensor] | str | Path"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import ArgumentError
-from maezoo.evaluation.tables import html_table
 from maezoo.files import is_stream, written_whole
+from maezoo.notebooks import html_table
 
 __all__ = ["Predictions", "check_table_name"]
 
@@ -76,7 +76,7 @@ class Predictions:
             for row in self.rows()[:_SHOWN]
         ]
         more = f" (the first {_SHOWN} of {len(self):,})" if len(self) > _SHOWN else ""
-        return html_table(_COLUMNS, rows, caption=f"predictions{more}")
+        return html_table(rows, columns=_COLUMNS, title=f"predictions{more}")
 
 
 def check_table_name(path: Path) -> Path:

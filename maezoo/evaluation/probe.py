@@ -18,8 +18,8 @@ from maezoo.evaluation.probe_files import ProbeFile, read_probe, write_probe
 from maezoo.evaluation.probe_model import as_recorded, check_model, open_model
 from maezoo.evaluation.reading import FeatureTable, labelled, read_table
 from maezoo.evaluation.score import Score, score_predictions
-from maezoo.evaluation.tables import html_table
 from maezoo.evaluation.wording import settings_text
+from maezoo.notebooks import html_table
 from maezoo.paths import user_path
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class Probe:
             *((key, str(self.about[key])) for key in ("model", "pool") if key in self.about),
             *((("settings", settings_text(self.settings)),) if "strength" in self.settings else ()),
         ]
-        return html_table(["probe", ""], rows)
+        return html_table(rows, title="probe")
 
 
 def _table(features: "ArrayLike | Tensor | LabelledFeatures | str | Path") -> FeatureTable:

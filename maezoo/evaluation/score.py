@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from maezoo.errors import MissingExtraError
 from maezoo.evaluation.predictions import Predictions
-from maezoo.evaluation.tables import html_table
 from maezoo.evaluation.wording import share_text
+from maezoo.notebooks import html_table
 
 __all__ = ["ClassScore", "Score", "bootstrap_interval", "score_predictions"]
 
@@ -106,7 +106,7 @@ class Score:
         more = f"; the first {_SHOWN} of {len(self.per_class)} classes" if len(self.per_class) > _SHOWN else ""
         auc = "" if self.auc is None else f"; AUC {self.auc:.3f}"
         caption = f"{self}; balanced accuracy {self.balanced_accuracy:.1%}{auc}{more}"
-        return html_table(["class", "precision", "recall", "support"], rows, caption=caption)
+        return html_table(rows, columns=("class", ">precision", ">recall", ">support"), title=caption)
 
 
 def bootstrap_interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
