@@ -77,7 +77,10 @@ class Reconstruction:
 
     @property
     def unit(self) -> str:
-        """What `error` and `loss` are measured in: squared differences of `"normalised pixels"` or patches."""
+        """What `error` and `loss` are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
+
+        The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
+        """
         return error_unit(self.uses_input_statistics)
 
     def to_pil(self, *, scale: int = 1, labels: bool = False) -> Image.Image:
@@ -141,7 +144,7 @@ def error_unit(normalised_patches: bool) -> str:
         >>> error_unit(False)
         'normalised pixels'
     """
-    return "normalised patches" if normalised_patches else "normalised pixels"
+    return "patch-normalised pixels" if normalised_patches else "normalised pixels"
 
 
 def shares_text(mask: Tensor) -> str:

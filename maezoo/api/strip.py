@@ -33,7 +33,7 @@ _LARGEST_SIDE = 30_000  # pixels of a strip; PNG allows more, few viewers do
 _TEXT = 14  # pixels high
 _LEAST_PANEL = 150  # pixels a title needs
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
-_MAGMA = {"black": "#000004", "mid": "#b73779", "white": "#fcfdbf"}  # the ends and the middle of matplotlib's magma
+_MAGMA = ("#000004", "#b73779", "#fcfdbf")  # the ends and the middle of matplotlib's magma
 
 
 def plain_strip(rows: Sequence[Sequence[Image.Image]], scale: int = 1) -> Image.Image:
@@ -154,5 +154,6 @@ def error_picture(values: Tensor, size: tuple[int, int], highest: float) -> Imag
     grey: NDArray[np.uint8] = (
         (values.float() / (highest or 1)).clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
     )
-    coloured = ImageOps.colorize(Image.fromarray(grey), **_MAGMA)
+    low, middle, high = _MAGMA
+    coloured = ImageOps.colorize(Image.fromarray(grey), low, high, middle)
     return coloured.resize((size[1], size[0]), Image.Resampling.NEAREST)

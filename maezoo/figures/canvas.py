@@ -55,7 +55,8 @@ def new_figure(width: float, height: float) -> "Figure":
         raise MissingExtraError.for_extra("figures", "drawing figures") from error
     chosen = rcParams["figure.dpi"]
     dpi = _DOTS_PER_INCH if chosen == rcParamsDefault["figure.dpi"] else chosen
-    figure = ShownFigure(figsize=(width, height), dpi=dpi, layout="none")
+    figure = ShownFigure(figsize=(width, height), dpi=dpi)
+    figure.set_layout_engine("none")  # whatever the settings say: parts have places of their own
     FigureCanvasAgg(figure)
     return figure
 

@@ -1,13 +1,14 @@
 """The plot of mask-ratio sweeps: error against the share that is hidden, over pictures."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_width, new_figure, show_picture, text_of
-from maezoo.figures.layout import PanelGrid, margins_of, place, wrap_text
+from maezoo.figures.layout import PanelGrid
+from maezoo.figures.measures import margins_of, place, wrap_text
 from maezoo.figures.sweep import MaskRatioSweep
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def plot_sweep(
             raise ArgumentError("ax takes the curves alone: leave out pictures and width, or leave out ax.")
         _draw_lines(ax, given, names, title)
         ax.legend(title=_band_text(given))
-        figure: Any = ax.figure
-        return figure  # type: ignore[no-any-return]
+        return cast("Figure", ax.figure)
     ratios = _ratios_shown(given, pictures)
     wide = width or (max(_LEAST, (len(ratios) + 1) * 1.05) if ratios else _WIDTH)
     figure = new_figure(wide, 4.0)

@@ -4,23 +4,23 @@ Texts keep the size of matplotlib's settings. What they need is measured, the pa
 follows. matplotlib's own layouts give up where a panel gets small.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_width, new_figure, text_of
+from maezoo.figures.measures import Margins, margins_of, place, text_width, words_of, wrap_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-__all__ = ["Above", "Margins", "PanelGrid", "margins_of", "place", "text_width", "wrap_text"]
+__all__ = ["Above", "PanelGrid"]
 
 _GAP = 0.07  # inches between panels
 _EDGE = 0.04  # inches round the figure
@@ -28,15 +28,6 @@ _BAR = 0.1  # inches that a colour bar is wide
 _LEAST = 0.15  # inches of the smallest panel
 _LINES = 3  # of a caption on the left
 _ROUNDS = 8
-
-
-class Margins(NamedTuple):
-    """What stands out of an axes' box on each side, in inches."""
-
-    left: float
-    right: float
-    bottom: float
-    top: float
 
 
 class Above(Protocol):
@@ -145,7 +136,7 @@ class PanelGrid:
         from matplotlib import rcParams
 
         size = rcParams["axes.titlesize"]
-        words = [word for title in self._titles for word in ([title] if "$" in title else _words(title))]
+        words = [word for title in self._titles for word in ([title] if "$" in title else words_of(title))]
         longest = max((text_width(self.figure, word, size) for word in words), default=0)
         upright = longest > panel + 0.5 * _GAP  # a word is wider than its panel
         for axis, title in zip(self.axes[0], self._titles, strict=True):
@@ -217,51 +208,3 @@ class _Caption:
     text: str
     row: int
     rows: int
-
-
-def place(axes: "Axes", left: float, bottom: float, width: float, height: float) -> None:
-    """Give an axes its place in its figure, in inches."""
-    across, up = axes.get_figure().get_size_inches()  # type: ignore[union-attr]
-    axes.set_position((left / across, bottom / up, width / across, height / up))
-
-
-def margins_of(axes: "Axes") -> Margins:
-    """Measure what stands out of an axes' box."""
-    figure: Any = axes.get_figure()
-    box: Any = axes.get_position().transformed(figure.transFigure)
-    outside: Any = axes.get_tightbbox(figure.canvas.get_renderer())
-    if outside is None:
-        return Margins(0, 0, 0, 0)
-    sides = (box.x0 - outside.x0, outside.x1 - box.x1, box.y0 - outside.y0, outside.y1 - box.y1)
-    return Margins(*(max(0.0, side / figure.dpi) for side in sides))
-
-
-def text_width(figure: "Figure", text: str, size: Any) -> float:
-    """Measure a line of text in inches."""
-    from matplotlib.text import Text
-
-    canvas: Any = figure.canvas
-    drawn = Text(0, 0, text, fontsize=size, figure=figure, parse_math=False)
-    return float(drawn.get_window_extent(canvas.get_renderer()).width / figure.dpi)
-
-
-def _words(text: str) -> list[str]:
-    """Split a text at its spaces, but not in brackets."""
-    return [word for word in re.split(r"\s+(?![^(]*\))", text) if word]
-
-
-def wrap_text(figure: "Figure", text: str, width: float, size: Any) -> str:
-    """Break a text into lines of a width in inches: between words, and within a word that is wider."""
-    lines: list[str] = []
-    for word in _words(text):
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(figure, joined, size) <= width:
-            lines[-1] = joined
-            continue
-        lines.append(word)
-        while len(lines[-1]) > 1 and text_width(figure, lines[-1], size) > width:
-            word = lines[-1]
-            fits = [n for n in range(1, len(word)) if text_width(figure, word[:n], size) <= width]
-            cut = max(fits, default=1)
-            lines[-1:] = [word[:cut], word[cut:]]
-    return "\n".join(lines)

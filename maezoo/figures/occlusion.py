@@ -93,7 +93,8 @@ def _occlude(
     measure = score or (lambda x: F.cosine_similarity(x.float(), whole.float(), dim=1))
     visible = visible_indices(masks).to(batch.images.device)  # (M, K)
     left = []
-    for rows in visible.split(batch_size):
+    for start in range(0, len(visible), batch_size):
+        rows = visible[start : start + batch_size]
         images = batch.images.expand(len(rows), -1, -1, -1)
         tokens = model.encode_tokens(PatchedImages(images, model.patch_size), rows)
         left.append(_scores(measure, pool_tokens(tokens, pool)))

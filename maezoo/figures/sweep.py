@@ -83,7 +83,10 @@ class MaskRatioSweep:
 
     @property
     def unit(self) -> str:
-        """What the errors are measured in: squared differences of `"normalised pixels"` or patches."""
+        """What the errors are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
+
+        The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
+        """
         return error_unit(self.uses_input_statistics)
 
     def __repr__(self) -> str:
@@ -168,10 +171,7 @@ def measure_sweep(
         torch.Size([3, 2])
     """
     model.require_decoder()
-    named = [images] if isinstance(images, str | Path) else images
-    if not isinstance(named, Sequence | Tensor):
-        named = list(named)  # an iterator is read once, here
-    inputs = model.prepare(named)
+    inputs = model.prepare(images)
     if not (len(inputs) and len(ratios) and len(strategies) and seeds > 0):
         raise ArgumentError("a sweep needs at least one image, one ratio, one strategy and one seed.")
     draws = range(as_seed(seed), as_seed(seed) + seeds)
@@ -193,7 +193,7 @@ def measure_sweep(
         strategies=tuple(strategies),
         seeds=tuple(draws),
         losses=losses,
-        names=_names_of(named, len(inputs)),
+        names=_names_of(images, len(inputs)),
         original=first[0].original[0].cpu(),
         masked=torch.stack([run.masked[0].cpu() for run in first]).reshape(shape),
         pixels=torch.stack([run.pixels[0].cpu() for run in first]).reshape(shape),
@@ -223,6 +223,5 @@ def _seeds_of(strategy: Strategy, seeds: Sequence[int]) -> Sequence[int]:
 
 def _names_of(images: object, count: int) -> tuple[str, ...]:
     """Return the path of each image, an empty text where it has none."""
-    if not isinstance(images, list | tuple) or len(images) != count:
-        return ("",) * count
-    return tuple(str(image) if isinstance(image, str | Path) else "" for image in images)
+    items = images if isinstance(images, list | tuple) else [images] * count if isinstance(images, str | Path) else []
+    return tuple(str(item) if isinstance(item, str | Path) else "" for item in items) or ("",) * count
