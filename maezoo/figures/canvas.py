@@ -137,8 +137,10 @@ def check_width(width: float | None) -> None:
 
 def text_of(words: str) -> str:
     """Return plain words as matplotlib takes them: where LaTeX sets the text, its special letters are escaped."""
-    from matplotlib import rcParams
-
+    try:
+        from matplotlib import rcParams
+    except ImportError as error:
+        raise MissingExtraError.for_extra("figures", "drawing figures") from error
     return words.translate(_TEX) if rcParams["text.usetex"] else words
 
 

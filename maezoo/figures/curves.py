@@ -171,6 +171,7 @@ def _draw_lines(panel: "Axes", sweeps: list[MaskRatioSweep], names: list[str], t
     panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     panel.xaxis.set_major_formatter(PercentFormatter(symbol=" %", decimals=0))
     panel.set_xlim(0, 100)
+    panel.tick_params(axis="x", pad=0.5 * panel.xaxis.get_ticklabels()[0].get_fontsize())  # clear of the y axis' zero
     panel.set_ylim(bottom=0)
     panel.set_title(text_of(_heading(sweeps, names)) if title is None else title, loc="left")
     panel.grid(linewidth=0.8, alpha=0.4)

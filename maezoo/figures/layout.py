@@ -26,6 +26,7 @@ _GAP = 0.07  # inches between panels
 _EDGE = 0.04  # inches round the figure
 _BAR = 0.1  # inches that a colour bar is wide
 _LEAST = 0.15  # inches of the smallest panel
+_LINE_HEIGHT = 1.35  # of the font's size
 _LINES = 3  # of a caption on the left
 _ROUNDS = 8
 
@@ -135,13 +136,7 @@ class PanelGrid:
         """Write titles and captions for panels of a width; return False where captions on the left are too long."""
         from matplotlib import rcParams
 
-        size = rcParams["axes.titlesize"]
-        words = [word for title in self._titles for word in ([title] if "$" in title else words_of(title))]
-        longest = max((text_width(self.figure, word, size) for word in words), default=0)
-        upright = longest > panel + 0.5 * _GAP  # a word is wider than its panel
-        for axis, title in zip(self.axes[0], self._titles, strict=True):
-            lines = title if "$" in title else wrap_text(self.figure, title, max(longest, panel) + 0.01, size)
-            axis.set_title(lines, pad=4, rotation=90 if upright else 0, va="bottom" if upright else "baseline")
+        self._write_titles(panel, rcParams["axes.titlesize"])
         columns = self.axes.shape[1]
         for caption in self._captions:
             length = caption.rows * (panel * self._aspect + _GAP) - _GAP
@@ -154,6 +149,21 @@ class PanelGrid:
             if not self._below and (broken or text.count("\n") >= _LINES):
                 return False
         return True
+
+    def _write_titles(self, panel: float, size: Any) -> None:
+        """Write the titles: wrapped, or upright where a word is wider than its panel."""
+        words = [word for title in self._titles for word in ([title] if "$" in title else words_of(title))]
+        longest = max((text_width(self.figure, word, size) for word in words), default=0.0)
+        upright = longest > panel + 0.5 * _GAP
+        for axis, title in zip(self.axes[0], self._titles, strict=True):
+            written = axis.set_title("", pad=4, rotation=90 if upright else 0, va="bottom" if upright else "baseline")
+            most = int(panel / (written.get_fontsize() * _LINE_HEIGHT / 72)) if upright else len(words)
+            room = max(longest, panel) + 0.01
+            lines = title if "$" in title else wrap_text(self.figure, title, room, size)
+            while lines.count("\n") >= max(1, most):
+                room *= 1.2
+                lines = wrap_text(self.figure, title, room, size)
+            written.set_text(lines)
 
     def _place(self, panel: float, margins: Margins, above: Above | None) -> None:
         """Set the figure's size and the places of its parts."""
