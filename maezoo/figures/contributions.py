@@ -154,25 +154,21 @@ def _function_of(probe: Any) -> Callable[[NDArray[np.float64]], NDArray[np.float
     """Return a probe as a function (n, D) -> (n, K) of float64."""
     if isinstance(probe, nn.Module):
         module = copy.deepcopy(probe).cpu().double().eval()  # in double precision, and not in training mode
-        call: Any = lambda x: module(torch.from_numpy(x)).detach().numpy()  # noqa: E731
-    else:
-        call = getattr(probe, "decision_function", None) or getattr(probe, "predict", None)
+
+        def run(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            with torch.no_grad():
+                return _array(module(torch.from_numpy(x))).reshape(len(x), -1)
+
+        return run
+    call = getattr(probe, "decision_function", None)
+    if call is None and not hasattr(probe, "predict_proba"):  # a regression; classifiers predict no logits
+        call = getattr(probe, "predict", None)
     if call is None:
         raise ArgumentError(
-            f"a probe is a fitted estimator of scikit-learn, a torch module, or a pair (coef, intercept); got "
-            f"{type(probe).__name__}."
+            "a probe is a fitted estimator of scikit-learn with a decision_function, a torch module, or a pair (coef, "
+            f"intercept); got {type(probe).__name__}."
         )
-
-    def apply(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        try:
-            out = np.asarray(call(x), dtype=np.float64)
-        except ValueError:
-            raise
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-        return out.reshape(len(x), -1)
-
-    return apply
+    return lambda x: _array(call(x)).reshape(len(x), -1)
 
 
 def _array(values: Any) -> NDArray[np.float64]:

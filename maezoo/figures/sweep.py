@@ -127,11 +127,11 @@ class MaskRatioSweep:
 
     def _repr_png_(self) -> bytes | None:
         """Show the plot in notebooks, where matplotlib is installed."""
+        from maezoo import figures  # whose names are loaded at their first use: the plot knows this class
         from maezoo.figures.canvas import encode_figure
-        from maezoo.figures.curves import plot_sweep
 
         try:
-            return encode_figure(plot_sweep(self), ".png")
+            return encode_figure(figures.plot_sweep(self), ".png")
         except MissingExtraError:
             return None
 

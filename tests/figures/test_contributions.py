@@ -104,5 +104,7 @@ def test_what_cannot_be_split_is_refused(model, four, mean):
         patch_contributions(model, four, bent, pool="cls")
     with pytest.raises(ArgumentError, match="a fitted estimator"):
         patch_contributions(model, four, "probe")
-    with pytest.raises(ArgumentError, match="probe"):
+    with pytest.raises(ArgumentError, match="decision_function"):
         patch_contributions(model, four, MLPClassifier())
+    with pytest.raises(ArgumentError, match="not fitted"):
+        patch_contributions(model, four, LogisticRegression())
