@@ -53,7 +53,7 @@ def plot_map(
 
     Args:
         image: the picture, or a list of them: an image-like as in `MAE.encode`; or, without `model`, a float tensor
-            (C, H, W) or (B, C, H, W) in [0, 1], such as `Reconstruction.original`.
+            (C, H, W) or (B, C, H, W) in [0, 1], such as the `original` of a reconstruction.
         values: (h, w) numbers, or (B, h, w) for B pictures; a tensor, an array or lists. With `model`, (N,) or (B, N)
             as well. NaN is left grey.
         model: whose patches these are. The picture is then drawn as this model sees it, cropped and resized, so that
