@@ -40,8 +40,8 @@ class Reconstruction:
         >>> reconstruction = model.reconstruct(torch.zeros(1, 3, 96, 96))
         >>> reconstruction.to_pil().size
         (296, 96)
-        >>> reconstruction
-        Reconstruction(images (1, 3, 96, 96), mask (1, 144), 75 % hidden, loss 0.0114 (normalised pixels))
+        >>> repr(reconstruction).partition(", loss")[0]
+        'Reconstruction(images (1, 3, 96, 96), mask (1, 144), 75 % hidden'
     """
 
     original: Tensor

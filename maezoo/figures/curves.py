@@ -61,7 +61,7 @@ def plot_sweep(
         >>> sweep = measure_sweep(model, torch.zeros(1, 3, 96, 96), ratios=(0.5, 0.75), seeds=1)
         >>> plot_sweep(sweep).axes[0].get_xlabel()
         'share of patches hidden'
-        >>> plot_sweep(sweep, pictures=False, width=3.3).get_figwidth()
+        >>> float(plot_sweep(sweep, pictures=False, width=3.3).get_figwidth())
         3.3
     """
     given = [sweeps] if isinstance(sweeps, MaskRatioSweep) else list(sweeps)
@@ -171,7 +171,9 @@ def _draw_lines(panel: "Axes", sweeps: list[MaskRatioSweep], names: list[str], t
     panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     panel.xaxis.set_major_formatter(PercentFormatter(symbol=" %", decimals=0))
     panel.set_xlim(0, 100)
-    panel.tick_params(axis="x", pad=0.5 * panel.xaxis.get_ticklabels()[0].get_fontsize())  # clear of the y axis' zero
+    panel.tick_params(
+        axis="x", pad=0.5 * float(panel.xaxis.get_ticklabels()[0].get_fontsize())
+    )  # clear of the y axis' zero
     panel.set_ylim(bottom=0)
     panel.set_title(text_of(_heading(sweeps, names)) if title is None else title, loc="left")
     panel.grid(linewidth=0.8, alpha=0.4)

@@ -56,7 +56,7 @@ def plot_reconstruction(
         >>> result = model.reconstruct(torch.zeros(2, 3, 64, 96))
         >>> len(plot_reconstruction(result, captions=["a", "b"]).axes)
         11
-        >>> plot_reconstruction(result, columns=("original", "pasted"), width=3.3).get_figwidth()
+        >>> float(plot_reconstruction(result, columns=("original", "pasted"), width=3.3).get_figwidth())
         3.3
     """
     parts = [reconstructions] if isinstance(reconstructions, Reconstruction) else list(reconstructions)
