@@ -1,6 +1,6 @@
 """Draw every picture of the docs again: `python -m benchmarks.drawings.pictures`.
 
-It needs the extras `figures` and `demo`, and for the demo page Playwright and a Chromium.
+It needs the extras `figures`, `eval` and `demo`, and for the demo page Playwright and a Chromium.
 
 The pictures show the bundled weights and the photographs of `tests/data/photos`. Draw them again after a change of
 either.
@@ -14,7 +14,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from matplotlib import rc_context
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import maezoo
 from maezoo import figures
@@ -34,14 +39,50 @@ def main() -> None:
     photos, names = list(PHOTOS.values()), list(PHOTOS)
     lying = [PHOTOS["coffee"], PHOTOS["hats"]]
 
+    keep("strip", model.reconstruct(PHOTOS["coffee"])._repr_png_())
     keep("reconstruction", figures.plot_reconstruction(model.reconstruct(photos), captions=names))
     keep("wide", figures.plot_reconstruction(wide.reconstruct(lying, strategy="block", mask_ratio=0.5)))
     keep("whole", figures.plot_whole(maezoo.reconstruct_all(model, photos, rounds=4), captions=names))
     keep("attention", figures.plot_attention(model, PHOTOS["astronaut"], layers=(0, 2, 5)))
     keep("similarity", figures.plot_similarity(model, PHOTOS["coffee"], [(5, 5), (9, 1), (1, 1)]))
     keep("components", figures.plot_components(model, photos, captions=names, layer=2))
+    draw_paper(model)
+    draw_patches(model)
     draw_examples()
     draw_page()
+
+
+def draw_paper(model: maezoo.MAE) -> None:
+    """Draw a figure as wide as a paper's column."""
+    result = model.reconstruct([PHOTOS["coffee"], PHOTOS["hats"]])
+    chosen = {"columns": ("original", "masked", "pasted"), "titles": ("original", "75 % hidden", "ours")}
+    with rc_context({"font.size": 8, "font.family": "serif", "axes.titlesize": "medium", "savefig.dpi": 200}):
+        keep("paper", figures.plot_reconstruction(result, **chosen, width=3.3))
+
+
+def draw_patches(model: maezoo.MAE) -> None:
+    """Ask a probe, fitted on parts of two photos, about the photos and about half of each."""
+    names = ["coffee", "hats"]
+    parts = [(part, name) for name in names for part in parts_of(PHOTOS[name])]
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    probe.fit(model.features([part for part, _ in parts], pool="mean").numpy(), [name for _, name in parts])
+    one, other = (Image.open(PHOTOS[name]).convert("RGB").resize((96, 96)) for name in names)
+    half = one.copy()
+    half.paste(other.crop((48, 0, 96, 96)), (48, 0))
+    images = [one, other, half]
+    look: dict[str, Any] = {"model": model, "captions": [*names, "half of each"]}
+    added = figures.patch_contributions(model, images, probe).patches[:, 0]
+    keep("contributions", figures.plot_map(images, added, label="part of the logit for hats", **look))
+    drop = figures.patch_occlusion(model, images, probe.decision_function, pool="mean", block=3, step=1)
+    keep("occlusion", figures.plot_map(images, drop, label="fall of the logit for hats", **look))
+
+
+def parts_of(path: Path, count: int = 60) -> list[Image.Image]:
+    """Return small parts of a photo."""
+    photo, draw = Image.open(path).convert("RGB"), np.random.default_rng(0)
+    side = min(photo.size) // 2
+    corners = draw.integers(0, (photo.width - side + 1, photo.height - side + 1), size=(count, 2))
+    return [photo.crop((x, y, x + side, y + side)) for x, y in corners.tolist()]
 
 
 def draw_examples() -> None:

@@ -2,30 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from maezoo.files import picture_format, written_whole
+from maezoo.api.strip import INLINE_ROWS, encode_picture, inline_strip, labelled_strip, plain_strip, save_picture, shown
 from maezoo.images.batches import denormalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder, PatchedImages, denormalise_patches, patch_statistics, unpatchify
-from maezoo.paths import user_path
 
-__all__ = ["Reconstruction", "reconstruct_batch"]
+__all__ = ["Reconstruction", "error_unit", "reconstruct_batch", "shares_text"]
 
 _GREY = 0.5  # how hidden patches are shown
-_GAP = 4  # white pixels between the pictures of a strip
+_TITLES = ("original", "masked", "reconstruction")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reconstruction:
-    """The reconstruction of one or more images.
+    """The reconstruction of one or more images. A notebook shows its strip, enlarged and labelled.
 
     Attributes:
         original: (B, C, H, W) float32 in [0, 1], as the model saw it.
@@ -44,6 +40,8 @@ class Reconstruction:
         >>> reconstruction = model.reconstruct(torch.zeros(1, 3, 96, 96))
         >>> reconstruction.to_pil().size
         (296, 96)
+        >>> repr(reconstruction).partition(", loss")[0]
+        'Reconstruction(images (1, 3, 96, 96), mask (1, 144), 75 % hidden'
     """
 
     original: Tensor
@@ -69,42 +67,96 @@ class Reconstruction:
         """Return the number of images B."""
         return len(self.original)
 
-    def to_pil(self) -> Image.Image:
-        """Return the strip original | masked | reconstruction, one row for each image."""
-        rows = [
-            _join([_to_array(part[index]) for part in (self.original, self.masked, self.pixels)], axis=1)
-            for index in range(len(self))
-        ]
-        return Image.fromarray(_join(rows, axis=0))
+    def __repr__(self) -> str:
+        """Return shapes, share hidden and loss in one line."""
+        images, patches = tuple(self.original.shape), tuple(self.mask.shape)
+        if not len(self):
+            return f"Reconstruction(images {images}, mask {patches})"
+        loss = f"{'mean ' if len(self) > 1 else ''}loss {self.loss.float().mean().item():.3g}"
+        return f"Reconstruction(images {images}, mask {patches}, {shares_text(self.mask)} hidden, {loss} ({self.unit}))"
 
-    def save(self, path: str | Path) -> Path:
+    @property
+    def unit(self) -> str:
+        """What `error` and `loss` are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
+
+        The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
+        """
+        return error_unit(self.uses_input_statistics)
+
+    def to_pil(self, *, scale: int = 1, labels: bool = False) -> Image.Image:
+        """Return the strip original | masked | reconstruction, one row for each image.
+
+        Args:
+            scale: how often each pixel is repeated in both directions, 1 to 64.
+            labels: write titles over the columns, and share hidden and error under each row.
+
+        Raises:
+            ArgumentError: an impossible scale.
+        """
+        rows = self._rows(len(self))
+        return labelled_strip(rows, _TITLES, self._notes(), scale) if labels else plain_strip(rows, scale)
+
+    def save(self, path: str | Path, *, scale: int = 1, labels: bool = False) -> Path:
         """Write the strip as a picture; the suffix decides the format. A failed write leaves no file.
 
         Args:
             path: of the picture; its folder is made when missing. A pipe without a suffix gets PNG.
+            scale: as in `to_pil`.
+            labels: as in `to_pil`.
 
         Returns:
             The path.
 
         Raises:
-            ValueError: a suffix that Pillow writes no format for.
+            ArgumentError: a suffix that Pillow writes no format for, or an impossible scale.
             DiskFullError: no room for it.
+
+        Example:
+            >>> import maezoo, tempfile
+            >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+            >>> target = Path(tempfile.mkdtemp()) / "strip.png"
+            >>> model.reconstruct(torch.zeros(1, 3, 96, 96)).save(target, scale=3, labels=True).name
+            'strip.png'
         """
-        path = user_path(path)
-        picture = self._encoded(picture_format(path))
-        with written_whole(path) as temporary:
-            temporary.write_bytes(picture)
-        return path
+        return save_picture(self.to_pil(scale=scale, labels=labels), path)
 
     def _repr_png_(self) -> bytes:
         """Show the strip in notebooks."""
-        return self._encoded("PNG")
+        return encode_picture(inline_strip(self._rows(min(len(self), INLINE_ROWS)), _TITLES, self._notes()))
 
-    def _encoded(self, format: str) -> bytes:
-        """Return the strip as a file's bytes."""
-        buffer = BytesIO()
-        self.to_pil().save(buffer, format)
-        return buffer.getvalue()
+    def _rows(self, count: int) -> list[list[Image.Image]]:
+        """Return the pictures of the first images."""
+        return [[shown(part[i]) for part in (self.original, self.masked, self.pixels)] for i in range(count)]
+
+    def _notes(self) -> list[str]:
+        """Return what is written under each row."""
+        leak = "; mean and contrast of hidden patches are the input's" if self.uses_input_statistics else ""
+        return [
+            f"{shares_text(row)} hidden, error {loss:.3g} ({self.unit}){leak}"
+            for row, loss in zip(self.mask, self.loss.tolist(), strict=True)
+        ]
+
+
+def error_unit(normalised_patches: bool) -> str:
+    """Name what an error is measured in: the target's space.
+
+    Example:
+        >>> error_unit(False)
+        'normalised pixels'
+    """
+    return "patch-normalised pixels" if normalised_patches else "normalised pixels"
+
+
+def shares_text(mask: Tensor) -> str:
+    """Word how much of (B, N) or (N,) masks is hidden.
+
+    Example:
+        >>> shares_text(torch.tensor([[True, False], [True, True]]))
+        '50 to 100 %'
+    """
+    shares = mask.float().mean(dim=-1).mul(100).reshape(-1)
+    low, high = (f"{share:.3g}" for share in (shares.min().item(), shares.max().item()))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def reconstruct_batch(
@@ -138,20 +190,3 @@ def reconstruct_batch(
         loss=(error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1),
         uses_input_statistics=model.target == "normpix",
     )
-
-
-def _to_array(image: Tensor) -> NDArray[np.uint8]:
-    """Turn (C, H, W) in [0, 1] to (H, W, 3) uint8; one channel is shown grey, more than three by their first three."""
-    shown = image[:3] if image.shape[0] >= 3 else image[:1].expand(3, -1, -1)
-    return shown.mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-
-
-def _join(parts: list[NDArray[np.uint8]], axis: int) -> NDArray[np.uint8]:
-    """Join pictures along an axis with white gaps."""
-    if not parts:
-        return np.full((1, 1, 3), 255, np.uint8)
-    shape = list(parts[0].shape)
-    shape[axis] = _GAP
-    gap = np.full(shape, 255, np.uint8)
-    spaced = [piece for part in parts for piece in (part, gap)][:-1]
-    return np.concatenate(spaced, axis=axis)

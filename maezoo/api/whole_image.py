@@ -1,6 +1,5 @@
 """Every patch reconstructed from its surroundings: groups of masks that together hide the whole image."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from maezoo.api.image_methods import ImageMethods
+from maezoo.api.whole_reconstruction import WholeReconstruction
 from maezoo.errors import ArgumentError, MaskError
 from maezoo.images.batches import ImageLikes, denormalise, look_at
 from maezoo.masks.draw import as_ratio, as_seed, generator_for
@@ -17,42 +17,6 @@ from maezoo.progress import track
 __all__ = ["WholeReconstruction", "complementary_masks", "reconstruct_all"]
 
 _LARGEST_GROUP = 20  # masks; every multiple of 5 % is a fraction with at most this denominator
-
-
-@dataclass(frozen=True)
-class WholeReconstruction:
-    """Images of which every patch was predicted while it was hidden.
-
-    Attributes:
-        original: (B, C, H, W) float32 in [0, 1], as the model saw it.
-        pixels: (B, C, H, W) in [0, 1], the mean prediction of each patch over the masks that hid it.
-        error: (B, N) float32, squared error of each patch in the target's space, mean over the masks that hid it: high
-            where the surroundings do not predict the patch.
-        spread: (B, N) float32, how much those predictions differ among themselves, their variance in the target's
-            space; `error - spread` is the error of the mean prediction.
-        grid_size: (h, w) in patches.
-        mask_ratio: the share hidden by each mask.
-        predictions: how often each patch was hidden and predicted.
-        uses_input_statistics: as in `Reconstruction`: the colours of `pixels` are leaked from the input.
-    """
-
-    original: Tensor
-    pixels: Tensor
-    error: Tensor
-    spread: Tensor
-    grid_size: tuple[int, int]
-    mask_ratio: float
-    predictions: int
-    uses_input_statistics: bool
-
-    def __len__(self) -> int:
-        """Return the number of images B."""
-        return len(self.original)
-
-    @property
-    def error_map(self) -> Tensor:
-        """The error as a map, (B, h, w)."""
-        return self.error.reshape(-1, *self.grid_size)
 
 
 def complementary_masks(grid_size: tuple[int, int], ratio: float = 0.75, *, seed: int = 0) -> Tensor:

@@ -32,6 +32,8 @@ def reconstruct(
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of patches to hide.")] = 0.75,
     strategy: Masking = "random",
     seed: Annotated[int, typer.Option(help="Seed of the mask.")] = 0,
+    scale: Annotated[int, typer.Option(min=1, max=64, help="How often each pixel is repeated in both directions.")] = 1,
+    labels: Annotated[bool, typer.Option("--labels", help="Write titles, share hidden and error.")] = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -44,7 +46,7 @@ def reconstruct(
     for path, target in zip(images, targets, strict=True):
         try:
             result = mae.reconstruct(path, mask_ratio=mask_ratio, strategy=strategy, seed=seed)
-            result.save(target)
+            result.save(target, scale=scale, labels=labels)
         except DiskFullError:
             raise
         except (ImageError, OSError) as error:
@@ -53,7 +55,7 @@ def reconstruct(
         done.append({"image": str(path), "output": str(target), "loss": result.loss.item(), "model": mae.name})
         if not as_json:
             tell = note if is_stream(target) else say
-            tell(f"{target}  error of hidden patches {result.loss.item():.3f} (normalised pixels)")
+            tell(f"{target}  error of hidden patches {result.loss.item():.3g} ({result.unit})")
     if as_json:
         print_json(done)
     _exit_if_any_failed(len(images) - len(done), len(images))

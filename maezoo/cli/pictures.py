@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, output_option
+from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, output_option
 from maezoo.cli.outputs import check_figure_name, check_no_input
 from maezoo.cli.screen import errors, note, print_json, say
 from maezoo.files import written_whole
+from maezoo.paths import user_path
 from maezoo.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def sweep(
     images: Images,
     output: Annotated[Path, output_option("The figure: .png, .pdf, .svg, …")] = Path("sweep.png"),
-    model: Model = DEFAULT_MODEL,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help=f"Architecture or weights; may be repeated, to compare models. [{DEFAULT_MODEL}]",
+            show_default=False,
+        ),
+    ] = None,
     strategy: Annotated[
         list[str] | None,
         typer.Option(help="random, block or grid; may be repeated. [all three]", show_default=False),
@@ -33,38 +42,68 @@ def sweep(
         list[float] | None,
         typer.Option(min=0.01, max=1, help="Share of patches to hide; may be repeated. [0.1 … 0.95]"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Masks drawn for each ratio.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Masks drawn for each image and ratio.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the first mask; the others follow.")] = 0,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="PATH",
+            parser=user_path,
+            help="Write the error of each image under each mask to this file, too.",
+            show_default=False,
+        ),
+    ] = None,
+    width: Annotated[
+        float | None, typer.Option(min=0.5, max=100, help="Width of the figure in inches.", show_default=False)
+    ] = None,
+    pictures: Annotated[
+        bool | None, typer.Option(help="Show the first image at each ratio. [for one model]", show_default=False)
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Plot the reconstruction error over mask ratios.
 
-    Below the curves the figure shows the first image at each ratio.
+    Lines are means over images and masks, bands one standard deviation. Below the curves of one model the figure shows
+    the first image at each ratio.
     """
     check_figure_name(output, "-o")
     check_no_input(output, images)
+    if table is not None:
+        check_no_input(table, [*images, output])
     from maezoo.cli.images import create_for_images
     from maezoo.figures.canvas import encode_figure
-    from maezoo.figures.sweep import RATIOS, measure_sweep, plot_sweep
+    from maezoo.figures.curves import plot_sweep
+    from maezoo.figures.sweep import RATIOS, measure_sweep, write_rows
 
-    mae = create_for_images(model, device)
+    models = [create_for_images(name, device) for name in dict.fromkeys(model or [DEFAULT_MODEL])]
     with written_whole(output) as temporary:  # opened first: a place that cannot be written is known at once
-        measured = measure_sweep(
-            mae,
-            images,
-            ratios=sorted(set(ratio)) if ratio else RATIOS,
-            strategies=strategy or STRATEGIES,  # type: ignore[arg-type]  # unknown words are refused there
-            seeds=seeds,
-            progress=errors.is_terminal,
-        )
-        temporary.write_bytes(encode_figure(plot_sweep(measured), output.suffix))
+        measured = [
+            measure_sweep(
+                mae,
+                images,
+                ratios=sorted(set(ratio)) if ratio else RATIOS,
+                strategies=strategy or STRATEGIES,  # type: ignore[arg-type]  # unknown words are refused there
+                seeds=seeds,
+                seed=seed,
+                progress=errors.is_terminal,
+            )
+            for mae in models
+        ]
+        if table is not None:
+            write_rows(measured, table)
+        temporary.write_bytes(encode_figure(plot_sweep(measured, width=width, pictures=pictures), output.suffix))
     if as_json:
-        print_json(_as_data(measured, output))
+        found = [_as_data(each, output, table) for each in measured]
+        print_json(found[0] if len(found) == 1 else found)
         return
-    for name, row in zip(measured.strategies, measured.error.tolist(), strict=True):
-        numbers = "  ".join(f"{share:.0%} {error:.3f}" for share, error in zip(measured.ratios, row, strict=True))
-        say(f"{name:<7} {numbers}")
-    say(str(output))
+    for each in measured:
+        for name, row in zip(each.strategies, each.error.tolist(), strict=True):
+            numbers = "  ".join(f"{share:.0%} {error:.3f}" for share, error in zip(each.ratios, row, strict=True))
+            say(f"{each.model + '  ' if len(measured) > 1 else ''}{name:<7} {numbers}")
+    for path in filter(None, (table, output)):
+        say(str(path))
 
 
 def demo(
@@ -100,13 +139,16 @@ def _has_screen() -> bool:
     return not unix or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _as_data(sweep: "MaskRatioSweep", output: Path) -> dict[str, Any]:
+def _as_data(sweep: "MaskRatioSweep", output: Path, table: Path | None) -> dict[str, Any]:
     """Return what was measured as plain data."""
     return {
         "output": str(output),
+        "csv": None if table is None else str(table),
         "model": sweep.model,
         "images": sweep.images,
         "ratios": list(sweep.ratios),
+        "seeds": list(sweep.seeds),
+        "unit": sweep.unit,
         "error": dict(zip(sweep.strategies, sweep.error.tolist(), strict=True)),
         "deviation": dict(zip(sweep.strategies, sweep.deviation.tolist(), strict=True)),
     }

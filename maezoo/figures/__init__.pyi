@@ -3,10 +3,14 @@ from .attention import plot_attention as plot_attention
 from .components import patch_components as patch_components
 from .components import plot_components as plot_components
 from .confusion import plot_confusion as plot_confusion
+from .contributions import PatchContributions as PatchContributions
+from .contributions import patch_contributions as patch_contributions
+from .curves import plot_sweep as plot_sweep
 from .grids import plot_reconstruction as plot_reconstruction
 from .grids import plot_whole as plot_whole
+from .maps import plot_map as plot_map
+from .occlusion import patch_occlusion as patch_occlusion
 from .similarity import patch_similarity as patch_similarity
 from .similarity import plot_similarity as plot_similarity
 from .sweep import MaskRatioSweep as MaskRatioSweep
 from .sweep import measure_sweep as measure_sweep
-from .sweep import plot_sweep as plot_sweep

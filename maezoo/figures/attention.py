@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from maezoo.figures.canvas import grid_of_panels, label_row, show_map, show_picture, title_column
+from maezoo.figures.canvas import check_width, show_map, show_picture
+from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes, denormalise
 from maezoo.model import PatchedImages
 
@@ -51,7 +52,9 @@ def class_attention(
     return [torch.cat(maps) for maps in zip(*parts, strict=True)]
 
 
-def plot_attention(model: "ImageMethods", image: ImageLikes, *, layers: Sequence[int] = (-1,)) -> "Figure":
+def plot_attention(
+    model: "ImageMethods", image: ImageLikes, *, layers: Sequence[int] = (-1,), width: float | None = None
+) -> "Figure":
     """Draw the class token's attention: one row for each layer, one column for each head, and the mean of the heads.
 
     Each map has its own colour scale, from its least to its greatest weight.
@@ -60,9 +63,11 @@ def plot_attention(model: "ImageMethods", image: ImageLikes, *, layers: Sequence
         model: any model of this package.
         image: one image; of several the first is drawn.
         layers: block indices from 0; negative ones count from the end.
+        width: of the figure in inches; its height follows.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
+        ArgumentError: a width that leaves no room for the panels.
         LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
@@ -72,20 +77,19 @@ def plot_attention(model: "ImageMethods", image: ImageLikes, *, layers: Sequence
         >>> len(plot_attention(model, torch.zeros(1, 3, 96, 96), layers=(0, 5)).axes)
         10
     """
+    check_width(width)
     inputs = model.prepare(image)[:1]
     maps = class_attention(model, inputs, layers=layers)
     h, w = maps[0].shape[-2:]
     heads, depth = maps[0].shape[1], len(model.encoder.blocks)
-    figure, axes = grid_of_panels(len(layers), heads + 2, h / w, panel=1.5)
+    grid = PanelGrid(len(layers), heads + 2, h / w, panel=1.5, width=width)
     for row, (layer, attention) in enumerate(zip(layers, maps, strict=True)):
-        show_picture(axes[row, 0], denormalise(inputs, model.preprocess)[0])
-        label_row(axes[row, 0], f"layer {layer if layer >= 0 else depth + layer}")
-        for panel, weights in zip(axes[row, 1:], [attention[0].mean(dim=0), *attention[0]], strict=True):
+        show_picture(grid.axes[row, 0], denormalise(inputs, model.preprocess)[0])
+        grid.add_caption(row, f"layer {layer if layer >= 0 else depth + layer}")
+        for panel, weights in zip(grid.axes[row, 1:], [attention[0].mean(dim=0), *attention[0]], strict=True):
             show_map(panel, weights)
-    titles = ["image", "mean", *(f"head {head}" for head in range(heads))]
-    for panel, title in zip(axes[0], titles, strict=True):
-        title_column(panel, title)
-    return figure
+    grid.add_titles(["image", "mean", *(f"head {head}" for head in range(heads))])
+    return grid.fit()
 
 
 def _batch_attention(model: "ImageMethods", batch: PatchedImages, layers: Sequence[int]) -> list[Tensor]:

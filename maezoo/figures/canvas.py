@@ -1,6 +1,8 @@
-"""The paper that all figures are drawn on: sizes, text, colours. matplotlib is imported when a figure is made."""
+"""The paper that all figures are drawn on: figures, pictures, maps, colours. matplotlib is imported at a first figure.
 
-import textwrap
+Fonts and their sizes are those of matplotlib's settings (`rcParams`).
+"""
+
 from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -16,53 +18,45 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BAR",
     "ERROR_COLOURS",
-    "LINE_STYLES",
     "MAP_COLOURS",
-    "SEEN_COLOUR",
-    "TEXT_SIZE",
-    "add_colour_bar",
+    "SIGNED_COLOURS",
     "check_captions",
+    "check_width",
     "encode_figure",
-    "grid_of_panels",
-    "label_row",
     "new_figure",
     "show_map",
     "show_picture",
-    "title_column",
+    "text_of",
     "to_pixels",
 ]
 
-TEXT_SIZE = 12  # points; at 10 inches on a README's 830 pixels this is 14 pixels high
-DOTS_PER_INCH = 120
-BAR = 0.85  # inches that a colour bar takes
-_GAP = 0.08  # inches between panels
-_TITLE = 0.3  # inches for the titles
+_DOTS_PER_INCH = 120  # where the user's settings do not say another number than matplotlib's
+_WIDTHS = (0.5, 100.0)  # inches
 ERROR_COLOURS = "magma"  # perceptually even, and read by the colour-blind, as are viridis and cividis
 MAP_COLOURS = "viridis"
-SEEN_COLOUR = "#d9d9d9"
-LINE_STYLES = {  # Okabe and Ito's colours, told apart by marker and dash as well
-    "random": ("#0072B2", "o", "-"),
-    "block": ("#D55E00", "s", "--"),
-    "grid": ("#009E73", "^", "-."),
-}
+SIGNED_COLOURS = "PuOr_r"  # orange above zero, purple below
+_SEEN_COLOUR = "#d9d9d9"
+_TEX = str.maketrans({letter: f"\\{letter}" for letter in "%$_#&{}"} | {"\\": r"\textbackslash{}"})
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Make an empty white figure of a size in inches.
+    """Make an empty figure of a size in inches. It belongs to no window; a notebook shows it.
 
     Raises:
         MissingExtraError: matplotlib is not installed; the message has the install command.
     """
     try:
+        from matplotlib import rcParams, rcParamsDefault
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        from maezoo.figures.notebook import ShownFigure
     except ImportError as error:
         raise MissingExtraError.for_extra("figures", "drawing figures") from error
-    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white", layout=layout)
+    chosen = rcParams["figure.dpi"]
+    dpi = _DOTS_PER_INCH if chosen == rcParamsDefault["figure.dpi"] else chosen
+    figure = ShownFigure(figsize=(width, height), dpi=dpi)
+    figure.set_layout_engine("none")  # whatever the settings say: parts have places of their own
     FigureCanvasAgg(figure)
     return figure
 
@@ -76,28 +70,6 @@ def encode_figure(figure: "Figure", suffix: str) -> bytes:
     picture = BytesIO()
     figure.savefig(picture, format=suffix.removeprefix(".") or "png")
     return picture.getvalue()
-
-
-def grid_of_panels(
-    rows: int, columns: int, aspect: float, *, panel: float = 1.75, margin: float = 0.3
-) -> "tuple[Figure, NDArray[Any]]":
-    """Make a figure of equal panels.
-
-    Args:
-        rows: of panels.
-        columns: of panels.
-        aspect: height over width of a panel's picture.
-        panel: width of a panel in inches.
-        margin: inches on the left and right for captions and a colour bar.
-
-    Returns:
-        The figure and its (rows, columns) array of Axes.
-    """
-    figure = new_figure(columns * (panel + _GAP) + margin, rows * (panel * aspect + _GAP) + _TITLE)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    return figure, axes
 
 
 def show_picture(panel: "Axes", image: Tensor) -> None:
@@ -129,7 +101,7 @@ def show_map(
     if absent is not None:
         shown.mask = absent.cpu().numpy()
     low, high = limits or (None, None)
-    panel.set_facecolor(SEEN_COLOUR)
+    panel.set_facecolor(_SEEN_COLOUR)
     panel.set_axis_on()
     panel.set(xticks=[], yticks=[])
     for edge in panel.spines.values():
@@ -137,41 +109,7 @@ def show_map(
     return panel.imshow(shown, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="equal")
 
 
-def add_colour_bar(
-    figure: "Figure", drawn: Any, panels: Sequence["Axes"], label: str, *, extend: str = "neither"
-) -> None:
-    """Add one colour bar on the right of some panels; `extend="max"` points it where greater values are cut off."""
-    bar = figure.colorbar(drawn, ax=list(panels), fraction=0.06, pad=0.02, aspect=20, extend=extend)
-    bar.ax.tick_params(labelsize=TEXT_SIZE - 2)
-    bar.set_label(label, size=TEXT_SIZE - 1)
-    bar.outline.set_visible(False)
-
-
-def title_column(panel: "Axes", text: str) -> None:
-    """Write a title over a panel."""
-    panel.set_title(text, fontsize=TEXT_SIZE, pad=4)
-
-
-def label_row(panel: "Axes", text: str, *, width: int = 16) -> None:
-    """Write a caption on the left of a panel, upright, in at most two lines of `width` characters."""
-    if not text:
-        return
-    lines = textwrap.wrap(text, width, max_lines=2, placeholder=" …", break_long_words=True)
-    panel.text(
-        -0.03,
-        0.5,
-        "\n".join(lines),
-        transform=panel.transAxes,
-        rotation=90,
-        ha="right",
-        va="center",
-        fontsize=TEXT_SIZE,
-        linespacing=1.1,
-        parse_math=False,
-    )
-
-
-def check_captions(captions: Sequence[str] | None, images: int) -> Sequence[str]:
+def check_captions(captions: Sequence[str] | None, images: int, name: str = "captions") -> Sequence[str]:
     """Return one caption for each image, empty ones when there are none.
 
     Raises:
@@ -180,8 +118,30 @@ def check_captions(captions: Sequence[str] | None, images: int) -> Sequence[str]
     if captions is None:
         return [""] * images
     if isinstance(captions, str) or len(captions) != images:
-        raise ArgumentError(f"captions is a list with one text for each of the {images} images; got {captions!r}.")
-    return captions
+        what = "images" if name == "captions" else "columns"
+        raise ArgumentError(f"{name} is a list with one text for each of the {images} {what}; got {captions!r}.")
+    return [str(caption) for caption in captions]
+
+
+def check_width(width: float | None) -> None:
+    """Refuse a width that is no sensible number of inches.
+
+    Raises:
+        ArgumentError: it lies outside 0.5 to 100.
+    """
+    low, high = _WIDTHS
+    number = isinstance(width, int | float | np.number) and not isinstance(width, bool)
+    if width is not None and not (number and low <= width <= high):
+        raise ArgumentError(f"width is in inches, {low} to {high:g}; got {width!r}.", found=width)
+
+
+def text_of(words: str) -> str:
+    """Return plain words as matplotlib takes them: where LaTeX sets the text, its special letters are escaped."""
+    try:
+        from matplotlib import rcParams
+    except ImportError as error:
+        raise MissingExtraError.for_extra("figures", "drawing figures") from error
+    return words.translate(_TEX) if rcParams["text.usetex"] else words
 
 
 def to_pixels(image: Tensor) -> NDArray[np.float32]:

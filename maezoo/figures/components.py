@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import ArgumentError
-from maezoo.figures.canvas import check_captions, grid_of_panels, label_row, show_map, show_picture, title_column
+from maezoo.figures.canvas import check_captions, check_width, show_map, show_picture
+from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
@@ -58,7 +59,12 @@ def patch_components(model: "ImageMethods", images: ImageLikes, *, layer: int = 
 
 
 def plot_components(
-    model: "ImageMethods", images: ImageLikes, *, layer: int = -1, captions: Sequence[str] | None = None
+    model: "ImageMethods",
+    images: ImageLikes,
+    *,
+    layer: int = -1,
+    captions: Sequence[str] | None = None,
+    width: float | None = None,
 ) -> "Figure":
     """Draw images, their three principal components as RGB, and each component alone for those who see colours less.
 
@@ -67,6 +73,7 @@ def plot_components(
         images: as in `MAE.encode`.
         layer: block index; negative ones count from the end.
         captions: one text for each image, written on its left.
+        width: of the figure in inches; its height follows.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -79,22 +86,22 @@ def plot_components(
         >>> len(plot_components(model, torch.rand(2, 3, 96, 96)).axes)
         10
     """
+    check_width(width)
     inputs = model.prepare(images)
     captions = check_captions(captions, len(inputs))
     if not len(inputs):
         raise ArgumentError("there is no image to draw; pass at least one.")
     components = patch_components(model, inputs, layer=layer)
     h, w = components.shape[-2:]
-    figure, axes = grid_of_panels(len(inputs), 5, h / w)
+    grid = PanelGrid(len(inputs), 5, h / w, width=width)
     for row, caption in enumerate(captions):
-        show_picture(axes[row, 0], denormalise(inputs[row : row + 1], model.preprocess)[0])
-        label_row(axes[row, 0], caption)
-        show_picture(axes[row, 1], components[row])
-        for panel, component in zip(axes[row, 2:], components[row], strict=True):
+        show_picture(grid.axes[row, 0], denormalise(inputs[row : row + 1], model.preprocess)[0])
+        grid.add_caption(row, caption)
+        show_picture(grid.axes[row, 1], components[row])
+        for panel, component in zip(grid.axes[row, 2:], components[row], strict=True):
             show_map(panel, component, (0, 1), colours="cividis")
-    for panel, title in zip(axes[0], ["image", "first three as RGB", "first", "second", "third"], strict=True):
-        title_column(panel, title)
-    return figure
+    grid.add_titles(["image", "first three as RGB", "first", "second", "third"])
+    return grid.fit()
 
 
 def _at_least_three(directions: Tensor) -> Tensor:

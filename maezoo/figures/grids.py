@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -10,70 +10,91 @@ from torch import Tensor
 from maezoo.api.reconstruction import Reconstruction
 from maezoo.api.whole_image import WholeReconstruction
 from maezoo.errors import ArgumentError, MaskError
-from maezoo.figures.canvas import (
-    BAR,
-    ERROR_COLOURS,
-    add_colour_bar,
-    check_captions,
-    grid_of_panels,
-    label_row,
-    show_map,
-    show_picture,
-    title_column,
-)
+from maezoo.figures.canvas import ERROR_COLOURS, check_captions, show_map, show_picture, text_of
+from maezoo.figures.layout import PanelGrid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["error_grid", "plot_reconstruction", "plot_whole"]
+__all__ = ["RECONSTRUCTION_COLUMNS", "WHOLE_COLUMNS", "error_grid", "plot_reconstruction", "plot_whole"]
 
 _LEAK = " (true colours)"
 _CUT = 0.985  # share of the errors inside the colour scale
+RECONSTRUCTION_COLUMNS = ("original", "masked", "reconstruction", "pasted", "error")
+WHOLE_COLUMNS = ("original", "predicted", "error")
 
 
-def plot_reconstruction(reconstruction: Reconstruction, *, captions: Sequence[str] | None = None) -> "Figure":
+def plot_reconstruction(
+    reconstructions: Reconstruction | Sequence[Reconstruction],
+    *,
+    captions: Sequence[str] | None = None,
+    columns: Sequence[str] = RECONSTRUCTION_COLUMNS,
+    titles: Sequence[str] | None = None,
+    width: float | None = None,
+) -> "Figure":
     """Draw original | masked | reconstruction | pasted | error of each image.
 
     The error panel shows hidden patches; those that the model saw are grey. One colour scale serves all rows. A model
     that predicts normalised patches is marked "true colours": they were taken from the input.
 
     Args:
-        reconstruction: of any number of images, at least one.
+        reconstructions: of any number of images, at least one; several, of one model or of several, stand under each
+            other.
         captions: one text for each image, written on its left.
+        columns: which of `"original"`, `"masked"`, `"reconstruction"`, `"pasted"`, `"error"`, in this order.
+        titles: one text for each column, instead of these words.
+        width: of the figure in inches; its height follows. Fonts and their sizes are matplotlib's settings.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ArgumentError: no image, or another number of captions.
+        ArgumentError: no image, another number of captions or titles, an unknown column, a width that leaves no room
+            for the panels, or errors of different units.
 
     Example:
         >>> import maezoo, torch
         >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
-        >>> figure = plot_reconstruction(model.reconstruct(torch.zeros(2, 3, 64, 96)), captions=["a", "b"])
-        >>> len(figure.axes)
+        >>> result = model.reconstruct(torch.zeros(2, 3, 64, 96))
+        >>> len(plot_reconstruction(result, captions=["a", "b"]).axes)
         11
+        >>> float(plot_reconstruction(result, columns=("original", "pasted"), width=3.3).get_figwidth())
+        3.3
     """
-    captions = check_captions(captions, _at_least_one(len(reconstruction)))
-    pictures = {
-        "original": reconstruction.original,
-        "masked": reconstruction.masked,
-        "reconstruction" + (_LEAK if reconstruction.uses_input_statistics else ""): reconstruction.predicted,
-        "pasted": reconstruction.pixels,
-    }
-    grid = error_grid(reconstruction)
-    hidden = reconstruction.error.masked_fill(~reconstruction.mask, 0)
-    return _draw_rows(pictures, hidden.reshape(-1, *grid), captions, ~reconstruction.mask.reshape(-1, *grid))
+    parts = [reconstructions] if isinstance(reconstructions, Reconstruction) else list(reconstructions)
+    rows: list[_Row] = []
+    for part in parts:
+        grid = error_grid(part)
+        errors = part.error.masked_fill(~part.mask, 0).reshape(-1, *grid)
+        absent = ~part.mask.reshape(-1, *grid)
+        pictures = (part.original, part.masked, part.predicted, part.pixels)
+        named = dict(zip(RECONSTRUCTION_COLUMNS, pictures, strict=False))
+        rows += [({k: v[i] for k, v in named.items()}, errors[i], absent[i]) for i in range(len(part))]
+    units = sorted({part.unit for part in parts})
+    leak = any(part.uses_input_statistics for part in parts)
+    words = {"reconstruction": f"reconstruction{_LEAK}"} if leak else {}
+    return _draw_rows(rows, units, captions, _Columns(columns, titles, RECONSTRUCTION_COLUMNS, words), width)
 
 
-def plot_whole(whole: WholeReconstruction, *, captions: Sequence[str] | None = None) -> "Figure":
+def plot_whole(
+    whole: WholeReconstruction,
+    *,
+    captions: Sequence[str] | None = None,
+    columns: Sequence[str] = WHOLE_COLUMNS,
+    titles: Sequence[str] | None = None,
+    width: float | None = None,
+) -> "Figure":
     """Draw original | mean prediction | error map of images of which every patch was predicted.
 
     Args:
         whole: what `maezoo.reconstruct_all` gives.
         captions: one text for each image, written on its left.
+        columns: which of `"original"`, `"predicted"`, `"error"`, in this order.
+        titles: one text for each column, instead of these words.
+        width: of the figure in inches; its height follows.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ArgumentError: no image, or another number of captions.
+        ArgumentError: no image, another number of captions or titles, an unknown column, or a width that leaves no room
+            for the panels.
 
     Example:
         >>> import maezoo, torch
@@ -81,9 +102,12 @@ def plot_whole(whole: WholeReconstruction, *, captions: Sequence[str] | None = N
         >>> len(plot_whole(maezoo.reconstruct_all(model, torch.zeros(1, 3, 96, 96))).axes)
         4
     """
-    captions = check_captions(captions, _at_least_one(len(whole)))
-    leak = _LEAK if whole.uses_input_statistics else ""
-    return _draw_rows({"original": whole.original, f"all predicted{leak}": whole.pixels}, whole.error_map, captions)
+    rows: list[_Row] = [
+        ({"original": whole.original[i], "predicted": whole.pixels[i]}, whole.error_map[i], None)
+        for i in range(len(whole))
+    ]
+    words = {"predicted": f"all predicted{_LEAK if whole.uses_input_statistics else ''}"}
+    return _draw_rows(rows, [whole.unit], captions, _Columns(columns, titles, WHOLE_COLUMNS, words), width)
 
 
 def error_grid(reconstruction: Reconstruction) -> tuple[int, int]:
@@ -102,30 +126,55 @@ def error_grid(reconstruction: Reconstruction) -> tuple[int, int]:
     return H // side, W // side
 
 
+_Row: TypeAlias = tuple[dict[str, Tensor], Tensor, Tensor | None]  # pictures, errors (h, w), cells without one
+
+
+class _Columns:
+    """Which columns a figure has, and what stands over them."""
+
+    def __init__(
+        self, chosen: Sequence[str], titles: Sequence[str] | None, allowed: Sequence[str], words: dict[str, str]
+    ) -> None:
+        if isinstance(chosen, str) or not len(chosen):
+            raise ArgumentError(f"columns is a list of {', '.join(map(repr, allowed))}, at least one; got {chosen!r}.")
+        for name in chosen:
+            if name not in allowed:
+                raise ArgumentError.for_choice("columns", name, allowed)
+        self.names = list(chosen)
+        own = [text_of(words.get(name, name)) for name in chosen]
+        self.titles = own if titles is None else check_captions(titles, len(own), "titles")
+
+
 def _draw_rows(
-    pictures: dict[str, Tensor], errors: Tensor, captions: Sequence[str], absent: Tensor | None = None
+    rows: "list[_Row]", units: list[str], captions: Sequence[str] | None, columns: _Columns, width: float | None
 ) -> "Figure":
-    """Draw one row for each image: its pictures, then its error map (B, h, w) with `absent` cells grey."""
-    H, W = errors.shape[-2:]
-    figure, axes = grid_of_panels(len(errors), len(pictures) + 1, H / W, margin=BAR + 0.3)
-    limits = (0.0, _upper_limit(errors))
+    """Draw one row for each image: pictures and error map; one colour scale for all errors."""
+    captions = check_captions(captions, _at_least_one(len(rows)))
+    with_error = "error" in columns.names
+    if with_error and len(units) > 1:
+        raise ArgumentError(f"errors of {' and '.join(units)} have no common scale; leave 'error' out of columns.")
+    H, W = rows[0][0]["original"].shape[-2:]
+    grid = PanelGrid(len(rows), len(columns.names), H / W, width=width)
+    limits = (0.0, _upper_limit([errors for _, errors, _ in rows]))
     drawn = None
-    for row, caption in enumerate(captions):
-        for panel, images in zip(axes[row], pictures.values(), strict=False):
-            show_picture(panel, images[row])
-        gone = None if absent is None else absent[row]
-        drawn = show_map(axes[row, -1], errors[row], limits, colours=ERROR_COLOURS, absent=gone)
-        label_row(axes[row, 0], caption)
-    for panel, title in zip(axes[0], [*pictures, "error"], strict=True):
-        title_column(panel, title)
-    add_colour_bar(figure, drawn, list(axes[:, -1]), "squared error", extend="max")
-    return figure
+    for row, (pictures, errors, absent) in enumerate(rows):
+        for panel, name in zip(grid.axes[row], columns.names, strict=True):
+            if name == "error":
+                drawn = show_map(panel, errors, limits, colours=ERROR_COLOURS, absent=absent)
+            else:
+                show_picture(panel, pictures[name])
+        grid.add_caption(row, captions[row])
+    grid.add_titles(columns.titles)
+    if with_error:
+        grid.add_bar(drawn, "squared error", extend="max")
+    return grid.fit()
 
 
-def _upper_limit(errors: Tensor) -> float:
+def _upper_limit(errors: list[Tensor]) -> float:
     """Return the value of the lightest colour: above it lie a few outliers, which would leave all else black."""
-    found = errors[errors > 0].float()
-    return float(np.quantile(found.cpu().numpy(), _CUT)) if len(found) else 1.0
+    values = np.concatenate([each.float().cpu().numpy().ravel() for each in errors])
+    found = values[values > 0]
+    return float(np.quantile(found, _CUT)) if len(found) else 1.0
 
 
 def _at_least_one(images: int) -> int:

@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maezoo.errors import ArgumentError, SizeError
-from maezoo.figures.canvas import BAR, add_colour_bar, grid_of_panels, show_map, show_picture, title_column
+from maezoo.figures.canvas import check_width, show_map, show_picture
+from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ def patch_similarity(
 
 
 def plot_similarity(
-    model: "ImageMethods", image: ImageLikes, patches: "list[tuple[int, int]]", *, layer: int = -1, centred: bool = True
+    model: "ImageMethods",
+    image: ImageLikes,
+    patches: "list[tuple[int, int]]",
+    *,
+    layer: int = -1,
+    centred: bool = True,
+    width: float | None = None,
 ) -> "Figure":
     """Draw an image and, for each chosen patch, its similarity to all others. The patch is framed.
 
@@ -63,10 +70,11 @@ def plot_similarity(
         patches: (row, column) of each patch.
         layer: block index; negative ones count from the end.
         centred: as in `patch_similarity`.
+        width: of the figure in inches; its height follows.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ArgumentError: no patch.
+        ArgumentError: no patch, or a width that leaves no room for the panels.
         SizeError, LayerError, ImageError: as in `patch_similarity`.
 
     Example:
@@ -77,19 +85,20 @@ def plot_similarity(
     """
     if not patches:
         raise ArgumentError("patches is a list of (row, column), at least one.")
+    check_width(width)
     inputs = model.prepare(image)[:1]
     h, w = model.grid_for(inputs)
-    figure, axes = grid_of_panels(1, len(patches) + 1, h / w, panel=2.4, margin=BAR)
-    show_picture(axes[0, 0], denormalise(inputs, model.preprocess)[0])
-    title_column(axes[0, 0], "image")
+    grid = PanelGrid(1, len(patches) + 1, h / w, panel=2.4, width=width)
+    picture, *panels = grid.axes[0]
+    show_picture(picture, denormalise(inputs, model.preprocess)[0])
     drawn = None
-    for panel, patch in zip(axes[0, 1:], patches, strict=True):
+    for panel, patch in zip(panels, patches, strict=True):
         drawn = show_map(panel, patch_similarity(model, inputs, patch, layer=layer, centred=centred)[0], (-1, 1))
-        title_column(panel, f"row {patch[0]}, column {patch[1]}")
         _frame(panel, patch, 1)
-        _frame(axes[0, 0], patch, model.patch_size)
-    add_colour_bar(figure, drawn, list(axes[0, 1:]), "cosine")
-    return figure
+        _frame(picture, patch, model.patch_size)
+    grid.add_titles(["image", *(f"row {row}, column {column}" for row, column in patches)])
+    grid.add_bar(drawn, "cosine")
+    return grid.fit()
 
 
 def _frame(panel: "Axes", patch: tuple[int, int], side: int) -> None:

@@ -1,56 +1,139 @@
-"""The mask-ratio sweep: how the error grows with the share that is hidden, and what it looks like."""
+"""The mask-ratio sweep: how the error grows with the share that is hidden. `plot_sweep` draws it."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from maezoo.api.reconstruction import Reconstruction
-from maezoo.errors import ArgumentError
-from maezoo.figures.canvas import LINE_STYLES, TEXT_SIZE, label_row, new_figure, show_picture, title_column
+from maezoo.api.reconstruction import Reconstruction, error_unit
+from maezoo.errors import ArgumentError, MissingExtraError
+from maezoo.files import written_whole
 from maezoo.images.batches import ImageLikes
+from maezoo.masks.draw import as_seed
+from maezoo.paths import user_path
 from maezoo.progress import track
 from maezoo.vocabulary import STRATEGIES, Strategy
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from maezoo.api.image_methods import ImageMethods
 
-__all__ = ["RATIOS", "MaskRatioSweep", "measure_sweep", "plot_sweep"]
+__all__ = ["RATIOS", "MaskRatioSweep", "measure_sweep"]
 
 RATIOS = (0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70, 0.75, 0.80, 0.90, 0.95)
-_TRAINED = 0.75  # the ratio of the paper, at which the published models were trained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MaskRatioSweep:
-    """Errors of a model over mask ratios and strategies, and one image's pictures.
+    """Errors of a model over mask ratios and strategies, and one image's pictures. A notebook shows the plot.
 
     Attributes:
         ratios: R shares of hidden patches.
         strategies: S ways to choose them.
-        error: (S, R) float32, the mean loss over images and seeds, in the target's space.
-        deviation: (S, R) float32, standard deviation of the loss over images and seeds.
+        seeds: K seeds of the masks; the grid has one mask, whatever the seed.
+        losses: (S, R, K, B) float32, the loss of each image under each mask, in the target's space; NaN for the grid's
+            second and later seeds.
+        names: B texts, the path of each image where it has one.
         original: (C, H, W) in [0, 1], the first image.
-        masked: (S, R, C, H, W), its masked pictures.
+        masked: (S, R, C, H, W), its masked pictures under the first seed.
         pixels: (S, R, C, H, W), its reconstructions with the visible patches pasted.
-        images: how many images were measured.
         model: the model's name.
+        uses_input_statistics: as in `Reconstruction`.
+
+    Example:
+        >>> import maezoo
+        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        >>> sweep = measure_sweep(model, torch.zeros(2, 3, 96, 96), ratios=(0.5, 0.75), strategies=("random",), seeds=3)
+        >>> sweep.error.shape, sweep.losses.shape, len(sweep.to_rows())
+        (torch.Size([1, 2]), torch.Size([1, 2, 3, 2]), 12)
     """
 
     ratios: tuple[float, ...]
     strategies: tuple[Strategy, ...]
-    error: Tensor
-    deviation: Tensor
+    seeds: tuple[int, ...]
+    losses: Tensor
+    names: tuple[str, ...]
     original: Tensor
     masked: Tensor
     pixels: Tensor
-    images: int
     model: str
+    uses_input_statistics: bool
+
+    @property
+    def error(self) -> Tensor:
+        """The mean loss over images and seeds, (S, R) float32."""
+        return self.losses.flatten(2).nanmean(dim=2)
+
+    @property
+    def deviation(self) -> Tensor:
+        """The standard deviation of single losses over images and seeds together, (S, R) float32.
+
+        It says how much images and masks differ, not how certain the mean is. For that, divide by the root of their
+        number; for the part that is the masks' alone, average `losses` over the images first.
+        """
+        return (self.losses.flatten(2) - self.error[:, :, None]).square().nanmean(dim=2).sqrt()
+
+    @property
+    def images(self) -> int:
+        """How many images were measured."""
+        return self.losses.shape[3]
+
+    @property
+    def unit(self) -> str:
+        """What the errors are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
+
+        The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
+        """
+        return error_unit(self.uses_input_statistics)
+
+    def __repr__(self) -> str:
+        """Return what was measured in one line."""
+        low, high = (f"{100 * ratio:.3g}" for ratio in (min(self.ratios), max(self.ratios)))
+        measured = f"{self.images} images, {len(self.ratios)} ratios from {low} to {high} %, {len(self.seeds)} seeds"
+        errors = f"mean errors {self.error.min().item():.3g} to {self.error.max().item():.3g} ({self.unit})"
+        return f"MaskRatioSweep({self.model}, {', '.join(self.strategies)}, {measured}, {errors})"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return every single measurement: model, strategy, ratio, seed, image (its number), name, error.
+
+        Rows of this kind are what `pandas.DataFrame` takes.
+        """
+        return [
+            {
+                "model": self.model,
+                "strategy": strategy,
+                "ratio": ratio,
+                "seed": seed,
+                "image": image,
+                "name": self.names[image],
+                "error": self.losses[s, r, k, image].item(),
+            }
+            for s, strategy in enumerate(self.strategies)
+            for r, ratio in enumerate(self.ratios)
+            for k, seed in enumerate(_seeds_of(strategy, self.seeds))
+            for image in range(self.images)
+        ]
+
+    def save_csv(self, path: str | Path) -> Path:
+        """Write the rows of `to_rows` as CSV, with a header. A failed write leaves no file.
+
+        Raises:
+            DiskFullError: no room for it.
+        """
+        return write_rows([self], path)
+
+    def _repr_png_(self) -> bytes | None:
+        """Show the plot in notebooks, where matplotlib is installed."""
+        from maezoo import figures  # whose names are loaded at their first use: the plot knows this class
+        from maezoo.figures.canvas import encode_figure
+
+        try:
+            return encode_figure(figures.plot_sweep(self), ".png")
+        except MissingExtraError:
+            return None
 
 
 def measure_sweep(
@@ -60,6 +143,7 @@ def measure_sweep(
     ratios: Sequence[float] = RATIOS,
     strategies: Sequence[Strategy] = STRATEGIES,  # type: ignore[assignment]  # the same words
     seeds: int = 3,
+    seed: int = 0,
     batch_size: int = 32,
     progress: bool = False,
 ) -> MaskRatioSweep:
@@ -70,13 +154,14 @@ def measure_sweep(
         images: as in `MAE.encode`; the first one is pictured.
         ratios: shares of patches to hide, in (0, 1].
         strategies: `"random"`, `"block"`, `"grid"`.
-        seeds: draws that are averaged; the grid is always the same.
+        seeds: how many masks are drawn for each image; the grid is always the same.
+        seed: of the first draw; the others follow it. Each draw is `MAE.reconstruct`'s with the same images and seed.
         batch_size: images at a time.
         progress: show a bar.
 
     Raises:
         DecoderMissingError: the model has no decoder.
-        ImageError, MaskError: an image that cannot be read, or an impossible ratio or strategy.
+        ImageError, MaskError: an image that cannot be read, or an impossible ratio, strategy or seed.
         ArgumentError: no image, ratio, strategy or seed.
 
     Example:
@@ -89,98 +174,54 @@ def measure_sweep(
     inputs = model.prepare(images)
     if not (len(inputs) and len(ratios) and len(strategies) and seeds > 0):
         raise ArgumentError("a sweep needs at least one image, one ratio, one strategy and one seed.")
-    errors, deviations, masked, pixels, original = [], [], [], [], None
+    draws = range(as_seed(seed), as_seed(seed) + seeds)
+    losses = torch.full((len(strategies), len(ratios), seeds, len(inputs)), float("nan"), device="cpu")
+    first: list[Reconstruction] = []
     with track(len(ratios) * len(strategies), "masks", show=progress) as advance:
-        for strategy in strategies:
-            for ratio in ratios:
-                runs = _reconstruct(model, inputs, ratio, strategy, seeds, batch_size)
-                losses = torch.cat([run.loss for run in runs]).float().cpu()
-                errors.append(losses.mean())
-                deviations.append(losses.std(correction=0))
-                masked.append(runs[0].masked[0].cpu())
-                pixels.append(runs[0].pixels[0].cpu())
-                original = runs[0].original[0].cpu()
+        for s, strategy in enumerate(strategies):
+            for r, ratio in enumerate(ratios):
+                for k, draw in enumerate(_seeds_of(strategy, draws)):
+                    run = model.reconstruct(
+                        inputs, mask_ratio=ratio, strategy=strategy, seed=draw, batch_size=batch_size
+                    )
+                    losses[s, r, k] = run.loss.float().cpu()
+                    first += [] if k else [run]
                 advance(1)
-    shape = (len(strategies), len(ratios))
+    shape = (len(strategies), len(ratios), *inputs.shape[1:])
     return MaskRatioSweep(
         ratios=tuple(ratios),
         strategies=tuple(strategies),
-        error=torch.stack(errors).reshape(shape),
-        deviation=torch.stack(deviations).reshape(shape),
-        original=original if original is not None else torch.empty(0),
-        masked=torch.stack(masked).reshape(*shape, *masked[0].shape),
-        pixels=torch.stack(pixels).reshape(*shape, *pixels[0].shape),
-        images=len(inputs),
+        seeds=tuple(draws),
+        losses=losses,
+        names=_names_of(images, len(inputs)),
+        original=first[0].original[0].cpu(),
+        masked=torch.stack([run.masked[0].cpu() for run in first]).reshape(shape),
+        pixels=torch.stack([run.pixels[0].cpu() for run in first]).reshape(shape),
         model=model.name,
+        uses_input_statistics=first[0].uses_input_statistics,
     )
 
 
-def _reconstruct(
-    model: "ImageMethods", inputs: Tensor, ratio: float, strategy: Strategy, seeds: int, batch_size: int
-) -> list[Reconstruction]:
-    """Reconstruct under each seed's mask; the grid has only one."""
-    return [
-        model.reconstruct(inputs, mask_ratio=ratio, strategy=strategy, seed=seed, batch_size=batch_size)
-        for seed in range(1 if strategy == "grid" else seeds)
-    ]
+def write_rows(sweeps: Sequence[MaskRatioSweep], path: str | Path) -> Path:
+    """Write the rows of several sweeps as one CSV, with a header. A failed write leaves no file."""
+    path = user_path(path)
+    rows = [row for sweep in sweeps for row in sweep.to_rows()]
+    with (
+        written_whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
 
 
-def plot_sweep(sweep: MaskRatioSweep) -> "Figure":
-    """Draw error against mask ratio, one line for each strategy, over pictures of the first image at each ratio.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-
-    Example:
-        >>> import maezoo
-        >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
-        >>> sweep = measure_sweep(model, torch.zeros(1, 3, 96, 96), ratios=(0.5, 0.75), seeds=1)
-        >>> plot_sweep(sweep).axes[0].get_xlabel()
-        'share of patches hidden'
-    """
-    H, W = sweep.original.shape[-2:]
-    columns, rows = len(sweep.ratios) + 1, 2 * len(sweep.strategies)
-    width = max(8.0, columns * 1.05)
-    below = rows * (width / columns) * (H / W) + 0.4
-    figure = new_figure(width, 4.0 + below)
-    halves = figure.subfigures(2, 1, height_ratios=[4.0, below], squeeze=False)
-    _draw_lines(halves[0, 0].subplots(), sweep)
-    axes = halves[1, 0].subplots(rows, columns, squeeze=False)
-    for panel in axes.flat:
-        panel.set_axis_off()
-    for row, strategy in enumerate(sweep.strategies):
-        show_picture(axes[2 * row + 1, 0], sweep.original)
-        label_row(axes[2 * row + 1, 0], strategy)
-        for column in range(len(sweep.ratios)):
-            show_picture(axes[2 * row, column + 1], sweep.masked[row, column])
-            show_picture(axes[2 * row + 1, column + 1], sweep.pixels[row, column])
-    for panel, ratio in zip(axes[0, 1:], sweep.ratios, strict=True):
-        title_column(panel, f"{100 * ratio:g} %")
-    return figure
+def _seeds_of(strategy: Strategy, seeds: Sequence[int]) -> Sequence[int]:
+    """Return the seeds that give different masks; the grid has only one."""
+    return seeds[:1] if strategy == "grid" else seeds
 
 
-def _draw_lines(panel: "Axes", sweep: MaskRatioSweep) -> None:
-    """Draw one line for each strategy, with a band of one standard deviation of the mean."""
-    shares = [100 * ratio for ratio in sweep.ratios]
-    for strategy, error in zip(sweep.strategies, sweep.error, strict=True):
-        colour, marker, dash = LINE_STYLES[strategy]
-        panel.plot(shares, error.tolist(), color=colour, marker=marker, linestyle=dash, label=strategy, linewidth=2)
-    panel.axvline(100 * _TRAINED, color="#767676", linewidth=1, linestyle=":")
-    panel.set_xlabel("share of patches hidden", fontsize=TEXT_SIZE)
-    panel.set_ylabel("error of hidden patches", fontsize=TEXT_SIZE)
-    panel.set_xticks(range(0, 101, 10), [f"{share} %" for share in range(0, 101, 10)])
-    panel.set_xlim(0, 100)
-    panel.set_ylim(bottom=0)
-    panel.tick_params(labelsize=TEXT_SIZE - 1)
-    plural = "" if sweep.images == 1 else "s"
-    panel.set_title(f"{sweep.model}, {sweep.images} image{plural}", fontsize=TEXT_SIZE, loc="left")
-    panel.legend(
-        title="strategy",
-        fontsize=TEXT_SIZE,
-        title_fontsize=TEXT_SIZE,
-        frameon=False,
-        loc="upper left",
-        handlelength=3.5,
-    )
-    panel.grid(color="#e5e5e5", linewidth=0.8)
-    panel.spines[["top", "right"]].set_visible(False)
+def _names_of(images: object, count: int) -> tuple[str, ...]:
+    """Return the path of each image, an empty text where it has none."""
+    items = images if isinstance(images, list | tuple) else [images] * count if isinstance(images, str | Path) else []
+    return tuple(str(item) if isinstance(item, str | Path) else "" for item in items) or ("",) * count
