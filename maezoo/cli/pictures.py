@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, output_option
+from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, Windowing, output_option
 from maezoo.cli.outputs import check_no_input
-from maezoo.cli.screen import errors, note, print_json, say
+from maezoo.cli.screen import errors, note, print_json, say, warned_once
 from maezoo.files import written_whole
 from maezoo.vocabulary import STRATEGIES
 
@@ -22,6 +22,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
+@warned_once()
 def sweep(
     images: Images,
     output: Annotated[Path, output_option("The figure: .png, .pdf, .svg, …")] = Path("sweep.png"),
@@ -35,6 +36,7 @@ def sweep(
         typer.Option(min=0.01, max=1, help="Share of patches to hide; may be repeated. [0.1 … 0.95]"),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Masks drawn for each ratio.")] = 3,
+    window: Windowing = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -49,7 +51,7 @@ def sweep(
     from maezoo.figures.canvas import encode_figure
     from maezoo.figures.sweep import RATIOS, measure_sweep, plot_sweep
 
-    mae = create_for_images(model, device)
+    mae = create_for_images(model, device, window=window)
     with written_whole(output) as temporary:  # opened first: a place that cannot be written is known at once
         measured = measure_sweep(
             mae,

@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,10 +24,11 @@ from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
 from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.sources import find_items
 from maezoo.extraction.store import LocalStore, exclusive, open_store
+from maezoo.images.preprocessing import as_window
 from maezoo.interrupts import Interrupts
 from maezoo.model import pooled_width
 from maezoo.paths import user_path
-from maezoo.vocabulary import Pool
+from maezoo.vocabulary import Pool, Window
 
 __all__ = ["extract"]
 
@@ -49,6 +50,7 @@ def extract(
     engine: Engine = "local",
     labels: bool = False,
     exact: bool = False,
+    window: Window | None = None,
     limit: int | None = None,
     contents: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -73,6 +75,8 @@ def extract(
         labels: store labels: names of folders, a list's column `label`, or a shard's `.cls` files.
         exact: decode large JPEGs at full size, not at a half, quarter or eighth (which is never below twice what is
             needed).
+        window: which values of a picture of more than 8 bits become black and white: `"full"`, `"auto"`,
+            `"percentiles"` or (low, high), as in `maezoo.create`; the model's own when `None`.
         limit: take only this many images, the first ones.
         contents: recognise images that have changed since an earlier run by a hash of their bytes, not by size and
             time.
@@ -103,13 +107,15 @@ def extract(
     if engine not in get_args(Engine):
         raise ArgumentError.for_choice("engine", engine, get_args(Engine))
     _check_counts(batch_size, workers)
+    window = None if window is None else as_window(window)
     encoder = open_encoder(model, device, precision, ray=engine == "ray")
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,
         model=encoder.name,
         sha256=used_weights(encoder, given=isinstance(model, ImageMethods)),
-        preprocess=encoder.preprocess.to_dict(),
+        preprocess=replace(encoder.preprocess, window="full").to_dict(),
+        window=encoder.preprocess.window if window is None else window,
         pool=pool,
         dtype=dtype,
         precision=str(encoder.dtype).removeprefix("torch."),

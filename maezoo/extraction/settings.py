@@ -8,7 +8,8 @@ from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
 from maezoo.errors import ArgumentError, DataError
-from maezoo.vocabulary import POOLS, Pool
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.vocabulary import POOLS, Pool, Window
 
 __all__ = ["FOLDER", "RECORD", "Settings", "read_record", "versions"]
 
@@ -28,6 +29,7 @@ class Settings:
         model: `architecture.tag`, or another name of the model.
         sha256: of the weights' file, or of the tensors of a model without one.
         preprocess: the weights' preprocessing.
+        window: which values of a picture of more than 8 bits become black and white.
         pool: which tokens.
         dtype: of the embeddings in the files.
         precision: of the computation.
@@ -44,6 +46,7 @@ class Settings:
     model: str
     sha256: str
     preprocess: Mapping[str, Any]
+    window: Window
     pool: Pool
     dtype: EmbeddingType
     precision: str
@@ -67,6 +70,11 @@ class Settings:
             raise ArgumentError(
                 f"shard_size and limit are at least 1; got shard_size={self.shard_size} and limit={self.limit}."
             )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become pixels, window included."""
+        return Preprocessing.from_dict({**self.preprocess, "window": self.window})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
