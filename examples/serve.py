@@ -15,6 +15,7 @@ import torch
 from fastapi import FastAPI, HTTPException, Request, UploadFile
 from fastapi.responses import JSONResponse
 from PIL import Image
+from starlette.formparsers import MultiPartParser
 
 import maezoo
 from maezoo.errors import ImageError, MissingExtraError
@@ -23,6 +24,7 @@ MODEL = os.environ.get("MODEL", "mae_vit_tiny")
 LARGEST = int(os.environ.get("LARGEST_UPLOAD", 10 * 2**20))  # bytes of a request; more is answered with 413
 BATCH, WAIT, QUEUE = 16, 0.005, 64  # images at a time, seconds to wait for more, requests that may wait
 DECODERS = 4  # pictures that are decoded at a time: with the next line they bound the memory
+MultiPartParser.spool_max_size = LARGEST  # an upload stays in memory: nothing is written, not even to /tmp
 Image.MAX_IMAGE_PIXELS = 25_000_000  # Pillow refuses a picture of more than twice as many
 
 

@@ -116,10 +116,8 @@ def _as_told(values: NDArray[Any], dataset: Any) -> tuple[NDArray[Any], Window] 
         half = max(width - 1, 1e-3) / 2
         return values, (center - 0.5 - half, center - 0.5 + half)
     if dataset.get("VOILUTSequence"):
-        import pydicom.pixels
-
         table = dataset.VOILUTSequence[0]
-        shown = pydicom.pixels.apply_voi_lut(np.rint(values).astype(np.int64), dataset)
+        shown = _require_pydicom().pixels.apply_voi_lut(np.rint(values).astype(np.int64), dataset)
         return shown, (0, 2 ** int(table.LUTDescriptor[2]) - 1)
     return None
 
