@@ -47,7 +47,7 @@ def open_image(
             stood), a PIL image, or a uint8, uint16 or bool array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         name: what errors call it; a path is called by its own name.
         least: the smallest side that the caller needs; a JPEG much larger is decoded at a half, quarter or eighth.
-        scaling: how more than 8 bits become 8; by the range of the number format when `None`.
+        scaling: how more than 8 bits become 8; by the range of the number format, without a word, when `None`.
 
     Returns:
         An RGB image of its own. EXIF orientation is applied where it can be read, transparency laid over white, more
@@ -73,7 +73,7 @@ def open_sized(
         >>> open_sized(np.zeros((4, 6), np.uint8)).size
         (6, 4)
     """
-    scaling = Scaling() if scaling is None else scaling
+    scaling = Scaling(tell=None) if scaling is None else scaling
     if isinstance(image, Image.Image):
         return _decode(image, name, scaling)
     if isinstance(image, np.ndarray):

@@ -146,11 +146,7 @@ def from_array(array: NDArray[Any], name: str, scaling: Scaling) -> Image.Image:
         raise ImageError(f"{name}: arrays have the shape (H, W) or (H, W, 1, 3 or 4); got {array.shape}.")
     if array.ndim == 3 and array.shape[2] == 4:  # transparency is no brightness: no window applies to it
         colours = to_uint8(array[:, :, :3], name, scaling)
-        pixels = np.concatenate([colours, to_uint8(array[:, :, 3:], name, Scaling(tell=_say_nothing))], axis=2)
+        pixels = np.concatenate([colours, to_uint8(array[:, :, 3:], name, Scaling(tell=None))], axis=2)
     else:
         pixels = to_uint8(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array, name, scaling)
     return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def _say_nothing(*facts: object) -> None:
-    """Tell nobody."""

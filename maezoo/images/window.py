@@ -30,10 +30,10 @@ class Scaling:
 
     Args:
         window: which values become black and white; see `Preprocessing`.
-        tell: called with the text and the facts to put into it, at most once.
+        tell: called with the text and the facts to put into it, at most once; nobody is told when `None`.
     """
 
-    def __init__(self, window: Window = "full", tell: Callable[..., None] = _log.warning) -> None:
+    def __init__(self, window: Window = "full", tell: Callable[..., None] | None = _log.warning) -> None:
         self.window = window
         self._tell = tell
         self._told = threading.Lock()  # held from the first time on
@@ -71,7 +71,8 @@ class Scaling:
 
     def note(self, name: str, used: tuple[float, float], full: tuple[float, float]) -> None:
         """Tell of a picture that uses a small part of its range; not of one that has a single value."""
-        if 0 < (used[1] - used[0]) * _SMALL_PART < full[1] - full[0] and self._told.acquire(blocking=False):
+        narrow = 0 < (used[1] - used[0]) * _SMALL_PART < full[1] - full[0]
+        if narrow and self._tell is not None and self._told.acquire(blocking=False):
             self._tell(_NARROW, name, *used, *full)
 
 
