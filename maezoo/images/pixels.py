@@ -20,7 +20,7 @@ READ_ERRORS = (
 """What Pillow's decoders and their plug-ins raise on damaged files, beyond the OSError that they document."""
 
 
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258  # tags of EXIF and TIFF
+_ORIENTATION, _BITS_PER_SAMPLE, _PLANAR = 0x0112, 258, 284  # tags of EXIF and TIFF
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,6 +34,7 @@ _UPRIGHT = {
 
 def upright_rgb(image: Image.Image, name: str, scaling: Scaling) -> Image.Image:
     """Load, turn upright and convert to RGB: an image of its own."""
+    _refuse_planes(image, name)
     white, cut = _white_of(image), _is_cut_to_8_bits(image)
     _drop_broken_exif(image)
     image.load()
@@ -75,6 +76,19 @@ def _white_of(image: Image.Image) -> int | None:
         bits = int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
         return (1 << min(bits, 16)) - 1
     return 65535 if image.mode == "I" and image.format in ("PNG", "PPM") else None
+
+
+def _refuse_planes(image: Image.Image, name: str) -> None:
+    """Refuse a TIFF with one plane after the other, each of 16 bits: Pillow takes their bytes for pixels of 8 bits."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(_PLANAR) != 2 or len(image.getbands()) == 1 or any(part[0] != "raw" for part in image.tile):
+        return  # compressed planes are read by libtiff, and rightly
+    if max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        raise ImageError(
+            f"{name} is a TIFF with planes of 16 bits, which Pillow misreads; read it with another library (tifffile, "
+            "imageio), and pass the uint16 array (H, W, C).",
+            reason="planes of 16 bits",
+        )
 
 
 def _is_cut_to_8_bits(image: Image.Image) -> bool:

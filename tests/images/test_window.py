@@ -136,6 +136,23 @@ def test_16_bits_in_several_channels_are_not_windowed_from_their_upper_8() -> No
     assert prepare([data], SQUARE).max() == 15
 
 
+def test_a_tiff_with_planes_of_16_bits_is_refused_not_misread() -> None:
+    plane = TWELVE_BITS.astype("<u2").tobytes()
+    fields = {256: 64, 257: 64, 258: 16, 259: 1, 262: 2, 277: 3, 278: 64, 284: 2}
+    bits, starts, counts = 158, 164, 176  # where the values are that do not fit into an entry
+    entries = [
+        *((tag, 3, 1, value) for tag, value in fields.items() if tag != 258),
+        *((258, 3, 3, bits), (273, 4, 3, starts), (279, 4, 3, counts)),
+    ]
+    body = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + struct.pack("<I", 0)
+    values = struct.pack("<3H3I3I", 16, 16, 16, *(188 + len(plane) * number for number in range(3)), *[len(plane)] * 3)
+    data = head.ljust(bits, b"\0") + values + plane * 3
+    assert Image.open(io.BytesIO(data)).mode == "RGB"
+    with pytest.raises(ImageError, match=r"image 0 is a TIFF with planes of 16 bits.*uint16 array"):
+        prepare([data], SQUARE)
+
+
 def test_a_dark_picture_is_told_of_once_in_a_call(caplog: pytest.LogCaptureFixture) -> None:
     model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
     colours = png_of_16_bits(np.stack([TWELVE_BITS] * 3, axis=2))
