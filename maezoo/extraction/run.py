@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image, ImageFile
@@ -24,7 +24,6 @@ from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
 from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.sources import find_items
 from maezoo.extraction.store import LocalStore, exclusive, open_store
-from maezoo.images.preprocessing import as_window
 from maezoo.interrupts import Interrupts
 from maezoo.model import pooled_width
 from maezoo.paths import user_path
@@ -107,15 +106,13 @@ def extract(
     if engine not in get_args(Engine):
         raise ArgumentError.for_choice("engine", engine, get_args(Engine))
     _check_counts(batch_size, workers)
-    window = None if window is None else as_window(window)
     encoder = open_encoder(model, device, precision, ray=engine == "ray")
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,
         model=encoder.name,
         sha256=used_weights(encoder, given=isinstance(model, ImageMethods)),
-        preprocess=replace(encoder.preprocess, window="full").to_dict(),
-        window=encoder.preprocess.window if window is None else window,
+        preprocess=_preprocess(encoder, window),
         pool=pool,
         dtype=dtype,
         precision=str(encoder.dtype).removeprefix("torch."),
@@ -184,6 +181,12 @@ def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractRe
             if job.missing():
                 return job.pause(meter.done, meter.seconds)
     return job.finish(meter.done, meter.seconds)
+
+
+def _preprocess(encoder: ImageMethods, window: Window | None) -> dict[str, Any]:
+    """Return the model's preprocessing as data, with the window of this run, also where that is the usual one."""
+    used = encoder.preprocess if window is None else replace(encoder.preprocess, window=window)
+    return {**used.to_dict(), "window": used.window}
 
 
 def _check_counts(batch_size: int | None, workers: int | None) -> None:

@@ -40,7 +40,7 @@ def test_rows_are_the_features_through_the_same_window(scans, tmp_path, small, r
         assert np.allclose(vectors(table), small.features(images), atol=1e-5)
         assert (table["width"].to_pylist()[-1], table["height"].to_pylist()[-1]) == (50, 40)
         settings = json.loads((output / "__maezoo__" / "extract.json").read_text())["settings"]
-        assert settings["window"] == (list(window) if isinstance(window, tuple) else window)
+        assert settings["preprocess"]["window"] == (list(window) if isinstance(window, tuple) else window)
         small.preprocess = maezoo.images.preprocessing.Preprocessing((32, 32))
 
 
@@ -48,9 +48,9 @@ def test_a_resumed_run_must_have_the_same_window(scans, tmp_path, small):
     first = maezoo.extract(scans, tmp_path / "out", model=small, window=(0, 4095), workers=0)
     again = maezoo.extract(scans, tmp_path / "out", model=small, window=[np.int64(0), 4095], workers=0)
     assert (first.done, again.done) == (13, 0)
-    with pytest.raises(DataError, match=r"window was \[0, 4095\], now 'full'") as raised:
+    with pytest.raises(DataError, match=r"settings: preprocess.window was \[0, 4095\], now 'full'\. Use") as raised:
         maezoo.extract(scans, tmp_path / "out", model=small, workers=0)
-    assert raised.value.expected == {"window": [0, 4095]}
+    assert raised.value.expected == {"preprocess.window": [0, 4095]}
     with pytest.raises(ArgumentError, match="'percentiles'"):
         maezoo.extract(scans, tmp_path / "other", model=small, window="percentile")
     assert not (tmp_path / "other").exists()
@@ -59,7 +59,7 @@ def test_a_resumed_run_must_have_the_same_window(scans, tmp_path, small):
 def test_features_through_different_windows_are_not_compared(scans, tmp_path, small):
     for window in ("full", "auto"):
         maezoo.extract(scans, tmp_path / window, model=small, labels=True, window=window, workers=0)
-    with pytest.raises(DataError, match="window"):
+    with pytest.raises(DataError, match="preprocess"):
         read_features(tmp_path / "full").check_fits(read_features(tmp_path / "auto"))
 
 
