@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from PIL import Image, ImageFile
@@ -24,6 +24,7 @@ from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
 from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.sources import find_items
 from maezoo.extraction.store import LocalStore, exclusive, open_store
+from maezoo.images.preprocessing import Preprocessing
 from maezoo.interrupts import Interrupts
 from maezoo.model import pooled_width
 from maezoo.paths import user_path
@@ -112,7 +113,7 @@ def extract(
         source=where,
         model=encoder.name,
         sha256=used_weights(encoder, given=isinstance(model, ImageMethods)),
-        preprocess=_preprocess(encoder, window),
+        preprocess=_preprocess(encoder, window).to_dict(),
         pool=pool,
         dtype=dtype,
         precision=str(encoder.dtype).removeprefix("torch."),
@@ -183,10 +184,9 @@ def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractRe
     return job.finish(meter.done, meter.seconds)
 
 
-def _preprocess(encoder: ImageMethods, window: Window | None) -> dict[str, Any]:
-    """Return the model's preprocessing as data, with the window of this run, also where that is the usual one."""
-    used = encoder.preprocess if window is None else replace(encoder.preprocess, window=window)
-    return {**used.to_dict(), "window": used.window}
+def _preprocess(encoder: ImageMethods, window: Window | None) -> Preprocessing:
+    """Return the model's preprocessing, with the window of this run."""
+    return encoder.preprocess if window is None else replace(encoder.preprocess, window=window)
 
 
 def _check_counts(batch_size: int | None, workers: int | None) -> None:

@@ -103,7 +103,7 @@ class Settings:
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with those of a setting by a name of their own, such as `preprocess.window`."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, Any] = {"preprocess.window": "full"}  # which is not written
     for key, value in settings.items():
         flat |= {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
     return flat

@@ -81,7 +81,11 @@ def _white_of(image: Image.Image) -> int | None:
 def _refuse_planes(image: Image.Image, name: str) -> None:
     """Refuse a TIFF with one plane after the other, each of 16 bits: Pillow takes their bytes for pixels of 8 bits."""
     tags: Any = getattr(image, "tag_v2", {})
-    if tags.get(_PLANAR) != 2 or len(image.getbands()) == 1 or any(part[0] != "raw" for part in image.tile):
+    if (
+        tags.get(_PLANAR) != 2
+        or len(image.getbands()) == 1
+        or any(part[0] != "raw" for part in getattr(image, "tile", ()))
+    ):
         return  # compressed planes are read by libtiff, and rightly
     if max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
         raise ImageError(
