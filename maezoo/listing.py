@@ -5,6 +5,8 @@ A link that leads nowhere is a file that cannot be read, not one that is not the
 """
 
 import errno
+import functools
+import importlib.util
 import logging
 import os
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 """Endings of the files that count as images; whether one can be read is found out later."""
+_MEDICAL = frozenset({".dcm", ".dicom"})  # these too, where pydicom is installed
 
 _DEAD_LINK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG})
 
@@ -33,7 +36,13 @@ def is_image(name: str) -> bool:
         >>> is_image("tom.JPG"), is_image("notes.txt")
         (True, False)
     """
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - also of names inside tar files
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - also of names inside tar files
+    return suffix in IMAGE_SUFFIXES or (suffix in _MEDICAL and _reads_dicom())
+
+
+@functools.cache
+def _reads_dicom() -> bool:
+    return importlib.util.find_spec("pydicom") is not None
 
 
 def is_hidden(name: str) -> bool:

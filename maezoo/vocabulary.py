@@ -1,20 +1,38 @@
 """The closed lists of words that arguments and files use. No torch here: the command line reads it before any model."""
 
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
-__all__ = ["LAYOUTS", "PARTS", "POOLS", "STRATEGIES", "TARGETS", "Layout", "Part", "Pool", "Strategy", "Target"]
+__all__ = [
+    "LAYOUTS",
+    "PARTS",
+    "POOLS",
+    "STRATEGIES",
+    "TARGETS",
+    "WINDOWS",
+    "Layout",
+    "Part",
+    "Pool",
+    "Strategy",
+    "Target",
+    "Window",
+    "WindowRule",
+]
 
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers"]
 Strategy = Literal["random", "block", "grid"]
 Pool = Literal["cls", "mean", "cls+mean"]
+WindowRule = Literal["full", "auto", "percentiles"]
+Window: TypeAlias = WindowRule | tuple[float, float]
+"""Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
 
 TARGETS: tuple[str, ...] = get_args(Target)
 PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 POOLS: tuple[str, ...] = get_args(Pool)
+WINDOWS: tuple[str, ...] = get_args(WindowRule)
 
 
 def __dir__() -> list[str]:

@@ -24,9 +24,11 @@ from maezoo.hub import fetching as _hub
 from maezoo.hub.report import VerifyReport, verify_entries
 from maezoo.hub.repository import HUB, Repository
 from maezoo.hub.verification import known_finite, remember_finite
+from maezoo.images.preprocessing import as_window
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.build import empty_weights
+from maezoo.vocabulary import Window
 
 __all__ = ["create", "fetch", "info", "list_models", "list_pretrained", "verify"]
 
@@ -41,6 +43,7 @@ def create(
     img_size: int | tuple[int, int] | None = None,
     in_chans: int | None = None,
     decoder: bool = True,
+    window: Window | None = None,
     cache_dir: str | Path | None = None,
     offline: bool | None = None,
 ) -> MAE:
@@ -59,6 +62,10 @@ def create(
         in_chans: channels of the input; the weights' own when `None`, 3 for random ones. With another number than the
             weights', filters and prediction head are adapted.
         decoder: `False` leaves the decoder out: less memory, features only.
+        window: which values of a picture of more than 8 bits become black and white: `"full"`, all that its number
+            format can hold; `"auto"`, its own smallest and largest; `"percentiles"`, its own 1st and 99th percentile;
+            or two values (low, high). The weights' own when `None`, which is `"full"` unless they were saved with
+            another one.
         cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
         offline: never ask the network; `None` follows `HF_HUB_OFFLINE`. Cached weights need no network in any case.
 
@@ -72,18 +79,22 @@ def create(
         LicenseError: the licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`.
         LayoutError: the file does not fit the architecture, or does not say how it is to be used.
         SizeError: `img_size` is not a whole number of patches.
+        ArgumentError: an unknown window, device or number format.
 
     Example:
         >>> model = create("mae_vit_tiny", pretrained=True, device="cpu")
         >>> model.name, model.grid_size
         ('mae_vit_tiny.photos_pixel', (12, 12))
     """
+    rule = None if window is None else as_window(window)
     with find_source(
         name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline, decoder=decoder
     ) as source:
         target_device = choose_device(device)
         choice = parse_dtype(dtype, target_device)
         model = _build(source, img_size, in_chans, decoder)
+        if rule is not None:
+            model.preprocess = replace(model.preprocess, window=rule)
         model.load_report = _fill(model, source, target_device, choice.dtype)
     model.entry = source.entry
     model.license = source.license

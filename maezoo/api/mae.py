@@ -50,7 +50,8 @@ class MAE(SavableModel):
             tasks: what to prepare: `"features"` (all patches, as `features` and `encode` without a mask compute
                 them), `"encode"` (with a mask), `"reconstruct"`. The others run in eager PyTorch.
             batch_sizes: on which the engines are timed; (1, 8, 32), and (1, 64, 256) on CUDA, when `None`.
-            cache_dir: folder of remembered choices; the user's own when `None`.
+            cache_dir: folder of remembered choices; the user's own, `HF_HOME/maezoo`, when `None`. One that cannot be
+                written is told of as a warning: the engines are then measured at each start.
             progress: show each step.
 
         Returns:

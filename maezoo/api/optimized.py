@@ -1,6 +1,7 @@
 """OptimizedMAE, what MAE.optimize() returns: the same methods on the engines that this machine runs fastest."""
 
 import copy
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -19,6 +20,8 @@ from maezoo.paths import cache_folder, state_folder
 from maezoo.progress import announce
 
 __all__ = ["OptimizedMAE", "optimize", "optimize_for"]
+
+_log = logging.getLogger(__name__)
 
 _DTYPES: Mapping[torch.dtype, Precision] = {
     torch.float32: "float32",
@@ -146,6 +149,7 @@ def _prepare(model: ImageMethods, arguments: dict[str, Any], progress: bool) -> 
     sizes, precision = arguments["batch_sizes"], arguments["precision"]
     images = _sample_images(model, max(2, sizes[-1]))  # graphs are traced on two
     prepared: dict[Task, PreparedTask] = {}
+    folder = _folder(arguments["cache_dir"])
     with announce("optimising", show=progress) as advance:
         for task in arguments["tasks"]:
             prepared[task] = prepare_task(
@@ -155,9 +159,15 @@ def _prepare(model: ImageMethods, arguments: dict[str, Any], progress: bool) -> 
                 engine=arguments["engine"],
                 precision=precision,
                 batch_sizes=sizes,
-                folder=_folder(arguments["cache_dir"]),
+                folder=folder,
                 advance=advance,
             )
+    if not all(each.kept for each in prepared.values()):
+        _log.warning(
+            "the choice of an engine cannot be kept in %s, so it is measured again the next time; pass "
+            "optimize(cache_dir=…), or set HF_HOME, with a folder that can be written.",
+            folder or "a cache of this user, who has no home folder",
+        )
     plan = Plan(
         precision=precision,
         machine=machine_name(model.device),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from maezoo.cli.exits import INTERRUPTED
-from maezoo.cli.options import DEFAULT_MODEL, Device, Json, Model, Pooling
+from maezoo.cli.options import DEFAULT_MODEL, Device, Json, Model, Pooling, Windowing
 from maezoo.cli.screen import counted, note_to_repeat, print_json, say
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def extract(
     engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     labels: Annotated[bool, typer.Option("--labels", help="Store labels: folder's name, column, or .cls.")] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Decode large JPEGs at full size.")] = False,
+    window: Windowing = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Embed the first so many images only.")] = None,
     contents: Annotated[bool, typer.Option("--contents", help="Detect changed images by their bytes.")] = False,
     as_json: Json = False,
@@ -61,6 +62,7 @@ def extract(
                 engine=engine,
                 labels=labels,
                 exact=exact,
+                window=window,
                 limit=limit,
                 contents=contents,
                 report=lambda at: bar.show(at.done, total=at.total, rate=at.rate, more=counted(at.errors, "error")),

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, Images, Json, Masking, Model, Pooling, output_option
+from maezoo.cli.options import (
+    DEFAULT_MODEL,
+    BatchSize,
+    Device,
+    Images,
+    Json,
+    Masking,
+    Model,
+    Pooling,
+    Windowing,
+    output_option,
+)
 from maezoo.cli.outputs import check_no_input, picture_targets
-from maezoo.cli.screen import complain, errors, note, print_json, say
+from maezoo.cli.screen import complain, errors, note, print_json, say, warned_once
 from maezoo.errors import DiskFullError, ImageError
 from maezoo.files import is_stream
-from maezoo.vocabulary import Pool
+from maezoo.vocabulary import Pool, Window
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["add_features", "create_for_images", "features", "reconstruct"]
 
 
+@warned_once()
 def reconstruct(
     images: Images,
     output: Annotated[Path | None, output_option("Picture, or folder for several images.")] = None,
@@ -34,12 +46,13 @@ def reconstruct(
     seed: Annotated[int, typer.Option(help="Seed of the mask.")] = 0,
     scale: Annotated[int, typer.Option(min=1, max=64, help="How often each pixel is repeated in both directions.")] = 1,
     labels: Annotated[bool, typer.Option("--labels", help="Write titles, share hidden and error.")] = False,
+    window: Windowing = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Hide patches of images and reconstruct them. Each image becomes a picture: original | masked | reconstruction."""
     targets = picture_targets(images, output)
-    created = create_for_images(model, device)
+    created = create_for_images(model, device, window=window)
     created.require_decoder()
     mae = _optimised(created, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
@@ -61,12 +74,14 @@ def reconstruct(
     _exit_if_any_failed(len(images) - len(done), len(images))
 
 
+@warned_once()
 def features(
     images: Images,
     output: Annotated[Path, output_option("A file: .npz, .npy, .safetensors or .csv.")],
     model: Model = DEFAULT_MODEL,
     pool: Pooling = "cls",
     batch_size: BatchSize = 32,
+    window: Windowing = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -76,9 +91,11 @@ def features(
 
     check_suffix(output)
     check_no_input(output, images)
-    mae = _optimised(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
+    created = create_for_images(model, device, decoder=False, window=window)
+    mae = _optimised(created, "features", len(images), batch_size)
     width = pooled_width(mae.embed_dim, pool)
-    with feature_file(output, width, {"model": mae.name, "pool": pool}) as add:
+    about = {"model": mae.name, "pool": pool, "window": str(mae.preprocess.window)}
+    with feature_file(output, width, about) as add:
         good = add_features(mae, images, pool, batch_size, add)
         if not good:
             raise ImageError(f"none of the {len(images)} images could be read; {output} was not written.")
@@ -92,11 +109,11 @@ def features(
     _exit_if_any_failed(failed, len(images))
 
 
-def create_for_images(name: str, device: str, *, decoder: bool = True) -> "MAE":
+def create_for_images(name: str, device: str, *, decoder: bool = True, window: Window | None = None) -> "MAE":
     """Create the pretrained model."""
     from maezoo.api.factory import create
 
-    return create(name, pretrained=True, device=device, decoder=decoder)
+    return create(name, pretrained=True, device=device, decoder=decoder, window=window)
 
 
 def _optimised(mae: "MAE", task: "Task", images: int, batch_size: int) -> "ImageMethods":

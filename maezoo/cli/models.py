@@ -2,6 +2,7 @@
 
 import fnmatch
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,13 +79,22 @@ def optimize(
         list[str] | None, typer.Option(help="features, encode or reconstruct; may be repeated.", show_default=False)
     ] = None,
     device: Device = "auto",
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Where the choice is kept. [HF_HOME/maezoo]", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the fastest engine for a model here. Times all that are installed, and remembers the choice."""
     from maezoo.cli.images import create_for_images
 
     mae = create_for_images(model, device)
-    fast = mae.optimize(engine=engine, precision=precision, tasks=task or ["features"], progress=errors.is_terminal)
+    fast = mae.optimize(
+        engine=engine,
+        precision=precision,
+        tasks=task or ["features"],
+        cache_dir=cache_dir,
+        progress=errors.is_terminal,
+    )
     if as_json:
         print_json(fast.plan.to_dict())
         return

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from maezoo.paths import user_path
-from maezoo.vocabulary import Pool, Strategy
+from maezoo.vocabulary import WINDOWS, Pool, Strategy
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -18,6 +18,7 @@ __all__ = [
     "Masking",
     "Model",
     "Pooling",
+    "Windowing",
     "output_option",
 ]
 
@@ -30,6 +31,16 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 Pooling = Annotated[Pool, typer.Option("--pool", help="Which tokens are pooled into the vector.")]
 Masking = Annotated[Strategy, typer.Option("--strategy", help="How the hidden patches are chosen.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
+Windowing = Annotated[
+    Any,
+    typer.Option(
+        "--window",
+        parser=lambda text: _window(text),
+        metavar="full|auto|percentiles|LOW,HIGH",
+        help="Black and white of pictures of more than 8 bits. [full]",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept. [HF_HUB_CACHE]", show_default=False)]
 
@@ -37,3 +48,20 @@ CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept. [
 def output_option(help: str) -> Any:
     """Return the option `-o` of a command; `help` says what is written."""
     return typer.Option("-o", "--output", help=help, **_PATH)
+
+
+def _window(text: str) -> Any:
+    """Read a word, or two numbers with a comma between them."""
+    from maezoo.images.preprocessing import as_window
+
+    low, comma, high = text.partition(",")
+    try:
+        return as_window((_number(low), _number(high)) if comma else text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is none of {', '.join(WINDOWS)}, nor two numbers LOW,HIGH with LOW below HIGH."
+        ) from error
+
+
+def _number(text: str) -> float:
+    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)

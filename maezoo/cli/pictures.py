@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, output_option
+from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Windowing, output_option
 from maezoo.cli.outputs import check_figure_name, check_no_input
-from maezoo.cli.screen import errors, note, print_json, say
+from maezoo.cli.screen import errors, note, print_json, say, warned_once
 from maezoo.files import written_whole
 from maezoo.paths import user_path
 from maezoo.vocabulary import STRATEGIES
@@ -22,6 +22,7 @@ __all__ = ["demo", "sweep"]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+@warned_once()
 def sweep(
     images: Images,
     output: Annotated[Path, output_option("The figure: .png, .pdf, .svg, …")] = Path("sweep.png"),
@@ -60,6 +61,7 @@ def sweep(
     pictures: Annotated[
         bool | None, typer.Option(help="Show the first image at each ratio. [for one model]", show_default=False)
     ] = None,
+    window: Windowing = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -77,7 +79,7 @@ def sweep(
     from maezoo.figures.curves import plot_sweep
     from maezoo.figures.sweep import RATIOS, measure_sweep, write_rows
 
-    models = [create_for_images(name, device) for name in dict.fromkeys(model or [DEFAULT_MODEL])]
+    models = [create_for_images(name, device, window=window) for name in dict.fromkeys(model or [DEFAULT_MODEL])]
     with written_whole(output) as temporary:  # opened first: a place that cannot be written is known at once
         measured = [
             measure_sweep(

@@ -5,10 +5,12 @@ control characters are escaped, and no line is wrapped unless a terminal does it
 """
 
 import json
+import logging
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ __all__ = [
     "printable",
     "say",
     "show_table",
+    "warned_once",
 ]
 
 Cell = str | Text
@@ -58,6 +61,22 @@ def note_to_repeat(why: str) -> None:
 def complain(problem: object) -> None:
     """Print an error as one line on standard error."""
     note(f"maezoo: {problem}", "red")
+
+
+@contextmanager
+def warned_once() -> Iterator[None]:
+    """Let a command that looks at images one by one warn of the first that uses little of its range, not of each."""
+    log, seen = logging.getLogger("maezoo.images.window"), list[logging.LogRecord]()
+
+    def first(record: logging.LogRecord) -> bool:
+        seen.append(record)
+        return len(seen) == 1
+
+    log.addFilter(first)
+    try:
+        yield
+    finally:
+        log.removeFilter(first)
 
 
 def print_json(data: Any) -> None:

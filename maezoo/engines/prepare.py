@@ -32,11 +32,13 @@ class PreparedTask:
         plan: the choice.
         runners: by engine and chunk, those that the plan names.
         remembered: the plan was recalled, not measured.
+        kept: the next time it can be recalled.
     """
 
     plan: TaskPlan
     runners: Mapping[tuple[str, int], Runner]
     remembered: bool
+    kept: bool = True
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Run a batch by the plan's route for its size."""
@@ -78,8 +80,8 @@ def prepare_task(
     if known is not None and runners is not None:
         return PreparedTask(known, runners, remembered=True)
     plan, measured = _measure(engines, task, model, images, precision, batch_sizes, advance)
-    remember(folder, key, plan)
-    return PreparedTask(plan, _by_route(plan, measured), remembered=False)
+    kept = remember(folder, key, plan)
+    return PreparedTask(plan, _by_route(plan, measured), remembered=False, kept=kept)
 
 
 def _measure(

@@ -1,6 +1,5 @@
 """The first stage: items become pixels. An image that cannot be read becomes a failure."""
 
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,18 +7,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from maezoo.errors import ImageError
 from maezoo.extraction.failures import Failure, decoding_failure, reading_errors, reading_failure
 from maezoo.extraction.items import Item, Items, image_bytes
-from maezoo.images.batches import READ_ERRORS, open_image, prepare, prepare_upright
+from maezoo.images.batches import READ_ERRORS, least_side, open_sized, prepare, prepare_upright
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.images.window import Scaling
 
 __all__ = ["Chunk", "Decoded", "Decoder", "Row", "chunk_starts", "decode_chunk", "decode_items", "without_warnings"]
-
-_OVERSAMPLING = 2  # as in maezoo.images.decoding: a JPEG is decoded at no less than this many times the size needed
 
 
 class Row(NamedTuple):
@@ -54,6 +51,7 @@ class Decoded(NamedTuple):
         pixels: (b, 3, H, W) uint8, of those that could be read.
         rows: b of them.
         failures: the others.
+        note: what there is to tell of a picture that uses a small part of its range; empty if there is nothing.
     """
 
     first: int
@@ -61,6 +59,7 @@ class Decoded(NamedTuple):
     pixels: Tensor
     rows: list[Row]
     failures: list[Failure]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,8 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
     pixels: list[Tensor] = []
     rows: list[Row] = []
     failures: list[Failure] = []
+    notes: list[str] = []
+    scaling = Scaling(preprocess.window, lambda text, *facts: notes.append(text % facts))
     for number, item in enumerate(items, start=first):
         try:
             data = image_bytes(item)
@@ -141,14 +142,14 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
             failures.append(reading_failure(item.id, number, error))
             continue
         try:
-            width, height, one = _decode(data, preprocess, exact)
+            width, height, one = _decode(data, item.id, preprocess, exact, scaling)
         except (ImageError, ImportError, RuntimeError, *READ_ERRORS) as error:  # some plug-ins raise RuntimeError
             failures.append(decoding_failure(item.id, number, error, data[:12]))
             continue
         pixels.append(one)
         rows.append(Row(item.id, item.label, width, height))
     batch = torch.cat(pixels) if pixels else prepare([], preprocess)
-    return Decoded(first, first + len(items), batch.contiguous(), rows, failures)
+    return Decoded(first, first + len(items), batch.contiguous(), rows, failures, "".join(notes))
 
 
 @contextmanager
@@ -162,23 +163,10 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
-def _opened(data: bytes) -> Image.Image:
-    """Open an image; one that Pillow does not know may be read by a plug-in that `open_image` registers."""
-    try:
-        return Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        open_image(data)
-        return Image.open(io.BytesIO(data))
-
-
-def _decode(data: bytes, preprocess: Preprocessing, exact: bool) -> tuple[int, int, Tensor]:
+def _decode(
+    data: bytes, name: str, preprocess: Preprocessing, exact: bool, scaling: Scaling
+) -> tuple[int, int, Tensor]:
     """Return width and height of the upright image, and (1, 3, H, W) uint8."""
-    with _opened(data) as image:
-        width, height = image.size
-        if not exact:
-            least = _OVERSAMPLING * round(max(preprocess.size) / preprocess.crop_pct)
-            image.draft(None, (least, least))
-        upright = open_image(image)
-        if upright.size == image.size[::-1] != image.size:  # by EXIF; some formats turn themselves when they load
-            width, height = height, width
-        return width, height, prepare_upright(upright, preprocess)
+    least = None if exact else least_side(preprocess)
+    picture, (width, height) = open_sized(data, name=name, least=least, scaling=scaling)
+    return width, height, prepare_upright(picture, preprocess)

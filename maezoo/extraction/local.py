@@ -37,9 +37,9 @@ def local_pieces(
     """
     settings = job.settings
     chunks = [chunk for span in spans for chunk in span.chunks(batch_size)]
-    decoder = Decoder(job.items, chunks, model.preprocess, settings.exact)
+    decoder = Decoder(job.items, chunks, settings.preprocessing, settings.exact)
     yield from Embedder(model, settings.pool, settings.dtype).embed_all(
-        decoded_chunks(decoder, workers, pin=model.device.type == "cuda")
+        _noted(decoded_chunks(decoder, workers, pin=model.device.type == "cuda"))
     )
 
 
@@ -69,6 +69,16 @@ def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iter
         _log.warning("%s: %d threads decode instead of processes.", obstacle, workers)
         with without_warnings():
             yield from _in_order(lambda index: _pinned(decoder[index], pin), len(decoder), workers)
+
+
+def _noted(chunks: Iterator[Decoded]) -> Iterator[Decoded]:
+    """Pass chunks on, and tell the first thing there is to tell of a picture: of a million alike, once."""
+    told = False
+    for chunk in chunks:
+        if chunk.note and not told:
+            _log.warning("%s", chunk.note)
+            told = True
+        yield chunk
 
 
 def _obstacle() -> str | None:

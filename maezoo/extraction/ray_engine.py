@@ -77,7 +77,7 @@ def _pipeline(
     chunks = [{_CHUNK: json.dumps(chunk)} for span in spans for chunk in span.chunks(batch_size)]
     return (
         ray.data.from_items(chunks, override_num_blocks=min(len(chunks), 1000))
-        .map(_Decode(ray.put(job.items), model.preprocess, settings.exact, PillowState.of_this_process()))
+        .map(_Decode(ray.put(job.items), settings.preprocessing, settings.exact, PillowState.of_this_process()))
         .map(
             _Embed,
             fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),

@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,10 +24,11 @@ from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
 from maezoo.extraction.shards import Shard, Span
 from maezoo.extraction.sources import find_items
 from maezoo.extraction.store import LocalStore, exclusive, open_store
+from maezoo.images.preprocessing import Preprocessing
 from maezoo.interrupts import Interrupts
 from maezoo.model import pooled_width
 from maezoo.paths import user_path
-from maezoo.vocabulary import Pool
+from maezoo.vocabulary import Pool, Window
 
 __all__ = ["extract"]
 
@@ -49,6 +50,7 @@ def extract(
     engine: Engine = "local",
     labels: bool = False,
     exact: bool = False,
+    window: Window | None = None,
     limit: int | None = None,
     contents: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -73,6 +75,8 @@ def extract(
         labels: store labels: names of folders, a list's column `label`, or a shard's `.cls` files.
         exact: decode large JPEGs at full size, not at a half, quarter or eighth (which is never below twice what is
             needed).
+        window: which values of a picture of more than 8 bits become black and white: `"full"`, `"auto"`,
+            `"percentiles"` or (low, high), as in `maezoo.create`; the model's own when `None`.
         limit: take only this many images, the first ones.
         contents: recognise images that have changed since an earlier run by a hash of their bytes, not by size and
             time.
@@ -109,7 +113,7 @@ def extract(
         source=where,
         model=encoder.name,
         sha256=used_weights(encoder, given=isinstance(model, ImageMethods)),
-        preprocess=encoder.preprocess.to_dict(),
+        preprocess=_preprocess(encoder, window).to_dict(),
         pool=pool,
         dtype=dtype,
         precision=str(encoder.dtype).removeprefix("torch."),
@@ -178,6 +182,11 @@ def _run(job: Job, work: _Work, report: Callable[[Progress], None]) -> ExtractRe
             if job.missing():
                 return job.pause(meter.done, meter.seconds)
     return job.finish(meter.done, meter.seconds)
+
+
+def _preprocess(encoder: ImageMethods, window: Window | None) -> Preprocessing:
+    """Return the model's preprocessing, with the window of this run."""
+    return encoder.preprocess if window is None else replace(encoder.preprocess, window=window)
 
 
 def _check_counts(batch_size: int | None, workers: int | None) -> None:

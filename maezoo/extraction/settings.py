@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
 from maezoo.errors import ArgumentError, DataError
+from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import POOLS, Pool
 
 __all__ = ["FOLDER", "RECORD", "Settings", "read_record", "versions"]
@@ -27,7 +28,7 @@ class Settings:
         source: the source, absolute.
         model: `architecture.tag`, or another name of the model.
         sha256: of the weights' file, or of the tensors of a model without one.
-        preprocess: the weights' preprocessing.
+        preprocess: the weights' preprocessing, with the window of this run.
         pool: which tokens.
         dtype: of the embeddings in the files.
         precision: of the computation.
@@ -68,6 +69,11 @@ class Settings:
                 f"shard_size and limit are at least 1; got shard_size={self.shard_size} and limit={self.limit}."
             )
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become pixels."""
+        return Preprocessing.from_dict(self.preprocess)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
         return asdict(self)
@@ -83,7 +89,7 @@ class Settings:
         Raises:
             DataError: the message names each difference; `expected` and `found` have the old and new values.
         """
-        ours = json.loads(json.dumps(self.to_dict()))
+        ours, old = _flat(json.loads(json.dumps(self.to_dict()))), _flat(old)
         keys = [key for key in {**ours, **old} if ours.get(key) != old.get(key)]
         if not keys:
             return
@@ -93,6 +99,14 @@ class Settings:
             expected={key: old.get(key) for key in keys},
             found={key: ours.get(key) for key in keys},
         )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of a setting by a name of their own, such as `preprocess.window`."""
+    flat: dict[str, Any] = {"preprocess.window": "full"}  # which is not written
+    for key, value in settings.items():
+        flat |= {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
 
 
 def read_record(data: bytes, where: str) -> dict[str, Any]:

@@ -16,9 +16,19 @@ from torch import Tensor
 from typing_extensions import TypeAliasType
 
 from maezoo.errors import ArgumentError, ImageError
-from maezoo.images.conversion import check_pixels, denormalise, input_of, normalise, prepare, prepare_upright
-from maezoo.images.decoding import READ_ERRORS, ImageLike, kind_of, open_image, read_bytes
+from maezoo.images.conversion import (
+    check_pixels,
+    denormalise,
+    input_of,
+    least_side,
+    normalise,
+    prepare,
+    prepare_upright,
+)
+from maezoo.images.decoding import READ_ERRORS, ImageLike, open_image, open_sized
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.images.reading import kind_of, read_bytes
+from maezoo.images.window import Scaling
 
 __all__ = [
     "READ_ERRORS",
@@ -27,9 +37,11 @@ __all__ = [
     "Images",
     "batches",
     "denormalise",
+    "least_side",
     "look_at",
     "normalise",
     "open_image",
+    "open_sized",
     "prepare",
     "prepare_upright",
 ]
@@ -51,9 +63,13 @@ class Images:
     items: Iterable[Any] = ()
     fleeting: bool = False
 
-    def chunks(self, size: int) -> Iterator[list[Any]]:
+    def chunks(self, size: int, scaling: Scaling) -> Iterator[list[Any]]:
         """Yield the items some at a time, no earlier than asked for; at least one chunk, if need be an empty one."""
-        kept = (_kept(item, index) for index, item in enumerate(self.items)) if self.fleeting else iter(self.items)
+        kept = (
+            (_kept(item, index, scaling) for index, item in enumerate(self.items))
+            if self.fleeting
+            else iter(self.items)
+        )
         yield list(islice(kept, size))
         while chunk := list(islice(kept, size)):
             yield chunk
@@ -112,9 +128,9 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
     if given.tensor is not None:
         yield from (given.tensor[start : start + size] for start in range(0, max(1, len(given.tensor)), size))
         return
-    done, shape = 0, None
+    done, shape, scaling = 0, None, Scaling(preprocess.window)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for futures in _ahead(pool, given.chunks(size), preprocess, in_chans):
+        for futures in _ahead(pool, given.chunks(size, scaling), preprocess, in_chans, scaling):
             parts = [_result(future) for future in futures]
             if not parts:
                 yield prepare([], preprocess, in_chans)
@@ -125,14 +141,14 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, chunks: Iterator[list[Any]], preprocess: Preprocessing, in_chans: int
+    pool: ThreadPoolExecutor, chunks: Iterator[list[Any]], preprocess: Preprocessing, in_chans: int, scaling: Scaling
 ) -> Iterator[list[Future[Tensor]]]:
     """Yield the images of each chunk, being decoded, when those of the next one are being decoded too."""
     upcoming: list[Future[Tensor]] | None = None
     first = 0
     for chunk in chunks:
         current = upcoming
-        upcoming = [pool.submit(input_of, x, preprocess, in_chans, first + i) for i, x in enumerate(chunk)]
+        upcoming = [pool.submit(input_of, x, preprocess, in_chans, first + i, scaling) for i, x in enumerate(chunk)]
         first += len(chunk)
         if current is not None:
             yield current
@@ -220,7 +236,7 @@ def _look_at_iterable(images: Any) -> Images:
     return Images(len(images) if hasattr(images, "__len__") else None, items=items, fleeting=True)
 
 
-def _kept(item: Any, index: int) -> Any:
+def _kept(item: Any, index: int, scaling: Scaling) -> Any:
     """Return an item as it is now, whatever its source does with it later."""
     if isinstance(item, Tensor):
         return item.clone()
@@ -228,7 +244,7 @@ def _kept(item: Any, index: int) -> Any:
         return item.copy()
     try:
         if isinstance(item, Image.Image):
-            return open_image(item, name=f"image {index}")
+            return open_image(item, name=f"image {index}", scaling=scaling)
         if isinstance(item, bytearray | memoryview) or hasattr(item, "read"):
             return read_bytes(item, f"image {index}")
     except ImageError as error:

@@ -13,8 +13,9 @@ from maezoo.errors import ImageError
 from maezoo.images.decoding import ImageLike, open_image
 from maezoo.images.pixels import to_uint8
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.images.window import Scaling
 
-__all__ = ["check_pixels", "denormalise", "input_of", "normalise", "prepare", "prepare_upright"]
+__all__ = ["check_pixels", "denormalise", "input_of", "least_side", "normalise", "prepare", "prepare_upright"]
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
@@ -46,7 +47,8 @@ def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: in
     H, W = preprocess.size
     if not len(images):
         return torch.empty(0, in_chans, H, W, dtype=torch.uint8, device="cpu")
-    return torch.cat([input_of(image, preprocess, in_chans, first + i) for i, image in enumerate(images)])
+    scaling = Scaling(preprocess.window)
+    return torch.cat([input_of(image, preprocess, in_chans, first + i, scaling) for i, image in enumerate(images)])
 
 
 def prepare_upright(image: Image.Image, preprocess: Preprocessing) -> Tensor:
@@ -105,24 +107,24 @@ def check_pixels(images: Tensor, name: str) -> Tensor:
     return images
 
 
-def input_of(image: Any, preprocess: Preprocessing, in_chans: int, index: int) -> Tensor:
+def input_of(image: Any, preprocess: Preprocessing, in_chans: int, index: int, scaling: Scaling) -> Tensor:
     """Return one image of a list as (1, C, H, W), uint8 or normalised float; errors have its number."""
     try:
-        return _convert(image, preprocess, in_chans, f"image {index}")
+        return _convert(image, preprocess, in_chans, f"image {index}", scaling)
     except ImageError as error:
         error.index = index
         raise
 
 
-def _convert(image: Any, preprocess: Preprocessing, in_chans: int, name: str) -> Tensor:
+def _convert(image: Any, preprocess: Preprocessing, in_chans: int, name: str, scaling: Scaling) -> Tensor:
     """Convert as `input_of` says."""
     if not isinstance(image, Tensor):
-        return _as_batch([_prepare_one(image, preprocess, in_chans, name)])
+        return _as_batch([_prepare_one(image, preprocess, in_chans, name, scaling)])
     if image.ndim != 3:
         raise ImageError(f"{name}: a tensor in a list is one image (C, H, W); got {tuple(image.shape)}.")
     if check_pixels(image, f"{name}, a tensor,").dtype != torch.uint8:
         return image[None]
-    return _as_batch([_prepare_one(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name)])
+    return _as_batch([_prepare_one(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name, scaling)])
 
 
 def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
@@ -130,17 +132,19 @@ def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, C, H, W)
 
 
-def _prepare_one(image: ImageLike, preprocess: Preprocessing, in_chans: int, name: str) -> NDArray[np.uint8]:
+def _prepare_one(
+    image: ImageLike, preprocess: Preprocessing, in_chans: int, name: str, scaling: Scaling
+) -> NDArray[np.uint8]:
     """Decode and resize one image to (H, W, C) uint8."""
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == in_chans and in_chans not in (1, 3):
         if 0 in image.shape:
             raise ImageError(f"{name}: an array of the shape {image.shape} holds no pixels.")
-        values = to_uint8(image, name)
+        values = to_uint8(image, name, scaling)
         planes = [Image.fromarray(np.ascontiguousarray(values[:, :, c])) for c in range(in_chans)]
         return np.stack([np.asarray(_resize(plane, preprocess)) for plane in planes], axis=2)
     if in_chans not in (1, 3):
         raise ImageError(f"{name}: this model takes {in_chans} channels; pass arrays (H, W, {in_chans}) or tensors.")
-    return _resized(open_image(image, name=name, least=_least_side(preprocess)), preprocess, in_chans)
+    return _resized(open_image(image, name=name, least=least_side(preprocess), scaling=scaling), preprocess, in_chans)
 
 
 def _resized(upright: Image.Image, preprocess: Preprocessing, in_chans: int) -> NDArray[np.uint8]:
@@ -149,7 +153,7 @@ def _resized(upright: Image.Image, preprocess: Preprocessing, in_chans: int) -> 
     return np.asarray(picture.convert("L"))[:, :, None] if in_chans == 1 else np.asarray(picture)
 
 
-def _least_side(preprocess: Preprocessing) -> int:
+def least_side(preprocess: Preprocessing) -> int:
     """Return the side that both sides of a decoded image must at least have to be scaled down only."""
     return round(max(preprocess.size) / preprocess.crop_pct)
 

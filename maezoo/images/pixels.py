@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffTags
 
 from maezoo.errors import ImageError
+from maezoo.images.window import Scaling
 
 __all__ = ["READ_ERRORS", "from_array", "to_uint8", "upright_rgb"]
 
@@ -19,7 +20,7 @@ READ_ERRORS = (
 """What Pillow's decoders and their plug-ins raise on damaged files, beyond the OSError that they document."""
 
 
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258  # tags of EXIF and TIFF
+_ORIENTATION, _BITS_PER_SAMPLE, _PLANAR = 0x0112, 258, 284  # tags of EXIF and TIFF
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -31,13 +32,17 @@ _UPRIGHT = {
 }
 
 
-def upright_rgb(image: Image.Image, name: str) -> Image.Image:
+def upright_rgb(image: Image.Image, name: str, scaling: Scaling) -> Image.Image:
     """Load, turn upright and convert to RGB: an image of its own."""
-    white = _white_of(image)
+    _refuse_planes(image, name)
+    white, cut = _white_of(image), _is_cut_to_8_bits(image)
     _drop_broken_exif(image)
     image.load()
     turn = _UPRIGHT.get(_orientation(image))
-    return _to_rgb(image.copy() if turn is None else image.transpose(turn), white, name)
+    upright = image.copy() if turn is None else image.transpose(turn)
+    if cut:
+        _check_cut(upright, name, scaling)
+    return _to_rgb(upright, white, name, scaling)
 
 
 def _drop_broken_exif(image: Image.Image) -> None:
@@ -73,14 +78,47 @@ def _white_of(image: Image.Image) -> int | None:
     return 65535 if image.mode == "I" and image.format in ("PNG", "PPM") else None
 
 
-def _to_rgb(image: Image.Image, white: int | None, name: str) -> Image.Image:
+def _refuse_planes(image: Image.Image, name: str) -> None:
+    """Refuse a TIFF with one plane after the other, each of 16 bits: Pillow takes their bytes for pixels of 8 bits."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if (
+        tags.get(_PLANAR) != 2
+        or len(image.getbands()) == 1
+        or any(part[0] != "raw" for part in getattr(image, "tile", ()))
+    ):
+        return  # compressed planes are read by libtiff, and rightly
+    if max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        raise ImageError(
+            f"{name} is a TIFF with planes of 16 bits, which Pillow misreads; read it with another library (tifffile, "
+            "imageio), and pass the uint16 array (H, W, C).",
+            reason="planes of 16 bits",
+        )
+
+
+def _is_cut_to_8_bits(image: Image.Image) -> bool:
+    """Whether Pillow keeps the upper 8 of 16 bits, as it does with more than one channel."""
+    return not image.mode.startswith("I") and any(";16" in str(part[3]) for part in getattr(image, "tile", ()))
+
+
+def _check_cut(image: Image.Image, name: str, scaling: Scaling) -> None:
+    """Refuse a window on a picture of which Pillow has read the upper 8 bits; note one that has little in them."""
+    if scaling.window != "full":
+        raise ImageError(
+            f"{name} has 16 bits in each of several channels, and Pillow reads the upper 8 of them, too few for a "
+            "window; read it with another library (tifffile, imageio, OpenCV), and pass the uint16 array.",
+            reason="16 bits in several channels",
+        )
+    values = np.asarray(image.convert("RGB"))
+    scaling.note(name, (257 * int(values.min()), 257 * int(values.max())), (0, 65535))
+
+
+def _to_rgb(image: Image.Image, white: int | None, name: str, scaling: Scaling) -> Image.Image:
     """Convert any mode to RGB."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I"):
-        return Image.fromarray(_to_8_bits(np.asarray(image).astype(np.int64), white, name)).convert("RGB")
-    if image.mode == "F":
-        raise ImageError(f"{name} holds floating-point pixels of unknown range; scale them to uint8 yourself.")
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image)
+        return Image.fromarray(scaling.to_uint8(values, name, _range_of(values, white))).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         backdrop = Image.new("RGBA", layer.size, (255, 255, 255, 255))
@@ -88,41 +126,45 @@ def _to_rgb(image: Image.Image, white: int | None, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_8_bits(values: NDArray[np.int64], white: int | None, name: str) -> NDArray[np.uint8]:
-    """Scale integers to 8 bits; where white is unknown, a picture of values up to 255 has 8 bits, any other 16."""
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ImageError(
-            f"{name} holds pixels from {low} to {high}, a range that no number of bits explains; "
-            "scale them to uint8 or uint16 yourself."
-        )
-    scale = white or (255 if high <= 255 else 65535)
-    return (values.clip(max=scale) * 255 // scale).astype(np.uint8)
+def _range_of(values: NDArray[Any], white: int | None) -> tuple[int, int] | None:
+    """Return the range of a picture's format; where white is unknown, values up to 255 have 8 bits, others 16."""
+    if white is not None:
+        return 0, white
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" or low < 0 or high > 65535:
+        return None
+    return 0, 255 if high <= 255 else 65535
 
 
-def to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def to_uint8(array: NDArray[Any], name: str, scaling: Scaling) -> NDArray[np.uint8]:
     """Scale the values of an array to uint8.
 
     Raises:
-        ImageError: it is not uint8, uint16 or bool.
+        ImageError: it holds other things than numbers, or numbers whose range is neither known nor given.
     """
     if array.dtype == np.bool_:
         return np.where(array, 255, 0).astype(np.uint8)
-    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
-        return (array // 257).astype(np.uint8)
-    if array.dtype != np.uint8:
+    if array.dtype == np.uint8:
+        values: NDArray[np.uint8] = array
+        return values
+    if array.dtype == np.uint16 or array.dtype == ">u2":  # of either byte order
+        return scaling.to_uint8(array, name, (0, 65535))
+    if array.dtype.kind not in "iuf" or scaling.window == "full":
+        numbers = array.dtype.kind in "iuf"
         raise ImageError(
-            f"{name}: arrays must be uint8 (0 to 255) or uint16, not {array.dtype}; scale and convert it first."
+            f"{name}: arrays must be uint8 (0 to 255) or uint16, not {array.dtype}; scale and convert it first"
+            + (", or create the model with window='percentiles', 'auto' or (low, high)." if numbers else ".")
         )
-    values: NDArray[np.uint8] = array
-    return values
+    return scaling.to_uint8(array, name)
 
 
-def from_array(array: NDArray[Any], name: str) -> Image.Image:
+def from_array(array: NDArray[Any], name: str, scaling: Scaling) -> Image.Image:
     """Wrap an array as an image."""
-    array = to_uint8(array, name)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
         raise ImageError(f"{name}: arrays have the shape (H, W) or (H, W, 1, 3 or 4); got {array.shape}.")
-    return Image.fromarray(np.ascontiguousarray(array))
+    if array.ndim == 3 and array.shape[2] == 4:  # transparency is no brightness: no window applies to it
+        colours = to_uint8(array[:, :, :3], name, scaling)
+        pixels = np.concatenate([colours, to_uint8(array[:, :, 3:], name, Scaling(tell=None))], axis=2)
+    else:
+        pixels = to_uint8(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array, name, scaling)
+    return Image.fromarray(np.ascontiguousarray(pixels))

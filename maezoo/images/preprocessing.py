@@ -1,14 +1,15 @@
 """How pixels become model input: the numbers stored with each set of weights. No imaging code, no torch."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Any, SupportsIndex
 
 from maezoo.errors import ArgumentError
+from maezoo.vocabulary import WINDOWS, Window
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing", "as_window"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,6 +30,9 @@ class Preprocessing:
         interpolation: resampling filter.
         mean: subtracted from each channel of an image in [0, 1].
         std: then divides it.
+        window: which values of a picture of more than 8 bits become black and white: `"full"`, all that its number
+            format can hold; `"auto"`, its own smallest and largest; `"percentiles"`, its own 1st and 99th percentile;
+            or two values (low, high). Pictures of 8 bits are taken as they are.
     """
 
     size: tuple[int, int]
@@ -37,6 +41,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    window: Window = "full"
 
     def __post_init__(self) -> None:
         """Refuse values that no image could be prepared with."""
@@ -54,6 +59,7 @@ class Preprocessing:
         for field, fine in checks.items():
             if not fine:
                 raise ArgumentError(f"preprocess.{field} cannot be {getattr(self, field)!r}")
+        object.__setattr__(self, "window", as_window(self.window))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -82,8 +88,39 @@ class Preprocessing:
             raise ArgumentError(f"preprocess has a value of the wrong type: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, lists for tuples, fit for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return plain data, lists for tuples, fit for JSON; the window only where it is not the usual one."""
+        fields = {key: value for key, value in asdict(self).items() if (key, value) != ("window", "full")}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+
+
+def as_window(window: Any) -> Window:
+    """Return a window with plain Python numbers.
+
+    Raises:
+        ArgumentError: another word, or no two finite numbers of which the second is larger.
+
+    Example:
+        >>> as_window("auto"), as_window([-160, 240])
+        ('auto', (-160, 240))
+    """
+    if isinstance(window, str) and window in WINDOWS:
+        return window  # type: ignore[return-value]  # one of its words
+    if isinstance(window, Sequence) or hasattr(window, "tolist"):  # NumPy's arrays too
+        pair = [] if isinstance(window, str) else [_plain(value) for value in window]
+        if len(pair) == 2 and all(value is not None and abs(value) < 1e300 for value in pair) and pair[0] < pair[1]:
+            return pair[0], pair[1]
+    error = ArgumentError.for_choice("window", window, WINDOWS)
+    message = (
+        f"window is {', '.join(map(repr, WINDOWS))}, or two numbers (low, high) with low below high; got {window!r}."
+    )
+    raise ArgumentError(message, expected=WINDOWS, found=window, suggestions=error.suggestions)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of any library as an int or float; `None` for what is none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    return operator.index(value) if isinstance(value, SupportsIndex) else float(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 from maezoo.errors import ArgumentError, DataError, ImageError
 from maezoo.files import written_whole
 from maezoo.images.batches import READ_ERRORS, open_image
+from maezoo.images.window import Scaling
 from maezoo.listing import IMAGE_SUFFIXES, image_files
 from maezoo.paths import user_path
 from maezoo.training.views import Crops, crop_batch
@@ -25,6 +26,10 @@ from maezoo.training.views import Crops, crop_batch
 __all__ = ["FolderImages", "ImageSource", "PackedImages", "open_source", "write_pack"]
 
 _log = logging.getLogger(__name__)
+_DARK = (
+    "%s uses values from %g to %g of a range from %g to %g, so the model sees almost no contrast; scale such "
+    "pictures to 8 bits first."
+)
 _LASTING = frozenset({None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
 
 
@@ -101,6 +106,7 @@ class FolderImages:
         if not self.paths:
             raise DataError(f"no image below {folder} (looked for {', '.join(sorted(IMAGE_SUFFIXES))}).", path=folder)
         self.unreadable: dict[Path, str] = {}
+        self._scaling = Scaling(tell=lambda _, *facts: _log.warning(_DARK, *facts))
         self._pool = ThreadPoolExecutor(workers)
 
     def __len__(self) -> int:
@@ -122,7 +128,7 @@ class FolderImages:
             if path in self.unreadable:
                 continue
             try:
-                pixels = np.array(open_image(path, least=size))  # (H, W, 3)
+                pixels = np.array(open_image(path, least=size, scaling=self._scaling))  # (H, W, 3)
             except ImageError as error:
                 self._leave_out(path, error)
                 continue

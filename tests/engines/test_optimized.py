@@ -247,6 +247,21 @@ def test_a_choice_is_remembered_and_a_damaged_memory_is_measured_anew(model: MAE
     assert not optimised(model, tmp_path, engine="pytorch").plan.remembered
 
 
+def test_a_choice_that_cannot_be_kept_is_told_of_once_with_the_way_out(
+    model: MAE, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()  # no folder can be made below it, whoever asks
+    model.optimize(engine="eager", tasks=("features", "encode"), batch_sizes=(1,), cache_dir=tmp_path / "file")
+    (record,) = caplog.records
+    assert str(tmp_path / "file" / "engines") in record.getMessage()
+    assert "cache_dir=" in record.getMessage()
+    caplog.clear()
+    for _ in range(2):
+        kept = model.optimize(engine="eager", batch_sizes=(1,), cache_dir=tmp_path / "folder")
+    assert kept.plan.remembered
+    assert not caplog.records
+
+
 def test_other_weights_are_measured_anew(model: MAE, tmp_path: Path) -> None:
     optimised(model, tmp_path, engine="pytorch")
     other = maezoo.create("mae_vit_tiny", device="cpu")

@@ -1,11 +1,15 @@
 """What may be passed as images: one thing or many, of any kind, looked at once."""
 
 import io
+import mmap
 import os
+import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,3 +237,92 @@ def test_a_pipe_is_refused_and_not_waited_for(model, tmp_path):
     with pytest.raises(ImageError, match=r"pipe\.jpg cannot be read: it is a pipe") as caught:
         model.features([tmp_path / "pipe.jpg"])
     assert caught.value.path == str(tmp_path / "pipe.jpg")
+
+
+def test_an_open_file_is_read_from_its_start_and_left_open_where_it_stood(photos: list[Path], tmp_path: Path) -> None:
+    expected = prepare([photos[0]], SQUARE)
+    data = photos[0].read_bytes()
+    with (
+        tempfile.SpooledTemporaryFile() as upload,
+        photos[0].open("rb") as file,
+        zipfile.ZipFile(tmp_path / "x.zip", "w") as archive,
+    ):
+        upload.write(data)
+        archive.writestr("x.jpg", data)
+        with archive.open("x.jpg") as member, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            for source in (upload, file, member, mapped, io.BytesIO(data)):
+                source.seek(7)
+                for _ in range(2):
+                    assert torch.equal(next(batches(source, SQUARE, 3, 1)), expected)  # type: ignore[arg-type]
+                assert source.tell() == 7
+                assert not source.closed
+
+
+def test_a_stream_that_cannot_be_wound_is_read_once(photos: list[Path]) -> None:
+    class Stream(io.RawIOBase):
+        """What a socket gives."""
+
+        def __init__(self, data: bytes) -> None:
+            self.data = io.BytesIO(data)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            return self.data.readinto(buffer)
+
+    stream = Stream(photos[0].read_bytes())
+    assert torch.equal(next(batches(stream, SQUARE, 3, 1)), prepare([photos[0]], SQUARE))  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="the file is empty"):
+        next(batches(stream, SQUARE, 3, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")  # of a coroutine that nobody awaits
+def test_files_that_give_no_bytes(tmp_path: Path) -> None:
+    class Upload:
+        async def read(self) -> bytes:
+            return b""
+
+    with pytest.raises(ImageError, match=r"image 0: an Upload is read asynchronously; pass `await x\.read\(\)`"):
+        prepare([Upload()], SQUARE)  # type: ignore[list-item]
+    (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff")
+    with (tmp_path / "x.jpg").open() as text, pytest.raises(ImageError, match=r"gives text.*'rb'"):
+        prepare([text], SQUARE)  # type: ignore[list-item]
+    with (tmp_path / "y.jpg").open("wb") as writing, pytest.raises(ImageError, match="cannot be read"):
+        prepare([writing], SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("url", "how"),
+    [
+        ("https://example.com/a.jpg?size=1", r"pass urllib\.request\.urlopen\(url\)"),
+        (Path("http://example.com/a.jpg"), r"pass urllib\.request\.urlopen\(url\)"),
+        ("S3://bucket/a.jpg", "download it"),
+        ("file:///a.jpg", "pass the path alone"),
+        ("data:image/png;base64,iVBORw0KGgo", r"pass base64\.b64decode"),
+    ],
+)
+def test_a_url_is_called_one_and_the_way_to_fetch_it_is_told(url: Any, how: str) -> None:
+    with pytest.raises(ImageError, match=rf"URLs are not fetched; {how}") as raised:
+        prepare([url], SQUARE)
+    assert raised.value.index == 0
+    assert raised.value.url == str(url)
+
+
+def test_a_long_text_is_not_shown_in_full() -> None:
+    with pytest.raises(ImageError, match=r"9,000 characters are no path.*b64decode") as raised:
+        prepare(["iVBORw0KG" * 1000], SQUARE)
+    assert len(str(raised.value)) < 300
+
+
+def test_all_methods_take_bytes_and_open_files(model: maezoo.MAE, photos: list[Path], expected: torch.Tensor) -> None:
+    data = [path.read_bytes() for path in photos]
+    fast = model.optimize(engine="eager", batch_sizes=(1,))
+    for images in (data, [io.BytesIO(each) for each in data], (bytearray(each) for each in data)):
+        assert torch.equal(fast.features(images), expected)  # type: ignore[arg-type]
+    one = io.BytesIO(data[0])
+    assert torch.equal(model.encode(one), model.encode(photos[0]))
+    assert torch.equal(model.feature_maps(one)[0], model.feature_maps(photos[0])[0])
+    assert torch.equal(model.reconstruct(one).pixels, model.reconstruct(photos[0]).pixels)
+    assert torch.equal(model.prepare(one), model.prepare(photos[0]))
+    assert torch.equal(maezoo.reconstruct_all(model, one).error, maezoo.reconstruct_all(model, photos[0]).error)

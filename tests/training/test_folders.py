@@ -68,6 +68,16 @@ def test_a_picture_is_what_it_is_to_the_model(tmp_path: Path, name: str, save) -
     torch.testing.assert_close(PackedImages([tmp_path / "pack.npz"]).images[0] / 255, expected, atol=1e-5, rtol=0)
 
 
+def test_dark_pictures_of_16_bits_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        Image.fromarray(np.asarray(gradient("L")).astype(np.uint16)).save(tmp_path / f"{number}.png")
+    source = FolderImages(tmp_path)
+    for _ in range(2):
+        view_of(source)
+    (record,) = caplog.records
+    assert "scale such pictures to 8 bits" in record.getMessage()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_training_sees_the_images_that_extraction_sees(tmp_path: Path) -> None:
     root = tmp_path / "root"
