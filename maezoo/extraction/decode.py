@@ -13,7 +13,8 @@ from torch import Tensor
 
 from maezoo.errors import ImageError
 from maezoo.extraction.failures import Failure, decoding_failure, reading_errors, reading_failure
-from maezoo.extraction.items import Item, Items, image_bytes
+from maezoo.extraction.item import Item, image_bytes
+from maezoo.extraction.items import Items
 from maezoo.images.batches import READ_ERRORS, open_image, prepare, prepare_upright
 from maezoo.images.preprocessing import Preprocessing
 
