@@ -50,6 +50,8 @@ class Pace:
             done: units done; the first call sets where the work began.
             total: units in all.
         """
+        if done >= total:
+            return 0.0
         now = time.monotonic()
         if self._least is None:
             self._least = done

@@ -97,14 +97,14 @@ def missing_column(source: str | Path, name: str, known: Iterable[str], what: st
 
     Example:
         >>> str(missing_column("list.csv", "skuu", ["path", "sku"]))
-        "list.csv has no column 'skuu'. Did you mean 'sku'? It has 'path', 'sku'."
+        "list.csv has no column 'skuu'; it has 'path', 'sku'. Did you mean 'sku'?"
     """
     known = list(known)
     close = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     shown = ", ".join(map(repr, known[:30])) + (f" and {len(known) - 30} more" if len(known) > 30 else "")
     return DataError(
-        f"{source} has no {what} {name!r}.{hint} It has {shown or 'none'}.",
+        f"{source} has no {what} {name!r}; it has {shown or 'none'}.{hint}",
         path=source,
         expected=tuple(known),
         found=name,

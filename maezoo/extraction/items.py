@@ -13,7 +13,10 @@ from maezoo.extraction.item import Clock, Item, hashed
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Changes", "Items"]
+__all__ = ["ITEMS", "Changes", "Items"]
+
+ITEMS = "items.arrow"
+"""File of an output that holds the list."""
 
 _BATCH = 10_000
 _TYPES = {

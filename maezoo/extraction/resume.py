@@ -4,7 +4,7 @@ import logging
 import re
 
 from maezoo.errors import DataError
-from maezoo.extraction.items import Items
+from maezoo.extraction.items import ITEMS, Items
 from maezoo.extraction.job import Job, json_bytes
 from maezoo.extraction.settings import FOLDER, RECORD, Settings, read_record, versions
 from maezoo.extraction.sources import nothing_found
@@ -12,7 +12,6 @@ from maezoo.extraction.store import Store
 
 __all__ = ["open_job"]
 
-_ITEMS = "items.arrow"
 _LEFT_OVER = re.compile(  # temporary files of a run that was killed
     r"\.(part-\d{6}|begun-\d{6}|errors|extract|items|pending)-[a-z0-9_]{8,16}\.(arrow|json|parquet)"
 )
@@ -49,7 +48,7 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
         "complete": False,
         "counts": {"images": len(found), "rows": 0, "errors": 0, "pending": 0},
     }
-    records.write(_ITEMS, found.to_bytes())
+    records.write(ITEMS, found.to_bytes())
     records.write(RECORD, json_bytes(record))
     return Job(store, records, where, settings, found, record)
 
@@ -58,10 +57,10 @@ def _resume(store: Store, records: Store, where: str, settings: Settings, found:
     """Resume a run, with the list of images that it began with."""
     record = read_record(records.read(RECORD), where)
     settings.check_same(record["settings"], where)
-    items = Items.from_bytes(records.read(_ITEMS))
+    items = Items.from_bytes(records.read(ITEMS))
     if items.fingerprint() != record["items"]:
         raise DataError(
-            f"{where}/{FOLDER}/{_ITEMS} is not the list that the run began with. Name another output.", path=where
+            f"{where}/{FOLDER}/{ITEMS} is not the list that the run began with. Name another output.", path=where
         )
     for folder in (store, records):
         for name in filter(_LEFT_OVER.fullmatch, folder.names()):
@@ -88,5 +87,5 @@ def _updated(records: Store, items: Items, found: Items, source: str, *, same: b
             "again, from the images as they are now.",
             *(changes.changed, source),
         )
-    records.write(_ITEMS, items.to_bytes())
+    records.write(ITEMS, items.to_bytes())
     return items
