@@ -32,7 +32,7 @@ from .masks.draw import mask_from_noise as mask_from_noise
 from .masks.draw import random_mask as random_mask
 from .masks.pixels import mask_from_pixels as mask_from_pixels
 from .model.autoencoder import MAEOutput as MAEOutput
-from .retrieval.dedup import dedup as dedup
-from .retrieval.search import search as search
+from .retrieval.grouping import dedup as dedup
+from .retrieval.nearest import search as search
 
 __version__: str

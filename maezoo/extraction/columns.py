@@ -113,10 +113,11 @@ def missing_column(source: str | Path, name: str, known: Iterable[str], what: st
 
 
 def kept_array(values: Sequence[Any]) -> "pa.Array":
-    """Return values of one column as an array: Arrow's scalars with their type, all else as text."""
+    """Return values of one column as an array: Arrow's arrays of one value with their type, all else as text."""
     pa = require_pyarrow()
-    scalar = next((value for value in values if isinstance(value, pa.Scalar)), None)
-    return pa.array(values, pa.string() if scalar is None else scalar.type)
+    if values and isinstance(values[0], pa.Array):  # not scalars: pyarrow makes no array of some that are null
+        return pa.concat_arrays(values)
+    return pa.array(values, pa.string())
 
 
 def typed(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

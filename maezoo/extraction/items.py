@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from maezoo.errors import DataError
-from maezoo.extraction.arrow import bytes_to_table, require_pyarrow, table_to_bytes
+from maezoo.extraction.arrow import buffers_of, bytes_to_table, require_pyarrow, table_to_bytes
 from maezoo.extraction.columns import Json, kept_array, typed
 from maezoo.extraction.item import Clock, Item, hashed
 
@@ -94,21 +94,22 @@ class Items:
         """Return the images numbered from `start` up to `stop`."""
         return [Item(**row) for row in self.table.select([*_TYPES]).slice(start, stop - start).to_pylist()]
 
-    def kept(self, numbers: Sequence[int]) -> dict[str, Any]:
+    def kept(self, numbers: Sequence[int]) -> "dict[str, pa.ChunkedArray]":
         """Return the columns that are copied to the output, of the images with these numbers."""
-        names = [name for name in self.table.column_names if name.startswith(_KEPT)]
-        return (
-            {name.removeprefix(_KEPT): self.table[name].take(numbers) for name in names}
-            if len(numbers)
-            else {name.removeprefix(_KEPT): self.table[name].slice(0, 0) for name in names}
-        )
+        rows = require_pyarrow().array(numbers, "int64")
+        return {name.removeprefix(_KEPT): self.table[name].take(rows) for name in self._kept_names()}
+
+    def _kept_names(self) -> list[str]:
+        return [name for name in self.table.column_names if name.startswith(_KEPT)]
 
     def fingerprint(self) -> str:
         """Return a hash of all ids, labels and kept values in order."""
         digest = hashlib.sha256()
-        fixed = [name for name in self.table.column_names if name in ("id", "label") or name.startswith(_KEPT)]
-        for batch in self.table.select(fixed).to_batches(max_chunksize=_BATCH):
+        for batch in self.table.select(["id", "label"]).to_batches(max_chunksize=_BATCH):
             digest.update(repr(batch.to_pydict()).encode("utf-8", "surrogatepass"))
+        if kept := self._kept_names():
+            for name, data in buffers_of(self.table.select(kept)):
+                digest.update(name.encode("utf-8", "surrogatepass") + data)
         return digest.hexdigest()
 
     def stamps(self, start: int, stop: int) -> str:
@@ -133,10 +134,11 @@ class Items:
                 continue
             taken.append(len(self) + found)
             changed += stamps[0][number] not in ("", stamps[1][found])
-        table = pa.concat_tables([self.table, now.table]).take(taken)
-        for column, name in enumerate(table.column_names):
-            if name in ("id", "label") or name.startswith(_KEPT):
-                table = table.set_column(column, name, self.table[name])
+        table = pa.concat_tables([each.table.select([*_TYPES]) for each in (self, now)]).take(taken)
+        for name in ("id", "label"):
+            table = table.set_column(table.column_names.index(name), name, self.table[name])
+        for name in self._kept_names():
+            table = table.append_column(name, self.table[name])
         return Items(table.combine_chunks()), Changes(added=len(where), gone=gone, changed=changed)
 
 

@@ -179,7 +179,7 @@ def _batch_items(listed: _List, batch: "pa.RecordBatch", first: int, classes: Se
     paths = _texts(listed, batch, listed.path, first) if listed.image is None else _paths(listed, batch)
     location = os.fsencode(listed.file.absolute())
     for row in range(batch.num_rows):
-        kept = tuple(batch.column(name)[row] for name in listed.named.keep)
+        kept = tuple(batch.column(name).slice(row, 1) for name in listed.named.keep)
         number, path, label = first + row, paths[row], labels[row]
         no_path = listed.image is None and not (path or "").strip()
         if no_path or (listed.named.id is not None and not ids[row]):

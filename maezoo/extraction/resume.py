@@ -75,7 +75,9 @@ def _resume(store: Store, records: Store, where: str, settings: Settings, found:
 def _updated(records: Store, items: Items, found: Items, source: str, *, same: bool) -> Items:
     """Keep the list, with its images as they are now, and warn of what has changed."""
     items, changes = items.updated(found)
-    if not same:
+    if not same and not changes.added and not changes.gone:
+        _log.warning("%s has other labels or columns than when this run began; it keeps those it began with.", source)
+    elif not same:
         _log.warning(
             "%s has changed since this run began: %d images are new, %d are gone. The run keeps its list: what is "
             "gone becomes an error, what is new is left out; extract it to another output.",

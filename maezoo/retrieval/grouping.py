@@ -108,9 +108,9 @@ def _nearest_kept(
     best = np.full(len(order), -1.0, np.float32)
 
     def improve(rows: NDArray[np.int64], leaders: NDArray[np.int64], similarity: Floats) -> None:
-        """Take the best of some kept rows, given (leaders, rows) similarities, where it is better than before."""
-        top = similarity.argmax(axis=0)
-        value = similarity[top, np.arange(len(rows))]
+        """Take the best of some kept rows, given (rows, leaders) similarities, where it is better than before."""
+        top = similarity.argmax(axis=1)
+        value = similarity[np.arange(len(rows)), top]
         better = (value >= threshold) & (value > best[rows])
         best[rows[better]] = value[better]
         kept[rows[better]] = leaders[top[better]]
@@ -122,10 +122,10 @@ def _nearest_kept(
             within = block @ block.T  # (b, b)
             for row in range(len(rows)):
                 if kept[rows[row]] < 0 and row + 1 < len(rows):
-                    improve(rows[row + 1 :], rows[row : row + 1], within[row : row + 1, row + 1 :])
+                    improve(rows[row + 1 :], rows[row : row + 1], within[row + 1 :, row : row + 1])
             free = kept[rows] < 0
             for later in blocks[number + 1 :] if free.any() else ():
-                improve(later, rows[free], block[free] @ centred(vectors[later], mean).T)
+                improve(later, rows[free], centred(vectors[later], mean) @ block[free].T)
             advance(len(rows))
     return _Found(kept, best)
 
