@@ -13,8 +13,8 @@ import maezoo
 from maezoo.cli import app
 from maezoo.errors import ArgumentError
 from maezoo.retrieval import dedup
-from maezoo.retrieval.grouping import _nearest_kept
 from maezoo.retrieval.embeddings import centred
+from maezoo.retrieval.grouping import _nearest_kept
 
 
 def test_copies_are_exact_and_others_near(output):
