@@ -69,8 +69,6 @@ def extract(
       78   the output was begun with other settings
       130  stopped by Ctrl-C; 143 by SIGTERM
     """  # noqa: D301 - \b, as a character, keeps the lines of the table
-    columns = {"path_column": path_column, "image_column": image_column, "id_column": id_column}
-    columns["label_column"] = label_column
 
     def run(**report: Any) -> "ExtractResult":
         from maezoo.extraction import extract as run_extraction
@@ -89,7 +87,10 @@ def extract(
             shard_size=shard_size,
             engine=engine,
             labels=labels,
-            **columns,
+            path_column=path_column,
+            image_column=image_column,
+            id_column=id_column,
+            label_column=label_column,
             keep=[name.strip() for names in keep or () for name in names.split(",")],
             exact=exact,
             limit=limit,

@@ -27,7 +27,8 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)  # (n, 1)
-    return vectors / np.maximum(length, np.finfo(np.float32).tiny)
+    found: NDArray[np.float32] = vectors / np.maximum(length, np.finfo(np.float32).tiny)
+    return found
 
 
 class Started(NamedTuple):
