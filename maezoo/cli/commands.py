@@ -64,7 +64,6 @@ class _Commands(TyperGroup):
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_dl(rows)
-            formatter.write_paragraph()
             formatter.write_dl([("Options".ljust(width), ", ".join(options))])
 
 

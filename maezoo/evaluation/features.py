@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelledFeatures", "read_features"]
 
-_SAME = (
-    "model",
-    "sha256",
-    "preprocess",
-    "pool",
-    "exact",
-    "normalize",
-)  # what two extractions must share to be compared
+# What two extractions must share to be compared.
+_SAME = ("model", "sha256", "preprocess", "pool", "exact", "normalize")
 
 
 @dataclass(frozen=True)
