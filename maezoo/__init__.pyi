@@ -11,6 +11,7 @@ from . import images as images
 from . import manifest as manifest
 from . import masks as masks
 from . import model as model
+from . import retrieval as retrieval
 from . import training as training
 from . import vocabulary as vocabulary
 from .api.factory import create as create
@@ -34,5 +35,7 @@ from .masks.draw import mask_from_noise as mask_from_noise
 from .masks.draw import random_mask as random_mask
 from .masks.pixels import mask_from_pixels as mask_from_pixels
 from .model.autoencoder import MAEOutput as MAEOutput
+from .retrieval.grouping import dedup as dedup
+from .retrieval.nearest import search as search
 
 __version__: str

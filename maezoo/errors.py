@@ -19,6 +19,10 @@
     ├── MaskError              (ValueError)         an impossible mask or ratio
     ├── SizeError              (ValueError)         height or width is no multiple of the patch side
     ├── DataError              (ValueError)         a data set that cannot be used as asked
+    │   ├── SourceMissingError (FileNotFoundError)  nothing to read: no such source, or no image in it
+    │   ├── OutputBusyError    (BlockingIOError)    another run is writing to the output
+    │   ├── OtherSettingsError (ValueError)         the output was begun with other settings
+    │   └── TooManyErrorsError (ValueError)         more images failed than the run allows
     ├── CheckpointError        (ValueError)         a training checkpoint that does not fit the run
     ├── DivergedError          (FloatingPointError) a training run whose numbers are no longer finite
     ├── WorkerError            (ChildProcessError)  a worker process died
@@ -61,9 +65,13 @@ __all__ = [
     "MaskError",
     "MissingExtraError",
     "OfflineError",
+    "OtherSettingsError",
+    "OutputBusyError",
     "RandomWeightsWarning",
     "SettingError",
     "SizeError",
+    "SourceMissingError",
+    "TooManyErrorsError",
     "UnknownModelError",
     "WeightsNotFoundError",
     "WorkerError",
@@ -229,6 +237,22 @@ class SizeError(MaezooError, ValueError):
 
 class DataError(MaezooError, ValueError):
     """A data set is empty, unreadable or not in a known format."""
+
+
+class SourceMissingError(DataError, FileNotFoundError):
+    """There is nothing to read: no such file or folder, or no image in it."""
+
+
+class OutputBusyError(DataError, BlockingIOError):
+    """Another run is writing to the output; `found` is its process, if known."""
+
+
+class OtherSettingsError(DataError):
+    """An output was begun with other settings; `expected` and `found` have the old and new values that differ."""
+
+
+class TooManyErrorsError(DataError):
+    """More images could not be read than the run allows; `expected` and `found` are the numbers."""
 
 
 class CheckpointError(MaezooError, ValueError):

@@ -9,10 +9,11 @@ import functools
 import importlib.util
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["IMAGE_SUFFIXES", "files_in", "image_files", "is_hidden", "is_image"]
+__all__ = ["IMAGE_SUFFIXES", "endings_in", "files_in", "image_files", "is_hidden", "is_image"]
 
 _log = logging.getLogger(__name__)
 
@@ -96,14 +97,35 @@ def image_files(folder: Path) -> Iterator[Path]:
         >>> [path.name for path in image_files(folder)]
         ['tom.jpg']
     """
+    return (Path(entry.path) for entry in _all_files(folder) if is_image(entry.name) and _is_file(entry))
+
+
+def endings_in(folder: Path) -> Counter[str]:
+    """Count the endings of all files below a folder, in small letters; `""` for files without one.
+
+    Raises:
+        OSError: as `image_files`.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("a.dcm", "b.DCM", "LICENSE"):
+        ...     (folder / name).touch()
+        >>> sorted(endings_in(folder).items())
+        [('', 1), ('.dcm', 2)]
+    """
+    return Counter(Path(entry.name).suffix.lower() for entry in _all_files(folder) if _is_file(entry))
+
+
+def _all_files(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """Yield what is no folder below a folder, in the order of `image_files`."""
     open_folders = [(_identity(folder), iter(_entries(folder)))]
     while open_folders:
         entry = next(open_folders[-1][1], None)
         if entry is None:
             open_folders.pop()
         elif not _is_folder(entry):
-            if is_image(entry.name) and _is_file(entry):
-                yield Path(entry.path)
+            yield entry
         else:
             try:
                 here, entries = _identity(Path(entry.path)), _entries(Path(entry.path))

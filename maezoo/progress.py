@@ -1,9 +1,10 @@
-"""Progress in terminals and notebooks, which costs nothing when it is not shown.
+"""Progress in terminals and notebooks, which costs nothing when it is not shown; and estimates of the time left.
 
 In a notebook it is a line of the cell's output, of which nothing stays when the work is done, and nothing is in the
 saved file. It needs no widgets.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,7 +12,9 @@ from typing import Any
 
 from maezoo.notebooks import in_notebook
 
-__all__ = ["announce", "track"]
+__all__ = ["Pace", "announce", "track"]
+
+_ENOUGH = 10.0  # seconds of work before an estimate means anything
 
 
 @contextmanager
@@ -89,3 +92,35 @@ class _CellLine:
 
     def flush(self) -> None:
         """Do nothing: each text is shown at once."""
+
+
+class Pace:
+    """Estimates the time left from the work since the first step came: what was slow before it does not count.
+
+    Example:
+        >>> Pace().left(0, 100) is None
+        True
+    """
+
+    def __init__(self) -> None:
+        self._least: int | None = None
+        self._since: tuple[float, int] | None = None
+
+    def left(self, done: int, total: int) -> float | None:
+        """Return the seconds left; `None` until ten seconds of work have been seen.
+
+        Args:
+            done: units done; the first call sets where the work began.
+            total: units in all.
+        """
+        if done >= total:
+            return 0.0
+        now = time.monotonic()
+        if self._least is None:
+            self._least = done
+        elif self._since is None and done > self._least:
+            self._since = now, done
+        if self._since is None:
+            return None
+        seconds, units = now - self._since[0], done - self._since[1]
+        return (total - done) * seconds / units if seconds >= _ENOUGH and units else None

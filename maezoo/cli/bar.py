@@ -5,6 +5,7 @@ import time
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from maezoo.cli.screen import errors, note
+from maezoo.progress import Pace
 
 __all__ = ["Bar"]
 
@@ -12,7 +13,7 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Bar:
-    """Progress on standard error: a bar on a terminal; elsewhere a line every ten seconds, and the last one.
+    """Progress on standard error: a bar on a terminal; elsewhere a line with the time every ten seconds, and the last.
 
     Args:
         unit: what is counted, such as "images".
@@ -27,6 +28,7 @@ class Bar:
         self._unit, self._total = unit, total
         self._lines = shown and not errors.is_terminal
         self._line, self._last = "", time.monotonic()
+        self._pace = Pace()
 
     def __enter__(self) -> "Bar":
         self._bar.start()
@@ -41,13 +43,14 @@ class Bar:
         """Show how many are done, of how many, and how many a second; `more` is added as it is."""
         total = self._total = total or self._total
         parts = [f"{rate:,.1f} {self._unit}/s"] if rate else [self._unit]
-        if rate and total and done < total:
-            parts.append(f"{_duration((total - done) / rate)} left")
+        left = self._pace.left(done, total) if total else None
+        if left and total and done < total:
+            parts.append(f"{_duration(left)} left")
         text = ", ".join([*parts, *filter(None, [more])])
         self._bar.update(self._task, completed=done, total=total, description=text)
         if not self._lines:
             return
-        self._line = f"{done:,}{f' of {total:,}' if total else ''}  {text}"
+        self._line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {done:,}{f' of {total:,}' if total else ''}  {text}"
         if time.monotonic() - self._last > _LINE_EVERY:
             note(self._line)
             self._line, self._last = "", time.monotonic()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maezoo.cli import evaluate, extract, images, models, pictures, training, weights
+from maezoo.cli import evaluate, extract, images, models, pictures, retrieval, training, weights
 from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
@@ -22,7 +22,12 @@ _COMMANDS: dict[str, dict[str, Any]] = {
         "sweep": pictures.sweep,
         "demo": pictures.demo,
     },
-    "Extraction": {"extract": extract.extract, "eval": evaluate.commands},
+    "Extraction": {
+        "extract": extract.extract,
+        "search": retrieval.search,
+        "dedup": retrieval.dedup,
+        "eval": evaluate.commands,
+    },
     "Training": {"pretrain": training.pretrain},
     "Weights": {
         "download": weights.download,
@@ -59,7 +64,6 @@ class _Commands(TyperGroup):
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_dl(rows)
-            formatter.write_paragraph()
             formatter.write_dl([("Options".ljust(width), ", ".join(options))])
 
 

@@ -9,13 +9,27 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from maezoo.errors import MaezooError
+from maezoo.errors import (
+    MaezooError,
+    OtherSettingsError,
+    OutputBusyError,
+    SourceMissingError,
+    TooManyErrorsError,
+)
 from maezoo.files import errors_named
 
-__all__ = ["INTERRUPTED", "StoppedError", "run_and_exit"]
+__all__ = ["ERRORS", "INTERRUPTED", "StoppedError", "code_of", "final", "run_and_exit"]
 
 INTERRUPTED = 130  # 128 + SIGINT
 _TERMINATED = 143  # 128 + SIGTERM
+ERRORS = (MaezooError, OSError, ValueError, FloatingPointError)
+"""What a command may end with in one line: what is raised on purpose, and what systems and numbers may do."""
+_CODES: dict[type[BaseException], int] = {  # as in sysexits.h
+    TooManyErrorsError: 65,  # EX_DATAERR
+    SourceMissingError: 66,  # EX_NOINPUT
+    OutputBusyError: 75,  # EX_TEMPFAIL: try again later
+    OtherSettingsError: 78,  # EX_CONFIG
+}
 
 _terminated = False
 
@@ -25,7 +39,7 @@ class StoppedError(Exception):
 
 
 def run_and_exit(run: Callable[[], int]) -> None:
-    """Run a command and leave: 0 when all went well, 1 on an error, 2 on wrong usage.
+    """Run a command and leave: 0 when all went well, 1 on an error, 2 on wrong usage, and what `code_of` says.
 
     130 stands for Ctrl-C, 143 for SIGTERM; both end a command in the same way.
 
@@ -43,13 +57,28 @@ def run_and_exit(run: Callable[[], int]) -> None:
     except BrokenPipeError:  # as with `| head`: nobody reads what is written
         code = 1
     except MaezooError as error:
-        code = _say(f"maezoo: {error}", 1)
+        code = _say(f"maezoo: {error}", code_of(error))
     except (OSError, ValueError, FloatingPointError) as error:
         if os.environ.get("MAEZOO_TRACEBACK"):
             raise
         code = _say(f"maezoo: {error} (set MAEZOO_TRACEBACK=1 to see where)", 1)
     _discard_what_cannot_be_written()
-    sys.exit(_TERMINATED if _terminated and code == INTERRUPTED else code)
+    sys.exit(final(code))
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code for an error.
+
+    Example:
+        >>> code_of(OutputBusyError("another run is writing")), code_of(ValueError("x"))
+        (75, 1)
+    """
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
+
+
+def final(code: int) -> int:
+    """Return the exit code that a command leaves with: a run that SIGTERM ended has another than one of Ctrl-C."""
+    return _TERMINATED if _terminated and code == INTERRUPTED else code
 
 
 def _say(line: str, code: int) -> int:

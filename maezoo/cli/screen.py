@@ -21,6 +21,7 @@ from rich.text import Text
 from maezoo.files import errors_named
 
 __all__ = [
+    "command_line",
     "complain",
     "counted",
     "errors",
@@ -55,7 +56,12 @@ def note(line: str, style: str = "") -> None:
 def note_to_repeat(why: str) -> None:
     """Say why the command should be run again, and spell it, on standard error."""
     note(why, "yellow")
-    note(shlex.join(["maezoo", *sys.argv[1:]]))
+    note(command_line())
+
+
+def command_line() -> str:
+    """Return the command that is running, as it is typed."""
+    return shlex.join(["maezoo", *sys.argv[1:]])
 
 
 def complain(problem: object) -> None:

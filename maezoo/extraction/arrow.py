@@ -1,6 +1,7 @@
 """pyarrow, or the error that says how to install it; tables as the bytes of Arrow and Parquet files."""
 
 import io
+from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from maezoo.errors import MissingExtraError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["bytes_to_table", "parquet_bytes", "parquet_table", "require_pyarrow", "table_to_bytes"]
+__all__ = ["buffers_of", "bytes_to_table", "parquet_bytes", "parquet_table", "require_pyarrow", "table_to_bytes"]
 
 
 def require_pyarrow() -> ModuleType:
@@ -43,6 +44,21 @@ def bytes_to_table(data: bytes) -> "pa.Table":
     pa = require_pyarrow()
     with pa.ipc.open_file(data) as reader:
         return reader.read_all()
+
+
+def buffers_of(table: "pa.Table") -> Iterator[tuple[str, bytes]]:
+    """Yield what Arrow's format says of a table's values, with the names of the columns: the same in every version.
+
+    Python's objects would not do: what a time becomes depends on whether pandas is installed.
+    """
+    pa = require_pyarrow()
+    plain = bytes_to_table(table_to_bytes(table.combine_chunks()))  # writing drops what slices have left out
+    for name, column in zip(plain.column_names, plain.columns, strict=True):
+        for chunk in column.chunks:
+            array = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
+            yield name, str(array.type).encode()
+            for buffer in array.buffers():
+                yield name, b"" if buffer is None else buffer.to_pybytes()
 
 
 def parquet_table(data: bytes) -> "pa.Table":

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from maezoo.errors import ImageError
 from maezoo.extraction.failures import Failure, decoding_failure, reading_errors, reading_failure
-from maezoo.extraction.items import Item, Items, image_bytes
+from maezoo.extraction.item import Item, image_bytes
+from maezoo.extraction.items import Items
 from maezoo.images.batches import READ_ERRORS, least_side, open_sized, prepare, prepare_upright
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.images.window import Scaling

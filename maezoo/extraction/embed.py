@@ -16,7 +16,19 @@ from maezoo.images.batches import normalise
 from maezoo.model import pool_tokens, pooled_width
 from maezoo.vocabulary import Pool
 
-__all__ = ["Embedder"]
+__all__ = ["Embedder", "unit_length"]
+
+
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide each row (n, D) by its length; one of length 0 stays.
+
+    Example:
+        >>> unit_length(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)).tolist()
+        [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)  # (n, 1)
+    found: NDArray[np.float32] = vectors / np.maximum(length, np.finfo(np.float32).tiny)
+    return found
 
 
 class Started(NamedTuple):
@@ -38,10 +50,11 @@ class Embedder:
         model: an encoder on its device.
         pool: which tokens.
         dtype: `"float16"` or `"float32"`, of the result.
+        normalize: divide each embedding by its length.
     """
 
-    def __init__(self, model: ImageMethods, pool: Pool, dtype: str) -> None:
-        self._model, self._pool, self._dtype = model, pool, dtype
+    def __init__(self, model: ImageMethods, pool: Pool, dtype: str, *, normalize: bool = False) -> None:
+        self._model, self._pool, self._dtype, self._normalize = model, pool, dtype, normalize
         self._copies = None if model.device.type != "cuda" else torch.cuda.Stream(model.device)  # type: ignore[no-untyped-call]
 
     @torch.inference_mode()
@@ -68,6 +81,8 @@ class Embedder:
         if started.ready is not None:
             started.ready.synchronize()
         found: NDArray[np.float32] = started.vectors.cpu().numpy()
+        if self._normalize:
+            found = unit_length(found)
         with np.errstate(over="ignore"):
             stored = found.astype(self._dtype)
         if not np.isfinite(stored).all():

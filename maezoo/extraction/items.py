@@ -1,47 +1,34 @@
-"""The numbered list of an extraction's images, and how one of them is fetched."""
+"""The numbered list of an extraction's images."""
 
 import hashlib
-import io
-import os
-import stat
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from maezoo.errors import DataError
-from maezoo.extraction.arrow import bytes_to_table, require_pyarrow, table_to_bytes
-from maezoo.extraction.failures import reading_errors
-from maezoo.extraction.remote import download, is_uri, is_web, open_filesystem
+from maezoo.extraction.arrow import buffers_of, bytes_to_table, require_pyarrow, table_to_bytes
+from maezoo.extraction.columns import Json, kept_array, typed
+from maezoo.extraction.item import Clock, Item, hashed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Changes", "Item", "Items", "fetch", "image_bytes"]
+__all__ = ["ITEMS", "Changes", "Items"]
 
-_ALONE = -1  # the offset of an item that is a file of its own
+ITEMS = "items.arrow"
+"""File of an output that holds the list."""
+
 _BATCH = 10_000
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image.
-
-    Attributes:
-        id: its name in the output, unique within a source.
-        location: the file it is in, as the operating system spells it, or its URI.
-        label: of the image, when labels were asked for and it has one.
-        offset: where in the file it begins; -1 if it is a file of its own.
-        size: in bytes, if it is a part of the file.
-        stamp: size and time of the file that it is in, or the hash of its bytes; empty if it was not looked at.
-    """
-
-    id: str
-    location: bytes
-    label: str | None = None
-    offset: int = _ALONE
-    size: int = 0
-    stamp: str = ""
+_TYPES = {
+    "id": "string",
+    "location": "binary",
+    "label": "string",
+    "offset": "int64",
+    "size": "int64",
+    "stamp": "string",
+    "column": "string",
+}
+_KEPT = "kept "  # begins the names of columns that are copied to the output
 
 
 class Changes(NamedTuple):
@@ -56,49 +43,39 @@ class Items:
     """The numbered images of a source, kept as an Arrow table: about a hundred bytes each.
 
     Args:
-        table: one row for each, with the fields of `Item` as columns.
+        table: one row for each, with the fields of `Item` as columns, then what is kept.
     """
 
     def __init__(self, table: "pa.Table") -> None:
         self.table = table
 
     @classmethod
-    def collect(cls, items: Iterable[Item], limit: int | None = None, *, contents: bool = False) -> "Items":
+    def collect(
+        cls, items: Iterable[Item], limit: int | None = None, *, contents: bool = False, keep: Sequence[str] = ()
+    ) -> "Items":
         """Keep items in their order, each with its stamp.
 
         Args:
             items: of a source.
             limit: keep at most this many.
             contents: the stamp is a hash of the image's bytes, all of which are read for it.
+            keep: names of the columns whose values the items bring along.
+
+        Raises:
+            DataError: an id that occurs twice.
         """
-        pa = require_pyarrow()
-        schema = pa.schema(
-            {
-                "id": pa.string(),
-                "location": pa.binary(),
-                "label": pa.string(),
-                "offset": pa.int64(),
-                "size": pa.int64(),
-                "stamp": pa.string(),
-            }.items()
-        )
-        stamped = _hashed if contents else _Clock().stamped
-        batches, rows = [], list[tuple[object, ...]]()
-
-        def pack() -> None:
-            columns = list(zip(*rows, strict=True))
-            batches.append(pa.record_batch([list(column) for column in columns], schema=schema))
-            rows.clear()
-
-        for number, item in enumerate(items):
-            if limit is not None and number >= limit:
-                break
-            rows.append(astuple(stamped(item)))
-            if len(rows) == _BATCH:
-                pack()
-        if rows:
-            pack()
-        return cls(pa.Table.from_batches(batches, schema).combine_chunks())
+        stamped = hashed if contents else Clock().stamped
+        found, json = islice(items, limit), set[int]()
+        tables = [_table([], keep)]
+        while batch := [stamped(item) for item in islice(found, _BATCH)]:
+            tables.append(_table(batch, keep))
+            json |= {number for item in batch for number, value in enumerate(item.kept) if isinstance(value, Json)}
+        table = require_pyarrow().concat_tables(tables if len(tables) == 1 else tables[1:])
+        for number in json:
+            column = len(_TYPES) + number
+            table = table.set_column(column, table.column_names[column], typed(table.column(column)))
+        _check_unique(table["id"])
+        return cls(table.combine_chunks())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Items":
@@ -115,13 +92,24 @@ class Items:
 
     def slice(self, start: int, stop: int) -> list[Item]:
         """Return the images numbered from `start` up to `stop`."""
-        return [Item(**row) for row in self.table.slice(start, stop - start).to_pylist()]
+        return [Item(**row) for row in self.table.select([*_TYPES]).slice(start, stop - start).to_pylist()]
+
+    def kept(self, numbers: Sequence[int]) -> "dict[str, pa.ChunkedArray]":
+        """Return the columns that are copied to the output, of the images with these numbers."""
+        rows = require_pyarrow().array(numbers, "int64")
+        return {name.removeprefix(_KEPT): self.table[name].take(rows) for name in self._kept_names()}
+
+    def _kept_names(self) -> list[str]:
+        return [name for name in self.table.column_names if name.startswith(_KEPT)]
 
     def fingerprint(self) -> str:
-        """Return a hash of all ids and labels in order."""
+        """Return a hash of all ids, labels and kept values in order."""
         digest = hashlib.sha256()
         for batch in self.table.select(["id", "label"]).to_batches(max_chunksize=_BATCH):
             digest.update(repr(batch.to_pydict()).encode("utf-8", "surrogatepass"))
+        if kept := self._kept_names():
+            for name, data in buffers_of(self.table.select(kept)):
+                digest.update(name.encode("utf-8", "surrogatepass") + data)
         return digest.hexdigest()
 
     def stamps(self, start: int, stop: int) -> str:
@@ -146,93 +134,35 @@ class Items:
                 continue
             taken.append(len(self) + found)
             changed += stamps[0][number] not in ("", stamps[1][found])
-        table = pa.concat_tables([self.table, now.table]).take(taken)
-        for column, name in enumerate(("id", "location", "label")):
-            if name != "location":
-                table = table.set_column(column, name, self.table[name])
+        table = pa.concat_tables([each.table.select([*_TYPES]) for each in (self, now)]).take(taken)
+        for name in ("id", "label"):
+            table = table.set_column(table.column_names.index(name), name, self.table[name])
+        for name in self._kept_names():
+            table = table.append_column(name, self.table[name])
         return Items(table.combine_chunks()), Changes(added=len(where), gone=gone, changed=changed)
 
 
-def fetch(item: Item) -> Path | io.BytesIO:
-    """Return what Pillow can open: the file's path, or the bytes of a part or of a remote file.
-
-    Raises:
-        OSError: the file is gone, unreadable or shorter than it was.
-    """
-    location = os.fsdecode(item.location)
-    if is_web(location):
-        return io.BytesIO(download(location))
-    if is_uri(location):
-        system, path = open_filesystem(location)
-        with system.open_input_file(path) as file:
-            return io.BytesIO(_part(file, item) if item.offset != _ALONE else _read(file, None))
-    if item.offset == _ALONE:
-        return _regular(Path(location))
-    with Path(location).open("rb") as file:
-        return io.BytesIO(_part(file, item))
+def _table(items: Sequence[Item], keep: Sequence[str]) -> "pa.Table":
+    """Return items as a table."""
+    pa = require_pyarrow()
+    columns = {
+        name: pa.array([getattr(item, name) for item in items], getattr(pa, kind)()) for name, kind in _TYPES.items()
+    }
+    return pa.table(
+        columns | {_KEPT + name: kept_array([item.kept[number] for item in items]) for number, name in enumerate(keep)}
+    )
 
 
-def _regular(path: Path) -> Path:
-    """Refuse a pipe, a socket or a device, whose reading might never end."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError.about(path, "is a pipe, a socket or a device; an image is a regular file.")
-    return path
+def _check_unique(ids: "pa.ChunkedArray") -> None:
+    """Refuse ids of which one occurs twice."""
+    import pyarrow.compute as pc
 
-
-def image_bytes(item: Item) -> bytes:
-    """Return an image's bytes; errors are those of `fetch` and of file systems."""
-    source = fetch(item)
-    return source.read_bytes() if isinstance(source, Path) else source.getvalue()
-
-
-class _Clock:
-    """Looks up size and time of files; only once for a file that holds many images."""
-
-    def __init__(self) -> None:
-        self._last: tuple[bytes, str] = (b"", "")
-
-    def stamped(self, item: Item) -> Item:
-        """Return an item with its file's size and time, unless its source has given them."""
-        if item.stamp or is_uri(os.fsdecode(item.location)):
-            return item
-        if item.location != self._last[0]:
-            self._last = item.location, self._look(item.location)
-        return replace(item, stamp=self._last[1])
-
-    def _look(self, location: bytes) -> str:
-        try:
-            found = os.stat(location)  # noqa: PTH116 - a location is bytes
-        except (OSError, ValueError):  # reading the image will say what is wrong
-            return ""
-        return f"{found.st_size} {found.st_mtime_ns}"
-
-
-def _hashed(item: Item) -> Item:
-    """Return an item with the hash of its bytes."""
-    try:
-        return replace(item, stamp=hashlib.sha256(image_bytes(item)).hexdigest())
-    except reading_errors():
-        return replace(item, stamp="")
-
-
-def _part(file: io.BufferedReader, item: Item) -> bytes:
-    """Read an item's bytes out of the file that holds it."""
-    file.seek(item.offset)
-    data = _read(file, item.size)
-    if len(data) != item.size:
-        where = os.fsdecode(item.location)
-        raise DataError.about(where, f"ends inside {item.id}: it is shorter than when it was listed.")
-    return data
-
-
-def _read(file: io.BufferedReader, size: int | None) -> bytes:
-    """Read `size` bytes, or all that follow; one read of a remote file may give fewer than it was asked for."""
-    parts, wanted = list[bytes](), size
-    while wanted is None or wanted > 0:
-        part = file.read() if wanted is None else file.read(wanted)
-        if not part:
-            break
-        parts.append(part)
-        wanted = None if wanted is None else wanted - len(part)
-    return b"".join(parts)
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = ids.value_counts()
+    twice = counts.filter(pc.greater(counts.field(1), 1)).field(0)
+    raise DataError(
+        f"{len(twice):,} ids occur more than once, such as {twice[0].as_py()!r}; each id must be unique. Name another "
+        "column for the ids.",
+        found=twice[0].as_py(),
+    )

@@ -2,25 +2,26 @@
 
 import json
 import logging
-import time
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import parquet_bytes, parquet_table
+from maezoo.extraction.failures import Failure
 from maezoo.extraction.items import Items
 from maezoo.extraction.result import ExtractResult
 from maezoo.extraction.settings import RECORD, Settings, versions
 from maezoo.extraction.shards import Shard, ShardNote, Span, error_table, read_note, shard_name
 from maezoo.extraction.store import Store
 
-__all__ = ["Assembly", "Job", "json_bytes"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Job", "json_bytes"]
 
 _ERRORS = "errors.parquet"
 _PENDING = "pending.parquet"
-_KEEP_EVERY = 60.0  # seconds of work that a kill may cost
 _log = logging.getLogger(__name__)
 
 
@@ -110,6 +111,23 @@ class Job:
         """Record a run that Ctrl-C ended."""
         return self._record(done, seconds, stopped=True)
 
+    def give_up(self, begun: Sequence[Failure], done: int, seconds: float) -> list[Failure]:
+        """Record a run that ends because of its errors; return them all.
+
+        Args:
+            begun: failures in the files that are not finished.
+            done: images read in this run.
+            seconds: that they took.
+        """
+        failures = sorted([*self.failures(), *begun], key=lambda failure: failure.number)
+        self.records.write(_ERRORS, parquet_bytes(error_table(failures)))
+        self._record(done, seconds)
+        return failures
+
+    def failures(self) -> list[Failure]:
+        """Return the failures in the finished files, in order."""
+        return [failure for number in sorted(self._finished) for failure in self._finished[number].failures]
+
     def finish(self, done: int, seconds: float) -> ExtractResult:
         """Check that every image has a row or an error, or is pending; write the tables of failures and the record.
 
@@ -122,17 +140,20 @@ class Job:
                 f"{self.where}: {rows} rows, {errors} errors and {pending} pending do not make the {len(self.items)} "
                 "images found. Run the same command again; should it say the same, report it."
             )
-        if not self._changed and self.record["complete"] == (not pending) and _ERRORS in self.records.names():
+        waiting = [failure for failure in self.failures() if failure.kind == "passing"]
+        final = error_table([failure for failure in self.failures() if failure.kind != "passing"])
+        if not self._changed and self.record["complete"] == (not pending) and self._has_errors(final):
             return self._result(done, seconds)
-        failures = [failure for number in sorted(self._finished) for failure in self._finished[number].failures]
-        waiting = [failure for failure in failures if failure.kind == "passing"]
-        final = [failure for failure in failures if failure.kind != "passing"]
-        self.records.write(_ERRORS, parquet_bytes(error_table(final)))
+        self.records.write(_ERRORS, parquet_bytes(final))
         if waiting:
             self.records.write(_PENDING, parquet_bytes(error_table(waiting)))
         else:
             self.records.remove(_PENDING)
         return self._record(done, seconds)
+
+    def _has_errors(self, table: "pa.Table") -> bool:
+        """Whether these errors are recorded already."""
+        return _ERRORS in self.records.names() and parquet_table(self.records.read(_ERRORS)).equals(table)
 
     def _ranges(self) -> Iterator[tuple[int, int, int]]:
         """Yield number, start and stop of every shard."""
@@ -152,7 +173,8 @@ class Job:
         return Shard.from_table(parquet_table(self.records.read(name)))
 
     def _bytes(self, shard: Shard, mark: str) -> bytes:
-        return parquet_bytes(shard.to_table(mark, labels=self.settings.labels))
+        kept = self.items.kept(shard.row_numbers())
+        return parquet_bytes(shard.to_table(mark, labels=self.settings.labels, kept=kept))
 
     def _result(self, done: int, seconds: float, *, stopped: bool = False) -> ExtractResult:
         rows, errors, pending = self.counts()
@@ -167,63 +189,6 @@ class Job:
         self.record["versions"] = versions()
         self.records.write(RECORD, json_bytes(self.record))
         return result
-
-
-class Assembly:
-    """Puts pieces in order and writes each shard when it is complete; the beginning of one that takes long is kept.
-
-    Args:
-        job: the run.
-        spans: the shards that are missing, in full or in part.
-    """
-
-    def __init__(self, job: Job, spans: list[Span]) -> None:
-        self._job = job
-        self._spans = {span.start: span for span in spans}
-        self._starts = sorted(self._spans)
-        self._open: dict[int, Shard] = {}
-        self._early: dict[int, Shard] = {}
-        self._again = {span.start: set(span.again) for span in spans if span.again}
-        self._pieces: dict[int, list[Shard]] = {}
-        self._kept = time.monotonic()
-
-    def add(self, piece: Shard) -> tuple[int, int]:
-        """Take a piece; write the shard that it completes.
-
-        Returns:
-            How many images it adds to those done, and how many of these failed.
-        """
-        span = self._spans[self._starts[bisect_right(self._starts, piece.first) - 1]]
-        if span.again:
-            return self._add_again(span, piece)
-        shard = self._open.setdefault(span.start, span.begun or Shard(span.start))
-        self._early[piece.first] = piece
-        while (follower := self._early.pop(shard.first + shard.count, None)) is not None:
-            shard.append(follower)
-        if shard.count == span.stop - span.start:
-            self._job.write(span, self._open.pop(span.start))
-        elif time.monotonic() - self._kept > _KEEP_EVERY:
-            self.keep()
-        return piece.count, len(piece.failures)
-
-    def keep(self) -> None:
-        """Write the beginnings of all unfinished shards for the next run, and what was read again for finished ones."""
-        for start, shard in self._open.items():
-            if shard.count:
-                self._job.write_begun(self._spans[start], shard)
-        for start in list(self._pieces):
-            self._job.repair(self._spans[start], self._pieces.pop(start))
-        self._kept = time.monotonic()
-
-    def _add_again(self, span: Span, piece: Shard) -> tuple[int, int]:
-        """Take a piece of a finished shard; put it in with the others once all have come."""
-        left = self._again[span.start]
-        tried = left & set(range(piece.first, piece.first + piece.count))
-        left -= tried
-        self._pieces.setdefault(span.start, []).append(piece)
-        if not left:
-            self._job.repair(span, self._pieces.pop(span.start))
-        return len(tried), sum(failure.number in tried for failure in piece.failures)
 
 
 def _note(store: Store, name: str, mark: str) -> ShardNote | None:

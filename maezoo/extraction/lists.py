@@ -11,13 +11,13 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from maezoo.errors import DataError
-from maezoo.extraction.items import Item
+from maezoo.extraction.columns import PATH_COLUMNS, Columns, missing_column
+from maezoo.extraction.item import Item
 from maezoo.extraction.remote import check_scheme, is_uri
 
 __all__ = ["LIST_SUFFIXES", "listed_items", "printable"]
 
 LIST_SUFFIXES = (".txt", ".lst", ".csv", ".tsv")
-_PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "filepath", "image_path")
 _SUSPECTS = 1000  # ids compared again: one real duplicate is enough
 
 
@@ -28,25 +28,41 @@ class _Row(NamedTuple):
     id: str
     name: str
     label: str | None = None
+    kept: tuple[str, ...] = ()
 
 
-def listed_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
+class _Reading(NamedTuple):
+    """What is taken from a list."""
+
+    labels: bool
+    columns: Columns
+
+
+def listed_items(path: Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
     """Yield the images that a list names; relative paths start at the list's folder.
 
-    The list is checked to its end before the first image comes, so that an error in it costs no work.
+    The header is read at once. The rest is checked to its end before the first image comes, so that an error in it
+    costs no work.
 
     Args:
         path: a text file with one path or URI a line, or a `.csv` or `.tsv` with a header.
-        labels: take the column `label`.
+        labels: take the column `label`, or the one that `columns` names.
+        columns: those that the user has named.
 
     Raises:
         DataError: something in it cannot be used, or a column is missing; `index` is the line, counted from 0.
     """
-    _check_ids(path, labels)
-    for row in _rows(path, labels):
+    reading = _Reading(labels, columns or Columns())
+    next(_rows(path, reading), None)
+    return _items(path, reading)
+
+
+def _items(path: Path, reading: _Reading) -> Iterator[Item]:
+    _check_ids(path, reading)
+    for row in _rows(path, reading):
         location = row.name if is_uri(row.name) else (path.parent / row.name).absolute()
         label = None if row.label is None else printable(row.label)
-        yield Item(printable(row.id), os.fsencode(location), label)
+        yield Item(printable(row.id), os.fsencode(location), label, kept=tuple(map(printable, row.kept)))
 
 
 def printable(name: str) -> str:
@@ -59,10 +75,10 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _check_ids(path: Path, labels: bool) -> None:
+def _check_ids(path: Path, reading: _Reading) -> None:
     """Refuse a list with an id twice, or with URIs that nothing here can read; eight bytes of memory for each row."""
     hashes, schemes = array("q"), set()
-    for row in _rows(path, labels):
+    for row in _rows(path, reading):
         hashes.append(hash(row.id))
         if is_uri(row.name) and (scheme := row.name.partition("://")[0].lower()) not in schemes:
             check_scheme(row.name, f"{path}, line {row.line}")
@@ -70,7 +86,7 @@ def _check_ids(path: Path, labels: bool) -> None:
     ordered = np.sort(np.frombuffer(hashes, np.int64)) if hashes else np.empty(0, np.int64)
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]][:_SUSPECTS].tolist())
     seen: dict[str, int] = {}
-    for row in _rows(path, labels) if suspects else ():
+    for row in _rows(path, reading) if suspects else ():
         if hash(row.id) in suspects and seen.setdefault(row.id, row.line) != row.line:
             raise DataError(
                 f"{path} names {row.id!r} in line {seen[row.id]} and again in line {row.line}; each id must be "
@@ -80,18 +96,22 @@ def _check_ids(path: Path, labels: bool) -> None:
             )
 
 
-def _rows(path: Path, labels: bool) -> Iterator[_Row]:
+def _rows(path: Path, reading: _Reading) -> Iterator[_Row]:
     """Yield the rows of a list."""
     table = path.suffix.lower() in (".csv", ".tsv")
-    if labels and not table:
+    if reading.labels and not table:
         raise DataError.about(path, "has no labels: name the images in a .csv with the columns 'path' and 'label'.")
+    if table:
+        reading.columns.refuse(path, "a .csv holds paths, not images.", "path", "id", "label", "keep")
+    else:
+        reading.columns.refuse(path, "it is a list of paths alone; name the images in a .csv or .parquet.")
     try:
         _check_encoding(path)
         # newline="" leaves line breaks inside quotes as they are. Line breaks are \n, \r\n and \r, never Unicode's.
         newline = "" if table else None
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
             if table:
-                yield from _table_rows(path, file, labels)
+                yield from _table_rows(path, file, reading)
             else:
                 yield from _line_rows(path, file)
     except OSError as error:
@@ -115,19 +135,24 @@ def _line_rows(path: Path, file: TextIO) -> Iterator[_Row]:
             yield _Row(number, name, name)
 
 
-def _table_rows(path: Path, file: TextIO, labels: bool) -> Iterator[_Row]:
+def _table_rows(path: Path, file: TextIO, reading: _Reading) -> Iterator[_Row]:
     """Yield the rows of a CSV or TSV."""
     records = _records(path, file)
     _, columns = next(records, (1, []))
-    where = next((name for name in _PATH_COLUMNS if name in columns), None)
-    if where is None or (labels and "label" not in columns):
-        needed = "path" if where is None else "label"
+    named = reading.columns
+    where = named.path or next((name for name in PATH_COLUMNS if name in columns), None)
+    if where is None:
         raise DataError(
-            f"{path} needs a header with a column {needed!r}; it has {', '.join(map(repr, columns))}.",
+            f"{path} needs a header with a column 'path'; it has {', '.join(map(repr, columns))}. To name another: "
+            "--path-column (in Python: path_column).",
             path=path,
-            expected=needed,
+            expected="path",
         )
-    for name in (where, "id", "label"):
+    label = (named.label or "label") if reading.labels else None
+    for name in filter(None, (where, named.id, label, *named.keep)):
+        if name not in columns:
+            raise missing_column(path, name, columns)
+    for name in filter(None, (where, named.id or "id", label or "label", *named.keep)):
         if columns.count(name) > 1:
             raise _error(path, 1, f"the header has {columns.count(name)} columns {name!r}; keep one.")
     for line, record in records:
@@ -135,9 +160,11 @@ def _table_rows(path: Path, file: TextIO, labels: bool) -> Iterator[_Row]:
             cells = f"{len(record)} cells under a header of {len(columns)}"
             raise _error(path, line, f"{cells}. A name with a comma or tab in it needs quotes.")
         row = dict(zip(columns, record, strict=True))
-        if not row[where].strip():
-            raise _error(path, line, f"the column {where!r} is empty.")
-        yield _Row(line, row.get("id") or row[where], row[where], row["label"] if labels else None)
+        for name in filter(None, (where, named.id)):
+            if not row[name].strip():
+                raise _error(path, line, f"the column {name!r} is empty.")
+        kept = tuple(row[name] for name in named.keep)
+        yield _Row(line, row.get(named.id or "id") or row[where], row[where], row[label] if label else None, kept)
 
 
 def _records(path: Path, file: TextIO) -> Iterator[tuple[int, Sequence[str]]]:

@@ -38,9 +38,8 @@ def local_pieces(
     settings = job.settings
     chunks = [chunk for span in spans for chunk in span.chunks(batch_size)]
     decoder = Decoder(job.items, chunks, settings.preprocessing, settings.exact)
-    yield from Embedder(model, settings.pool, settings.dtype).embed_all(
-        _noted(decoded_chunks(decoder, workers, pin=model.device.type == "cuda"))
-    )
+    embedder = Embedder(model, settings.pool, settings.dtype, normalize=settings.normalize)
+    yield from embedder.embed_all(_noted(decoded_chunks(decoder, workers, pin=model.device.type == "cuda")))
 
 
 def decoded_chunks(decoder: Decoder, workers: int, *, pin: bool = False) -> Iterator[Decoded]:

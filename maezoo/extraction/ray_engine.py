@@ -80,7 +80,7 @@ def _pipeline(
         .map(_Decode(ray.put(job.items), settings.preprocessing, settings.exact, PillowState.of_this_process()))
         .map(
             _Embed,
-            fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype),
+            fn_constructor_args=(ray.put(model), device, settings.pool, settings.dtype, settings.normalize),
             compute=ray.data.ActorPoolStrategy(size=count),
             num_gpus=1 if on_gpu else 0,
             num_cpus=0,  # unlike the tasks: Ray fuses stages that are alike, and actors would decode for themselves
@@ -122,11 +122,12 @@ class _Embed:
         device: where to run it.
         pool: which tokens.
         dtype: of the embeddings.
+        normalize: divide each by its length.
     """
 
-    def __init__(self, model: Any, device: str, pool: Pool, dtype: str) -> None:
+    def __init__(self, model: Any, device: str, pool: Pool, dtype: str, normalize: bool) -> None:
         self._model: ImageMethods = _require_ray().get(model).to(device)
-        self._embedder = Embedder(self._model, pool, dtype)
+        self._embedder = Embedder(self._model, pool, dtype, normalize=normalize)
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
         """Embed a chunk."""

@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass
 
+from maezoo.progress import Pace
+
 __all__ = ["ExtractResult", "Meter", "Progress"]
 
 
@@ -48,7 +50,7 @@ class Progress:
         total: images found.
         errors: of those done.
         rate: images a second in this run.
-        remaining: seconds left at that rate; `None` before there is one.
+        remaining: seconds left; `None` for the first ten seconds, in which an estimate would mean nothing.
     """
 
     done: int
@@ -70,6 +72,7 @@ class Meter:
     def __init__(self, total: int, done: int, errors: int) -> None:
         self._total, self._before, self._errors = total, done, errors
         self._start = time.perf_counter()
+        self._pace = Pace()
         self.done = 0
 
     @property
@@ -83,4 +86,4 @@ class Meter:
         self._errors += errors
         rate = self.done / max(self.seconds, 1e-9)
         through = self._before + self.done
-        return Progress(through, self._total, self._errors, rate, (self._total - through) / rate if rate else None)
+        return Progress(through, self._total, self._errors, rate, self._pace.left(through, self._total))

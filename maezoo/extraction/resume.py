@@ -4,14 +4,14 @@ import logging
 import re
 
 from maezoo.errors import DataError
-from maezoo.extraction.items import Items
+from maezoo.extraction.items import ITEMS, Items
 from maezoo.extraction.job import Job, json_bytes
 from maezoo.extraction.settings import FOLDER, RECORD, Settings, read_record, versions
+from maezoo.extraction.sources import nothing_found
 from maezoo.extraction.store import Store
 
 __all__ = ["open_job"]
 
-_ITEMS = "items.arrow"
 _LEFT_OVER = re.compile(  # temporary files of a run that was killed
     r"\.(part-\d{6}|begun-\d{6}|errors|extract|items|pending)-[a-z0-9_]{8,16}\.(arrow|json|parquet)"
 )
@@ -39,7 +39,7 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
             where, f"holds part-… files but no {FOLDER}/{RECORD}. Name another output, or move them away."
         )
     if not len(found):
-        raise DataError(f"no image was found in {settings.source}.", path=settings.source)
+        raise nothing_found(settings.source)
     record = {
         "settings": settings.to_dict(),
         "items": found.fingerprint(),
@@ -48,7 +48,7 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
         "complete": False,
         "counts": {"images": len(found), "rows": 0, "errors": 0, "pending": 0},
     }
-    records.write(_ITEMS, found.to_bytes())
+    records.write(ITEMS, found.to_bytes())
     records.write(RECORD, json_bytes(record))
     return Job(store, records, where, settings, found, record)
 
@@ -57,10 +57,10 @@ def _resume(store: Store, records: Store, where: str, settings: Settings, found:
     """Resume a run, with the list of images that it began with."""
     record = read_record(records.read(RECORD), where)
     settings.check_same(record["settings"], where)
-    items = Items.from_bytes(records.read(_ITEMS))
+    items = Items.from_bytes(records.read(ITEMS))
     if items.fingerprint() != record["items"]:
         raise DataError(
-            f"{where}/{FOLDER}/{_ITEMS} is not the list that the run began with. Name another output.", path=where
+            f"{where}/{FOLDER}/{ITEMS} is not the list that the run began with. Name another output.", path=where
         )
     for folder in (store, records):
         for name in filter(_LEFT_OVER.fullmatch, folder.names()):
@@ -75,7 +75,9 @@ def _resume(store: Store, records: Store, where: str, settings: Settings, found:
 def _updated(records: Store, items: Items, found: Items, source: str, *, same: bool) -> Items:
     """Keep the list, with its images as they are now, and warn of what has changed."""
     items, changes = items.updated(found)
-    if not same:
+    if not same and not changes.added and not changes.gone:
+        _log.warning("%s has other labels or columns than when this run began; it keeps those it began with.", source)
+    elif not same:
         _log.warning(
             "%s has changed since this run began: %d images are new, %d are gone. The run keeps its list: files "
             "deleted meanwhile are reported as errors, new files are ignored; extract those to another output.",
@@ -87,5 +89,5 @@ def _updated(records: Store, items: Items, found: Items, source: str, *, same: b
             "again, from the images as they are now.",
             *(changes.changed, source),
         )
-    records.write(_ITEMS, items.to_bytes())
+    records.write(ITEMS, items.to_bytes())
     return items

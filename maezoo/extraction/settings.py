@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
-from maezoo.errors import ArgumentError, DataError
+from maezoo.errors import ArgumentError, DataError, OtherSettingsError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import POOLS, Pool
 
@@ -39,6 +39,8 @@ class Settings:
         contents: changed images are recognised by their bytes, not by size and time.
         max_image_pixels: Pillow's limit; larger images are errors. `None` for no limit.
         load_truncated_images: Pillow fills up files that are cut short.
+        columns: columns of the source that the user has named, by purpose.
+        normalize: embeddings have length 1.
     """
 
     source: str
@@ -55,6 +57,8 @@ class Settings:
     contents: bool
     max_image_pixels: float | None
     load_truncated_images: bool
+    columns: Mapping[str, str] = field(default_factory=dict)
+    normalize: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that are not allowed."""
@@ -87,14 +91,14 @@ class Settings:
         """Refuse to resume an output that was begun with other settings.
 
         Raises:
-            DataError: the message names each difference; `expected` and `found` have the old and new values.
+            OtherSettingsError: the message names each difference; `expected` and `found` have the old and new values.
         """
         ours, old = _flat(json.loads(json.dumps(self.to_dict()))), _flat(old)
         keys = [key for key in {**ours, **old} if ours.get(key) != old.get(key)]
         if not keys:
             return
         differences = "; ".join(f"{key} was {old.get(key)!r}, now {ours.get(key)!r}" for key in keys)
-        raise DataError(
+        raise OtherSettingsError(
             f"{where} was begun with other settings: {differences}. Use the old ones, or name another output.",
             expected={key: old.get(key) for key in keys},
             found={key: ours.get(key) for key in keys},

@@ -4,6 +4,7 @@ A file holds its own failures, so each range is one thing to write, and no two f
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -61,16 +62,22 @@ class Shard:
 
     def _by_number(self) -> dict[int, tuple[Row, NDArray[Any]]]:
         """Return row and embedding of each item that has them."""
-        failed = {failure.number for failure in self.failures}
-        numbers = [number for number in range(self.first, self.first + self.count) if number not in failed]
-        return dict(zip(numbers, zip(self.rows, np.concatenate(self.vectors), strict=True), strict=False))
+        return dict(zip(self.row_numbers(), zip(self.rows, np.concatenate(self.vectors), strict=True), strict=False))
 
-    def to_table(self, run: str = "", *, labels: bool = True) -> "pa.Table":
+    def row_numbers(self) -> list[int]:
+        """Return the numbers of the items that have rows, in their order."""
+        failed = {failure.number for failure in self.failures}
+        return [number for number in range(self.first, self.first + self.count) if number not in failed]
+
+    def to_table(
+        self, run: str = "", *, labels: bool = True, kept: "Mapping[str, pa.ChunkedArray] | None" = None
+    ) -> "pa.Table":
         """Return all of the shard as a table, for a file or for another process.
 
         Args:
             run: the run's fingerprint.
             labels: whether there is a column of labels.
+            kept: further columns, of all rows.
         """
         pa = require_pyarrow()
         vectors = np.concatenate(self.vectors)
@@ -83,7 +90,7 @@ class Shard:
         columns["width"] = pa.array([row.width for row in self.rows], pa.int32())
         columns["height"] = pa.array([row.height for row in self.rows], pa.int32())
         note = {"run": run, "first": self.first, "count": self.count, "failures": self.failures}
-        return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(note)})
+        return pa.table(columns | dict(kept or {})).replace_schema_metadata({_KEY: json.dumps(note)})
 
     @classmethod
     def from_table(cls, table: "pa.Table") -> "Shard":

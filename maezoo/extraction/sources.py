@@ -1,34 +1,44 @@
 """A folder, a list or tar shards become the numbered list of images that an extraction reads."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from maezoo.errors import DataError
+from maezoo.errors import DataError, SourceMissingError
 from maezoo.extraction.arrow import require_pyarrow
-from maezoo.extraction.items import Item
+from maezoo.extraction.columns import Columns
+from maezoo.extraction.item import Item
 from maezoo.extraction.lists import LIST_SUFFIXES, listed_items, printable
+from maezoo.extraction.parquet_lists import parquet_items
 from maezoo.extraction.remote import child_uri, is_uri, is_web, open_filesystem
 from maezoo.extraction.tars import tar_items
-from maezoo.listing import files_in, image_files, is_hidden, is_image
+from maezoo.listing import IMAGE_SUFFIXES, endings_in, files_in, image_files, is_hidden, is_image
 from maezoo.paths import user_path
 
-__all__ = ["find_items"]
+__all__ = ["find_items", "nothing_found"]
+
+_NO_COLUMNS = "it is a folder of images; name them in a .csv or .parquet with these columns."
 
 
-def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
+def find_items(source: str | Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
     """Yield the images of a source in an order that is the same each time.
 
+    That the source exists, and that a list has the columns, is checked at once; the rest when the first item is asked
+    for.
+
     Args:
-        source: a folder (searched recursively; hidden files left out), a folder of tar shards, one tar shard, a text
-            file with one path a line, or a CSV file with a column `path`; a folder may be a URI such as
-            `s3://bucket/photos`, and a list may hold URIs and URLs.
+        source: a folder (searched recursively; hidden files left out), a folder of tar shards or of Parquet files, one
+            of these, a text file with one path a line, or a CSV file with a column `path`; a folder of images may be a
+            URI such as `s3://bucket/photos`, and a list may hold URIs and URLs.
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
+        columns: those that the user has named.
 
     Raises:
-        DataError: nothing there, nothing that can be read as one of these, an id that occurs twice, or labels that no
-            image has.
+        SourceMissingError: nothing there.
+        DataError: nothing that can be read as one of these, a column that is missing, an id that occurs twice, or
+            labels that no image has.
         OSError: a folder cannot be listed.
 
     Example:
@@ -39,30 +49,65 @@ def find_items(source: str | Path, *, labels: bool = False) -> Iterator[Item]:
         >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
         [('cats/tom.jpg', 'cats')]
     """
-    items = _items(str(source), labels)
+    items = _items(str(source), labels, columns or Columns())
     return _labelled(str(source), items) if labels else items
 
 
-def _items(source: str, labels: bool) -> Iterator[Item]:
-    """Yield the images of any source."""
+def nothing_found(source: str) -> SourceMissingError:
+    """Return the error for a source without an image; it counts the files that were skipped, by their endings."""
+    path = user_path(source)
+    message = f"no image was found in {source}."
+    endings: Counter[str] = Counter()
+    if not is_uri(source) and path.is_dir():
+        endings = endings_in(path)
+        named = [
+            f"{ending or 'no ending'}: {count:,} file{'s'[: count != 1]}" for ending, count in endings.most_common(8)
+        ]
+        more = f" and {len(endings) - 8} more endings" if len(endings) > 8 else ""
+        message += f" Skipped: {', '.join(named)}{more}." if named else " It holds no files."
+        message += f" Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+    elif not is_uri(source):
+        message += " It names no image." if path.suffix.lower() != ".tar" else " No member ends as an image does."
+    return SourceMissingError(message, path=source, expected=tuple(sorted(IMAGE_SUFFIXES)), found=dict(endings))
+
+
+def _items(source: str, labels: bool, columns: Columns) -> Iterator[Item]:
+    """Return the images of any source."""
     if is_uri(source) and not source.lower().startswith("file:"):
+        columns.refuse(source, _NO_COLUMNS)
         return _remote_folder(source, labels)
     path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
-        tars = files_in(path, ".tar")
-        return _shards(path, tars, labels) if tars else _folder(path, labels)
+        return _in_folder(path, labels, columns)
     if not path.exists():
-        raise DataError.about(path, "does not exist; pass a folder, a list (.txt, .csv) or tar shards.")
-    if path.suffix.lower() == ".tar" and path.is_file():
-        return tar_items(path, labels=labels)
-    if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
-        return listed_items(path, labels=labels)
+        raise SourceMissingError.about(
+            path, "does not exist; pass a folder, a list (.txt, .csv, .parquet) or tar shards."
+        )
+    suffix = path.suffix.lower()
+    if path.is_file():
+        if suffix == ".tar":
+            return tar_items(path, labels=labels, columns=columns)
+        if suffix == ".parquet":
+            return parquet_items([path], labels=labels, columns=columns)
+        if suffix in LIST_SUFFIXES:
+            return listed_items(path, labels=labels, columns=columns)
     raise DataError(
-        f"{path} is no source: pass a folder of images, a list ({', '.join(LIST_SUFFIXES)}), a .tar shard or a folder "
-        "of them."
+        f"{path} is no source: pass a folder of images, a list ({', '.join(LIST_SUFFIXES)}, .parquet), a .tar shard or "
+        "a folder of them."
         + (" Compressed tars cannot be read from the middle; unpack them." if ".tar" in path.suffixes else ""),
         path=path,
     )
+
+
+def _in_folder(path: Path, labels: bool, columns: Columns) -> Iterator[Item]:
+    """Return the images of a folder of tar shards, of Parquet files that hold or name them, or of images."""
+    if tars := files_in(path, ".tar"):
+        return _shards(path, tars, labels, columns)
+    tables = files_in(path, ".parquet")
+    if tables and next(image_files(path), None) is None:
+        return parquet_items(tables, labels=labels, columns=columns)
+    columns.refuse(path, _NO_COLUMNS)
+    return _folder(path, labels)
 
 
 def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
@@ -79,14 +124,14 @@ def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
         )
 
 
-def _shards(folder: Path, tars: list[Path], labels: bool) -> Iterator[Item]:
+def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns) -> Iterator[Item]:
     """Yield the images of a folder's tar shards, in the order of their names."""
     image = next(image_files(folder), None)
     if image is not None:
         raise DataError.about(
             folder, f"holds tar shards and images ({image}); name a folder that holds one or the other."
         )
-    yield from chain.from_iterable(tar_items(tar, labels=labels) for tar in tars)
+    yield from chain.from_iterable(tar_items(tar, labels=labels, columns=columns) for tar in tars)
 
 
 def _folder(root: Path, labels: bool) -> Iterator[Item]:

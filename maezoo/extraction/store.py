@@ -11,7 +11,7 @@ from typing import IO, Protocol
 
 from filelock import FileLock, Timeout
 
-from maezoo.errors import DataError, DiskFullError
+from maezoo.errors import DataError, DiskFullError, OutputBusyError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.remote import is_uri, open_filesystem
 from maezoo.files import written_whole
@@ -165,7 +165,7 @@ def exclusive(path: Path, output: str | Path) -> Iterator[None]:
         process = ""
         with suppress(OSError):
             process = note.read_text(encoding="ascii")
-        raise DataError(
+        raise OutputBusyError(
             f"another run is writing to {output}{f' (process {process})' if process else ''}. Wait for it, stop it, or "
             "name another output.",
             path=output,

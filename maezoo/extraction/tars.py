@@ -9,16 +9,20 @@ import logging
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from maezoo.errors import DataError
-from maezoo.extraction.items import Item
+from maezoo.extraction.columns import Columns
+from maezoo.extraction.item import Item
 from maezoo.extraction.lists import printable
+from maezoo.extraction.samples import Sample, filled_columns
 from maezoo.listing import is_hidden, is_image
 
 __all__ = ["tar_items"]
 
-_MOST_LABEL = 64 * 1024  # bytes of a `.cls` member
+_MOST_TEXT = 64 * 1024  # bytes of a `.cls` or `.txt` member
+_MOST_JSON = 1024 * 1024  # of a `.json` member
 _MOST_READ = 16 * 1024 * 1024  # bytes of one header, long names and pax records included
 _log = logging.getLogger(__name__)
 
@@ -37,43 +41,59 @@ class _Headers(io.BufferedReader):
         return super().read(size)
 
 
-def tar_items(path: Path, *, labels: bool = False) -> Iterator[Item]:
-    """Yield the images of a shard in their order: `000123.jpg`, with the label in `000123.cls`.
+def tar_items(path: Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
+    """Yield the images of a shard in their order: `000123.jpg`, with its label in `000123.cls`.
 
-    Hidden members are left out, as hidden files of a folder are.
+    A column is a key of the sample's `.json` member, or the ending of a member with text, such as `txt`. Hidden members
+    are left out, as hidden files of a folder are.
 
     Args:
         path: an uncompressed tar file.
-        labels: read the `.cls` members.
+        labels: take the `.cls` members; in a shard without any, the key `label` of the `.json` members; in one that has
+            neither, the `.txt` members.
+        columns: those that the user has named.
 
     Raises:
-        DataError: no tar file, one that is damaged or cut short, a name that occurs twice in it, a sparse image, or a
-            label of more than 64 KiB.
+        DataError: no tar file, one that is damaged or cut short, a name that occurs twice in it, a sparse image, a
+            member of text that is too long or no JSON, or a column that is missing.
     """
+    columns = columns or Columns()
+    columns.refuse(path, "a shard holds the images themselves.", "id", "label", "keep")
+    named = {*columns.keep, columns.id, columns.label} - {None}
+    read = named | ({"json"} if named else set())
+    # Without a name for the labels, the other members matter only in a shard that has no .cls, and may be anything.
+    tried = {"cls", "json", "txt"} - read if labels and columns.label is None else set()
     images: list[tarfile.TarInfo] = []
-    found: dict[str, str] = {}
+    samples: dict[str, Sample] = {}
     names: set[str] = set()
     try:
         with _Headers(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _members(path, tar):
-                is_label = labels and member.name.endswith(".cls")
-                if is_hidden(member.name) or not (is_image(member.name) or is_label):
+                key, ending = _parts(member.name)
+                if is_hidden(member.name) or not (is_image(member.name) or ending in read | tried):
                     continue
                 if member.name in names:
                     raise DataError.about(path, f"holds {printable(member.name)} twice; write the shard again.")
                 names.add(member.name)
-                if is_label:
-                    found[_key(member.name)] = _label(path, tar, member)
-                else:
+                if ending == "cls":
+                    tried &= {"cls"}
+                if ending in read | {"cls"}:
+                    samples.setdefault(key, Sample()).add(ending, _text(path, tar, member), f"{path}: {member.name}")
+                elif ending in tried:
+                    with suppress(DataError):
+                        text = _text(path, tar, member)
+                        samples.setdefault(key, Sample()).add(ending, text, member.name)
+                if is_image(member.name):
                     images.append(member)
     except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError.about(path, f"is not a complete, uncompressed tar file: {error}.") from error
     location = os.fsencode(path.absolute())
-    for member in images:
-        name = printable(f"{path.name}/{member.name}")
-        yield Item(name, location, found.get(_key(member.name)), member.offset_data, member.size)
+    filled = filled_columns(path, [samples.get(_parts(each.name)[0], Sample()) for each in images], labels, columns)
+    for member, facts in zip(images, filled, strict=True):
+        name = facts.id or printable(f"{path.name}/{member.name}")
+        yield Item(name, location, facts.label, member.offset_data, member.size, kept=facts.kept)
 
 
 def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -108,17 +128,18 @@ def _check_end(path: Path, tar: tarfile.TarFile) -> None:
         _log.warning("%s has no end mark; should it be cut short, images are missing.", path)
 
 
-def _key(name: str) -> str:
-    """Return what the members of one sample share: the name up to the first dot after the last slash."""
+def _parts(name: str) -> tuple[str, str]:
+    """Return what the members of one sample share, the name up to the first dot of its last part; and its ending."""
     folder, slash, file = name.rpartition("/")
-    return folder + slash + file.partition(".")[0]
+    return folder + slash + file.partition(".")[0], file.rpartition(".")[2]
 
 
-def _label(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    """Return the text of a `.cls` member."""
-    if member.size > _MOST_LABEL:
+def _text(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    """Return the text of a member."""
+    most = _MOST_JSON if member.name.endswith(".json") else _MOST_TEXT
+    if member.size > most:
         raise DataError(
-            f"{path}: the label {printable(member.name)} has {member.size:,} bytes, more than 65,536.", path=path
+            f"{path}: {printable(member.name)} has {member.size:,} bytes of text, more than {most:,}.", path=path
         )
     file = tar.extractfile(member)
     return file.read().decode("utf-8", "backslashreplace").strip() if file else ""

@@ -1,11 +1,13 @@
 """Real processes: killed without warning, interrupted, and two at once."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 import maezoo
+from maezoo import cli
 
 COMMAND = "from maezoo.cli import main; main()"
 OPTIONS = ["--shard-size", "12", "--batch-size", "3", "--device", "cpu", "--labels"]
@@ -178,3 +181,65 @@ def test_a_script_without_a_main_guard_is_told_so(folder, tmp_path):
     answer = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120)
     assert answer.returncode != 0
     assert "if __name__ == '__main__':" in answer.stderr
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """The command line in this process: gives the exit code and what was told on standard error."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["maezoo", *map(str, arguments)])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as left:
+                cli.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return int(left.value.code), capsys.readouterr().err
+
+    return run
+
+
+@posix
+def test_sigterm_ends_as_ctrl_c_does_and_a_second_run_is_told_to_wait(folder, tmp_path, rows, main):
+    output = tmp_path / "out"
+    process = _start(folder, output, "--workers", 1, "--log-json")
+    _wait_for(process, lambda: _parts(output) >= 1)
+    process.send_signal(signal.SIGSTOP)
+    assert main("extract", folder, output, *OPTIONS)[0] == 75
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert (lines[-1]["event"], lines[-1]["status"], lines[-1]["exit_code"]) == ("end", "stopped", 143)
+    assert lines[-1]["command"].startswith(f"maezoo extract {folder}")
+    assert 12 <= len(rows(output)) < 120
+
+
+def test_exit_codes_are_those_of_the_page(damaged, tmp_path, main):
+    output, options = tmp_path / "out", ["--device", "cpu", "--workers", 0]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_text("no image")
+    assert main("extract", damaged, output, *options, "--max-errors", "1%")[0] == 65
+    assert main("extract", tmp_path / "nothing", output, *options)[0] == 66
+    assert main("extract", tmp_path / "empty", tmp_path / "new", *options)[0] == 66
+    assert main("extract", damaged, output, *options, "--normalize")[0] == 78
+    code, told = main("extract", tmp_path / "broken", tmp_path / "none", *options)
+    assert (code, told.splitlines()[-1]) == (1, "No row was written: every image failed.")
+    assert "1 error\n" in told
+
+
+def test_a_json_log_is_objects_alone(damaged, tmp_path, main):
+    options = ["--device", "cpu", "--workers", 0, "--log-json"]
+    code, told = main("extract", damaged, tmp_path / "out", *options)
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert code == 0
+    assert [line["event"] for line in lines] == ["progress", "progress", "end"] or len(lines) > 3
+    assert lines[-2]["done"] == lines[-2]["total"] == 125
+    assert lines[-1] | {"status": "complete", "exit_code": 0, "rows": 120, "errors": 5} == lines[-1]
+    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in lines)
+    code, told = main("extract", damaged, tmp_path / "out", *options, "--pool", "mean")
+    (line,) = map(json.loads, told.splitlines())
+    assert (code, line["exit_code"], line["error"]) == (78, 78, "OtherSettingsError")

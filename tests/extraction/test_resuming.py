@@ -44,7 +44,7 @@ def test_an_ended_run_goes_on_and_equals_a_whole_one(damaged, tmp_path, small, r
 
 
 def test_what_was_begun_is_kept_from_time_to_time(folder, tmp_path, small, rows, monkeypatch):
-    monkeypatch.setattr("maezoo.extraction.job._KEEP_EVERY", 0.0)
+    monkeypatch.setattr("maezoo.extraction.assembly._KEEP_EVERY", 0.0)
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(50), **SETTINGS)
     assert (tmp_path / "out" / "__maezoo__" / "begun-000001.parquet").exists()
@@ -121,7 +121,7 @@ def test_other_pictures_under_the_same_names_are_embedded_anew(folder, tmp_path,
 
 
 def test_what_was_begun_of_pictures_that_have_changed_is_begun_anew(folder, tmp_path, small, rows, monkeypatch):
-    monkeypatch.setattr("maezoo.extraction.job._KEEP_EVERY", 0.0)
+    monkeypatch.setattr("maezoo.extraction.assembly._KEEP_EVERY", 0.0)
     with pytest.raises(_StopError):
         maezoo.extract(folder, tmp_path / "out", model=small, report=_stop_after(16), **SETTINGS)
     _repaint(folder / "class0" / "0004.png")

@@ -106,7 +106,7 @@ def test_sizes_are_those_of_the_upright_picture_in_every_format(tmp_path, small,
     from PIL import ImageOps
 
     from maezoo.extraction.decode import decode_items
-    from maezoo.extraction.items import Item
+    from maezoo.extraction.item import Item
 
     turned = Image.Exif()
     turned[0x0112] = orientation
@@ -120,7 +120,7 @@ def test_sizes_are_those_of_the_upright_picture_in_every_format(tmp_path, small,
 
 def test_large_jpegs_are_drafted_unless_exact(photos, tmp_path, small):
     from maezoo.extraction.decode import decode_items
-    from maezoo.extraction.items import Item
+    from maezoo.extraction.item import Item
 
     path = tmp_path / "large.jpg"
     Image.open(photos[0]).convert("RGB").resize((2000, 1500), Image.Resampling.BICUBIC).save(path, quality=92)
@@ -138,7 +138,7 @@ def test_pixels_are_those_of_the_models_own_reading(tmp_path, small, size, resiz
     from dataclasses import replace
 
     from maezoo.extraction.decode import decode_items
-    from maezoo.extraction.items import Item
+    from maezoo.extraction.item import Item
     from maezoo.images.batches import prepare
 
     path, preprocess = tmp_path / "one.jpg", replace(small.preprocess, resize=resize)

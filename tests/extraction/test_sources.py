@@ -10,7 +10,8 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import DataError
-from maezoo.extraction.items import Items, fetch
+from maezoo.extraction.item import fetch
+from maezoo.extraction.items import Items
 from maezoo.extraction.sources import find_items
 from maezoo.listing import is_image
 

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from maezoo.errors import DataError
-from maezoo.extraction.items import fetch
+from maezoo.extraction.item import fetch
 from maezoo.extraction.sources import find_items
 
 BLOCK = 512

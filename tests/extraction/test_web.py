@@ -11,7 +11,7 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import DataError
-from maezoo.extraction.items import Item, fetch
+from maezoo.extraction.item import Item, fetch
 from maezoo.extraction.sources import find_items
 
 
