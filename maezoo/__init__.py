@@ -19,6 +19,7 @@ The public names; all else is internal.
     mask_from_noise, mask_from_pixels
     reconstruct_all                         every patch predicted while it is hidden
     extract                                 folders of images to Parquet
+    search, dedup                           the nearest images and duplicates in what was extracted
     MaezooError, ImageError                 two of the errors in maezoo.errors
 
     figures, evaluation, training, extraction, errors     packages to use by name: maezoo.figures.plot_attention
