@@ -40,7 +40,7 @@ UNSUITABLE_CHECKS: dict[str, str] = dict.fromkeys(
     ),
     "it has a table of numbers transformed, and MAEFeatures takes images",
 )
-"""The `expected_failed_checks` of scikit-learn's `check_estimator`: those that no transformer of images passes, and why.
+"""The `expected_failed_checks` of scikit-learn's `check_estimator`: those that take no images, and why they fail.
 
 On pictures made of the same numbers all of them pass; the tests do that.
 """
@@ -188,7 +188,8 @@ def _one_for_each_row(X: Any) -> Any:
         raise ImageError(f"X is {kind_of(X)}; pass a list of images, such as [X].", found=kind_of(X))
     if hasattr(X, "columns"):  # a table of pandas or polars
         if len(X.columns) != 1:
-            message = f"X has {len(X.columns)} columns; pick the one with the images, as X['path'] or with a ColumnTransformer."
+            hint = "pick the one with the images, as X['path'] or with a ColumnTransformer."
+            message = f"X has {len(X.columns)} columns; {hint}"
             raise ImageError(message, found=tuple(X.columns))
         return list(X[X.columns[0]])
     if not isinstance(X, np.ndarray):

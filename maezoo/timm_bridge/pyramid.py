@@ -120,7 +120,7 @@ def _build(
         message = f"{variant.name}_pyramid has no classifier; use {variant.name!r}, or num_classes=0."
         raise ArgumentError(message, found=num_classes, suggestions=[variant.name])
     if output_stride != STRIDES[-1]:
-        message = f"the strides are {STRIDES}; decoders that need dilated convolutions (output_stride) have no use for it."
+        message = f"the strides are {STRIDES}, and output_stride={output_stride} needs dilated convolutions."
         raise ArgumentError(message, expected=STRIDES[-1], found=output_stride)
     size = img_size or variant.img_size // variant.patch_size * PATCH
     encoder = build_encoder(variant, img_size=size, patch_size=PATCH, **overrides)

@@ -154,9 +154,7 @@ def test_torchvisions_detectors_take_it_and_train(kind, photos):
     for image in images:
         masks = torch.zeros(1, *image.shape[1:], dtype=torch.uint8)
         masks[0, 10:60, 10:50] = 1
-        targets.append(
-            {"boxes": torch.tensor([[10.0, 10.0, 50.0, 60.0]]), "labels": torch.tensor([2]), "masks": masks}
-        )
+        targets.append({"boxes": torch.tensor([[10.0, 10.0, 50.0, 60.0]]), "labels": torch.tensor([2]), "masks": masks})
     optimizer = torch.optim.SGD(detector.parameters(), lr=1e-4)
     before = backbone.trunk.blocks[0].mlp.fc1.weight.clone()
     for _ in range(2):
