@@ -32,7 +32,7 @@ def parse(description: str | None, output: str) -> argparse.Namespace:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=formatter)
     parser.add_argument("-o", "--output", type=Path, default=Path(output))
-    parser.add_argument("--model", default="mae_vit_tiny", help="an architecture or weights, mae_vit_base for a GPU")
+    parser.add_argument("--model", default="mae_vit_tiny", help="an architecture; mae_vit_base for a GPU")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--channels", type=int, default=64, help="of the pyramid, 256 for a GPU")
     parser.add_argument(

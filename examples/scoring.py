@@ -38,8 +38,8 @@ def draw_boxes(images: Sequence[Tensor], objects: Objects, surest: float = 0.5) 
     drawn = []
     for image, each in zip(images, objects, strict=False):
         keep = each.get("scores", torch.ones(len(each["labels"]))) >= surest
-        colours = [COLOURS[label] for label in each["labels"][keep]]
-        drawn.append(draw_bounding_boxes((image * 255).to(torch.uint8), each["boxes"][keep], colors=colours, width=2))
+        colours, picture = [COLOURS[label] for label in each["labels"][keep]], (image * 255).to(torch.uint8)
+        drawn.append(draw_bounding_boxes(picture, each["boxes"][keep], colors=colours, width=2) if colours else picture)
     return drawn
 
 

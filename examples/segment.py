@@ -29,10 +29,8 @@ def main(output: Path, model: str, steps: int, channels: int, pretrained: bool =
     """Train; draw test scenes, the truth and what was found; return the mean intersection over union."""
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    name, _, tag = model.partition(".")
     sizes = {"classes": len(CLASSES), "decoder_channels": channels, "out_channels": channels}
-    encoder = f"tu-{name}_pyramid.{tag}".rstrip(".")
-    network = smp.UPerNet(encoder, encoder_weights=pretrained or None, **sizes).to(device)
+    network = smp.UPerNet(f"tu-{model}_pyramid", encoder_weights=pretrained or None, **sizes).to(device)
 
     def loss_of(seeds: range) -> Tensor:
         images, classes = load(seeds)
@@ -53,7 +51,7 @@ def main(output: Path, model: str, steps: int, channels: int, pretrained: bool =
 
 def draw(pictures: Tensor, classes: Tensor) -> list[Tensor]:
     """Colour the pixels of each class in each picture."""
-    masks = torch.arange(1, len(CLASSES))[:, None, None] == classes[: len(pictures), None]  # (B, classes, H, W)
+    masks = torch.arange(1, len(CLASSES))[:, None, None] == classes[: len(pictures), None]  # (B, 4, H, W)
     return [draw_segmentation_masks(x, mask, 0.6, list(COLOURS[1:])) for x, mask in zip(pictures, masks, strict=True)]
 
 

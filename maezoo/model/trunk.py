@@ -102,8 +102,8 @@ class Trunk(nn.Module):
         if not height or not width or height % MULTIPLE or width % MULTIPLE:
             nearest = "x".join(str(max(1, round(side / MULTIPLE)) * MULTIPLE) for side in (height, width))
             raise SizeError(
-                f"{height}x{width} (height x width): both sides must be multiples of {MULTIPLE}, the pyramid's coarsest "
-                f"stride. The nearest valid size is {nearest}: resize the images, or pad them.",
+                f"{height}x{width} (height x width): both sides must be multiples of {MULTIPLE}, the coarsest stride "
+                f"of the pyramid. The nearest valid size is {nearest}: resize the images, or pad them.",
                 found=(height, width),
                 suggestions=[nearest],
             )
