@@ -1,6 +1,5 @@
 """Features of images as a scikit-learn transformer."""
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -184,7 +183,7 @@ def _one_for_each_row(X: Any) -> Any:
     _refuse_sparse(X)
     if isinstance(X, torch.Tensor) and X.ndim == 4:
         return X
-    if isinstance(X, str | bytes) or not isinstance(X, Iterable):
+    if isinstance(X, str | bytes | bytearray | memoryview) or hasattr(X, "read") or not hasattr(X, "__iter__"):
         raise ImageError(f"X is {kind_of(X)}; pass a list of images, such as [X].", found=kind_of(X))
     if hasattr(X, "columns"):  # a table of pandas or polars
         if len(X.columns) != 1:

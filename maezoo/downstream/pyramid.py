@@ -84,9 +84,9 @@ class FeaturePyramid(PyramidEncoder):
 def _encoder_of(encoder: VisionTransformer | MaskedEncoder | str, pretrained: bool) -> VisionTransformer:
     """Return the timm encoder that is meant."""
     if isinstance(encoder, str):
-        built = create(encoder, pretrained=pretrained, decoder=False, device="cpu").encoder
+        built = create(encoder, pretrained=pretrained, decoder=False, device="cpu")
         built.pos_embed.requires_grad_(True)  # fixed in pretraining, trained in detection (ViTDet)
-        return built
+        return built.encoder
     if pretrained:
         raise ArgumentError("pretrained=True is for a name; this encoder has weights already.", found=pretrained)
     if isinstance(encoder, OptimizedMAE):

@@ -82,7 +82,7 @@ class Trunk(nn.Module):
                 x = checkpoint(self._run_block, index, x, grid, use_reentrant=False)
             else:
                 x = self._run_block(index, x, grid)
-        return x[:, 1:].transpose(1, 2).unflatten(2, grid).contiguous()  # (B, D, h, w)
+        return x[:, 1:].transpose(1, 2).reshape(len(x), -1, *grid)  # (B, D, h, w)
 
     def _run_block(self, index: int, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Run one block on (B, 1 + N, D), with or without windows."""

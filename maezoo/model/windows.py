@@ -33,7 +33,8 @@ def windowed_block(block: Block, tokens: Tensor, grid: tuple[int, int], window: 
         (B, 1 + h*w, D)
     """
     if max(grid) <= window:
-        return block(tokens)
+        same: Tensor = block(tokens)
+        return same
     attended = windowed_attention(block.attn, block.norm1(tokens), grid, window)
     tokens = tokens + block.drop_path1(block.ls1(attended))
     changed: Tensor = tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
@@ -61,12 +62,12 @@ def windowed_attention(attention: nn.Module, tokens: Tensor, grid: tuple[int, in
     """
     (h, w), (B, _, D) = grid, tokens.shape
     rows, columns = -(-h // window), -(-w // window)
-    patches = tokens[:, 1:].unflatten(1, grid)  # (B, h, w, D)
+    patches = tokens[:, 1:].reshape(B, h, w, D)
     padded = F.pad(patches, (0, 0, 0, columns * window - w, 0, rows * window - h))
     cut = padded.reshape(B, rows, window, columns, window, D).transpose(2, 3)  # (B, rows, columns, window, window, D)
     class_token = tokens[:, None, :1].expand(B, rows * columns, 1, D)
     windows = torch.cat([class_token, cut.reshape(B, rows * columns, -1, D)], dim=2)
-    attended = attention(windows.flatten(0, 1)).unflatten(0, (B, -1))  # (B, windows, 1 + window * window, D)
+    attended = attention(windows.flatten(0, 1)).reshape(windows.shape)  # (B, windows, 1 + window * window, D)
     cut = attended[:, :, 1:].reshape(B, rows, columns, window, window, D).transpose(2, 3)
     joined = cut.reshape(B, rows * window, columns * window, D)[:, :h, :w]
     return torch.cat([attended[:, :, 0].mean(dim=1, keepdim=True), joined.flatten(1, 2)], dim=1)

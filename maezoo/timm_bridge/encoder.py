@@ -18,6 +18,7 @@ from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
 from maezoo.model import Variant, build_encoder
+from maezoo.model.encoding import channels_of
 from maezoo.model.trunk import Trunk
 from maezoo.paths import user_path
 
@@ -121,11 +122,12 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer | Trunk
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
-    filters, in_chans = found["patch_embed.proj.weight"], model.patch_embed.proj.in_channels
+    filters, in_chans = found["patch_embed.proj.weight"], channels_of(model.patch_embed)
     if _said_channels(model) == in_chans != filters.shape[1]:  # timm adapts to other channels than its configuration's
         found["patch_embed.proj.weight"] = adapt_filters(filters, in_chans)
     fresh = {key: value for key, value in model.state_dict().items() if key.startswith(_POOLING) and key not in found}
-    return dict(checkpoint_filter_fn(found, model)) | fresh
+    encoder: Any = model  # timm looks at its patch embedding and positions
+    return dict(checkpoint_filter_fn(found, encoder)) | fresh
 
 
 def _own_channels(name: str, config: Any, file: str | None, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class TimmPyramid(PyramidEncoder):
     def forward_intermediates(
         self,
         images: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         output_fmt: str = "NCHW",
         intermediates_only: bool = True,
@@ -62,7 +62,7 @@ class TimmPyramid(PyramidEncoder):
         return self.maps(images, wanted)
 
     def prune_intermediate_layers(
-        self, indices: int | Sequence[int] | None = 1, prune_norm: bool = False, prune_head: bool = True
+        self, indices: int | list[int] | None = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Take away the layers of maps that are not wanted, and return the places of those that are."""
         wanted, _ = feature_take_indices(len(STRIDES), indices)

@@ -91,10 +91,10 @@ def _encoder_cfg(variant: Variant, entry: WeightsEntry | None) -> "PretrainedCfg
 def _pyramid_cfg(variant: Variant, entry: WeightsEntry | None) -> "PretrainedCfg":
     """Return the configuration of a pyramid for timm: the encoder's, at the size where its patches are 16 wide."""
     config = _encoder_cfg(variant, entry)
-    channels, *size = config.input_size
+    channels, height, width = config.input_size
     return replace(
         config,
-        input_size=(channels, *(side // variant.patch_size * 16 for side in size)),
+        input_size=(channels, height // variant.patch_size * 16, width // variant.patch_size * 16),
         fixed_input_size=False,
         first_conv="trunk.patch_embed.proj",
         classifier=None,

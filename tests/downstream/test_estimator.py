@@ -1,5 +1,6 @@
 """Features as a scikit-learn transformer: its contract, its input, and what is built around it."""
 
+import io
 import pickle
 
 import numpy as np
@@ -96,6 +97,7 @@ def test_the_first_axis_of_an_array_counts_images(images):
     [
         ("cat.jpg", r"pass a list of images, such as \[X\]"),
         (b"bytes", "pass a list"),
+        (io.BytesIO(b"file"), "pass a list"),
         (Image.new("RGB", (8, 8)), "pass a list"),
         (np.zeros((4, 5)), "float64 with the shape"),
         (pd.DataFrame({"path": ["a"], "label": [1]}), "2 columns; pick the one with the images"),
