@@ -32,7 +32,7 @@ def main(output: Path, model: str, steps: int, channels: int, pretrained: bool =
         losses = network([image.to(device) for image, _ in scenes], targets)
         return torch.stack(list(losses.values())).sum()
 
-    fit(network, loss_of, steps, rate=5e-4)
+    fit(network, loss_of, steps)
     images, truth = zip(*[make_scene(seed, test=True) for seed in range(tests)], strict=True)
     with torch.no_grad():
         found = [{k: x.cpu() for k, x in network.eval()([image.to(device)])[0].items()} for image in images]

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 BATCH = 4
+RATE = 5e-4
 
 
-def fit(network: nn.Module, loss_of: Callable[[range], Tensor], steps: int, rate: float) -> None:
+def fit(network: nn.Module, loss_of: Callable[[range], Tensor], steps: int) -> None:
     """Train a network; `loss_of` gives the loss of the scenes with some seeds.
 
     AdamW with one warm-up and a cosine decay. For real data add layer decay, as docs/downstream.md shows.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
     for step in range(steps):
         loss = loss_of(range(BATCH * step, BATCH * (step + 1)))
         optimizer.zero_grad()

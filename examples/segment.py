@@ -36,7 +36,7 @@ def main(output: Path, model: str, steps: int, channels: int, pretrained: bool =
         images, classes = load(seeds)
         return torch.nn.functional.cross_entropy(network(normalize(images, MEAN, STD).to(device)), classes.to(device))
 
-    fit(network, loss_of, steps, rate=1e-3)
+    fit(network, loss_of, steps)
     images, classes = load(range(tests), test=True)
     with torch.no_grad():
         logits = [network.eval()(normalize(x, MEAN, STD).to(device)) for x in images.split(4)]
