@@ -132,3 +132,10 @@ def test_no_json_is_no_manifest(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ManifestError, match="cannot read"):
         read_manifest(tmp_path / "bad.json")
+
+
+def test_an_architecture_without_weights_says_so():
+    with pytest.raises(
+        UnknownModelError, match="mae_vit_small has no pretrained weights here; these have: mae_vit_tiny"
+    ):
+        load_manifest().find("mae_vit_small")
