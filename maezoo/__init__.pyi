@@ -1,5 +1,6 @@
 from . import checkpoints as checkpoints
 from . import demo as demo
+from . import downstream as downstream
 from . import engines as engines
 from . import errors as errors
 from . import evaluation as evaluation

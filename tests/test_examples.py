@@ -6,10 +6,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def examples_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
 
 
 def load(name: str) -> ModuleType:
@@ -31,7 +37,8 @@ def test_no_example_is_longer_than_a_screen(name):
 
 
 def test_each_of_the_promised_examples_is_there():
-    assert {"quickstart", "search", "mask_ratio_sweep", "anomaly_map", "timm_backbone", "serve"} <= set(NAMES)
+    promised = {"quickstart", "search", "mask_ratio_sweep", "anomaly_map", "timm_backbone"}
+    assert promised | {"serve", "detect", "segment"} <= set(NAMES)
 
 
 def test_quickstart(photos, tmp_path, capsys):
@@ -75,3 +82,32 @@ def test_timm_backbone(photos, tmp_path, capsys):
     load("timm_backbone").main(photos[0], tmp_path / "layers.png")
     assert size_of(tmp_path / "layers.png")[0] > 500
     assert "(1, 10)" in capsys.readouterr().out
+
+
+def test_scenes_have_exact_masks_and_boxes():
+    make_scene = load("scenes").make_scene
+    image, target = make_scene(3)
+    assert torch.equal(image, make_scene(3)[0])
+    assert not torch.equal(image, make_scene(3, test=True)[0])
+    assert target["masks"].sum(dim=0).max() == 1  # each pixel belongs to one object at most
+    for mask, (left, top, right, bottom) in zip(target["masks"], target["boxes"].int().tolist(), strict=True):
+        assert mask.sum() == mask[top:bottom, left:right].sum() > 0
+        assert all(edge.any() for edge in (mask[top], mask[bottom - 1], mask[:, left], mask[:, right - 1]))
+
+
+def test_average_precision_counts_each_object_once():
+    score = load("scoring").average_precision
+    truth = [{"boxes": torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]]), "labels": torch.tensor([1, 1])}]
+    boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 10], [20, 20, 30, 29], [50, 50, 60, 60]])
+    found = [{"boxes": boxes, "scores": torch.tensor([0.9, 0.8, 0.7, 0.6]), "labels": torch.ones(4)}]
+    assert score(found, truth, 1) == pytest.approx((1 + 2 / 3) / 2)  # the second is a double of the first
+    assert score(found, truth, 2) == 0
+    assert score(truth and [{**truth[0], "scores": torch.ones(2)}], truth, 1) == 1
+
+
+@pytest.mark.parametrize("name", ["detect", "segment"])
+def test_detectors_and_segmenters_train_and_draw(name, tmp_path, capsys):
+    output = tmp_path / "found.png"
+    assert 0 <= load(name).main(output, "mae_vit_tiny", 2, 16, tests=2) <= 1
+    assert size_of(output)[0] == 2 * 160
+    assert "on 2 test scenes" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.checks import Repeated, entry_problem, read_bounded_json
 from maezoo.manifest.names import is_entry_name, short
+from maezoo.model.variants import VARIANTS
 from maezoo.notebooks import html_table
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part, Target
@@ -163,6 +164,9 @@ class Manifest:
         """
         full = f"{name}.{self.defaults[name]}" if name in self.defaults else name
         if full not in self.entries:
+            if name in VARIANTS:
+                message = f"{name} has no pretrained weights here; these have: {', '.join(self.defaults)}."
+                raise UnknownModelError(message, found=name, expected=tuple(self.defaults))
             raise UnknownModelError.for_name(name, [*self.entries, *self.defaults])
         return self.entries[full]
 

@@ -32,6 +32,7 @@ VARIANTS = {
     for variant in (
         #        name             img  P   D     depth heads  decoder: D  depth heads
         Variant("mae_vit_tiny",   96,  8,  192,  6,    3,              192, 3,  3),
+        Variant("mae_vit_small",  224, 16, 384,  12,   6,              512, 8,  16),
         Variant("mae_vit_base",   224, 16, 768,  12,   12,             512, 8,  16),
         Variant("mae_vit_large",  224, 16, 1024, 24,   16,             512, 8,  16),
         Variant("mae_vit_huge",   224, 14, 1280, 32,   16,             512, 8,  16),

@@ -1,13 +1,13 @@
 """What `timm.create_model` gives for our names: built and adapted by timm, from files that we verified."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from timm.models import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import adapt_filters
 from maezoo.checkpoints.folders import weights_in
@@ -18,9 +18,11 @@ from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
 from maezoo.model import Variant, build_encoder
+from maezoo.model.encoding import channels_of
+from maezoo.model.trunk import Trunk
 from maezoo.paths import user_path
 
-__all__ = ["build_timm_encoder", "encoder_tensors"]
+__all__ = ["build_timm_encoder", "build_verified", "encoder_tensors"]
 
 _POOLING = "attn_pool."
 _FOREIGN = ("encoder.", "decoder.", "decoder_", "mask_token", "vit.", "embeddings.")  # how no name of timm's begins
@@ -44,35 +46,59 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
         >>> timm.create_model("mae_vit_tiny", pretrained=True, num_classes=10).num_classes
         10
     """
-    from timm.models import build_model_with_cfg  # timm may have been imported anew since this module was
-
-    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
-    config = kwargs.get("pretrained_cfg")
-    if pretrained and not overlay.keys() & _OWN_SOURCES:
-        overlay |= _verified_file(variant, config, kwargs.get("cache_dir"))
-    if pretrained and "input_size" not in overlay:
-        overlay |= _own_channels(variant, config, overlay.get("file"), kwargs)
-    model: VisionTransformer = build_model_with_cfg(
-        partial(build_encoder, variant),
-        variant.name,
-        pretrained,
-        pretrained_cfg_overlay=overlay or None,
-        pretrained_filter_fn=encoder_tensors,
-        feature_cfg={"out_indices": kwargs.pop("out_indices", 3), "feature_cls": "getter"},
-        **kwargs,
-    )
+    parts = (variant.name, partial(build_encoder, variant), encoder_tensors)
+    model: VisionTransformer = build_verified(variant, *parts, pretrained, {"out_indices": 3} | kwargs)
     if hasattr(model, "patch_embed"):  # not a pyramid around it
         register: Any = model.register_load_state_dict_pre_hook
         register(_take_any_layout)
     return model
 
 
-def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dict[str, Tensor]:
+def build_verified(
+    variant: Variant,
+    name: str,
+    model_class: Callable[..., nn.Module],
+    filter_tensors: Callable[[dict[str, Tensor], Any], dict[str, Tensor]],
+    pretrained: bool,
+    arguments: Mapping[str, Any],
+) -> Any:
+    """Build a model with timm's builder, from a file that we verified.
+
+    Args:
+        variant: whose weights these are.
+        name: what timm calls the model.
+        model_class: makes it.
+        filter_tensors: turns a file's tensors into the model's.
+        pretrained: load the weights that timm's configuration names.
+        arguments: timm's for `create_model`, with `out_indices`.
+    """
+    from timm.models import build_model_with_cfg  # timm may have been imported anew since this module was
+
+    kwargs = dict(arguments)
+    overlay = dict(kwargs.pop("pretrained_cfg_overlay", None) or {})
+    config = kwargs.get("pretrained_cfg")
+    if pretrained and not overlay.keys() & _OWN_SOURCES:
+        overlay |= _verified_file(variant, config, kwargs.get("cache_dir"))
+    if pretrained and "input_size" not in overlay:
+        overlay |= _own_channels(name, config, overlay.get("file"), kwargs)
+    return build_model_with_cfg(
+        model_class,
+        name,
+        pretrained,
+        pretrained_cfg_overlay=overlay or None,
+        pretrained_filter_fn=filter_tensors,
+        feature_cfg={"out_indices": kwargs.pop("out_indices"), "feature_cls": "getter"},
+        **kwargs,
+    )
+
+
+def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer | Trunk) -> dict[str, Tensor]:
     """Turn a file's tensors, in any known layout, to those of timm's encoder: float32, at the model's grid.
 
     Args:
         tensors: all of the file's.
-        model: timm's encoder; its head and its attention pooling may be fresh, nothing else.
+        model: timm's encoder; its head and its attention pooling may be fresh, nothing else. Or a pyramid's trunk,
+            which has no final norm.
 
     Raises:
         LayoutError: the keys belong to no known layout, or one of the encoder's is missing or has no place there.
@@ -83,7 +109,7 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
     ours = {key.removeprefix("encoder."): names for key, names in sources.items() if key.startswith("encoder.")}
     wanted = model.state_dict().keys()
     missing = [key for key in wanted if key not in ours and not is_head(key) and not key.startswith(_POOLING)]
-    replaced = "norm." if "fc_norm.weight" in wanted else "head."  # a model with fc_norm has no norm before it
+    replaced = "head." if "norm.weight" in wanted else "norm."  # a trunk and a model with fc_norm have no such norm
     surplus = [key for key in ours if key not in wanted and not is_head(key) and not key.startswith(replaced)]
     surplus += [key for key in unknown if not is_head(key) and not is_decoder(key, layout)]
     if missing or surplus:
@@ -96,14 +122,15 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
-    filters, in_chans = found["patch_embed.proj.weight"], model.patch_embed.proj.in_channels
+    filters, in_chans = found["patch_embed.proj.weight"], channels_of(model.patch_embed)
     if _said_channels(model) == in_chans != filters.shape[1]:  # timm adapts to other channels than its configuration's
         found["patch_embed.proj.weight"] = adapt_filters(filters, in_chans)
     fresh = {key: value for key, value in model.state_dict().items() if key.startswith(_POOLING) and key not in found}
-    return dict(checkpoint_filter_fn(found, model)) | fresh
+    encoder: Any = model  # timm looks at its patch embedding and positions
+    return dict(checkpoint_filter_fn(found, encoder)) | fresh
 
 
-def _own_channels(variant: Variant, config: Any, file: str | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _own_channels(name: str, config: Any, file: str | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Tell timm how many channels a file's filters take, where its configuration of the model says another number."""
     from timm.models._builder import resolve_pretrained_cfg
 
@@ -111,13 +138,13 @@ def _own_channels(variant: Variant, config: Any, file: str | None, arguments: Ma
         return {}
     with open_weights(Path(file)) as opened:
         channels = opened.channels(opened.layout)
-    said = resolve_pretrained_cfg(variant.name, config).input_size
+    said = resolve_pretrained_cfg(name, config).input_size
     if channels in (None, said[0]):
         return {}
     return {"input_size": (arguments.get("in_chans") or channels, *said[1:])}
 
 
-def _said_channels(model: VisionTransformer) -> int:
+def _said_channels(model: nn.Module) -> int:
     """Return the channels that timm's configuration of a model says its weights have."""
     config = getattr(model, "pretrained_cfg", None) or {}
     return int((config.get("input_size") or (3,))[0])

@@ -1,15 +1,19 @@
-"""Our encoders in timm's registry: `timm.create_model("mae_vit_base.in1k_normpix", pretrained=True)`."""
+"""Our encoders in timm's registry: `timm.create_model("mae_vit_base.in1k_normpix", pretrained=True)`.
+
+Each is there twice: as a plain `VisionTransformer`, and with a feature pyramid as `mae_vit_base_pyramid`.
+"""
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from maezoo.manifest.entries import Manifest, WeightsEntry, load_manifest
 from maezoo.model.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
-    from timm.models import VisionTransformer
     from timm.models._pretrained import DefaultCfg, PretrainedCfg
+    from torch import nn
 
 __all__ = ["register"]
 
@@ -22,28 +26,51 @@ def register() -> None:
 
     manifest = load_manifest()
     for variant in VARIANTS.values():
-        if not is_model(variant.name):
-            default_cfgs[variant.name] = _default_cfg(variant, manifest)
-            register_model(_entry_point(variant))
+        for name, configure, entry_point in (
+            (variant.name, _encoder_cfg, _encoder_entry_point),
+            (f"{variant.name}_pyramid", _pyramid_cfg, _pyramid_entry_point),
+        ):
+            if not is_model(name):
+                default_cfgs[name] = _default_cfg(variant, manifest, configure)
+                register_model(_named(entry_point(variant), name))
 
 
-def _entry_point(variant: Variant) -> "Callable[..., VisionTransformer]":
+def _named(build: "Callable[..., nn.Module]", name: str) -> "Callable[..., nn.Module]":
+    """Make a function one that timm registers under a name."""
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = __name__
+    return build
+
+
+def _encoder_entry_point(variant: Variant) -> "Callable[..., nn.Module]":
     """Make the function that timm calls for an architecture."""
 
-    def build(pretrained: bool = False, **kwargs: Any) -> "VisionTransformer":
+    def build(pretrained: bool = False, **kwargs: Any) -> "nn.Module":
         from maezoo.timm_bridge.encoder import (
             build_timm_encoder,  # at the first use: this module is read while timm is imported
         )
 
         return build_timm_encoder(variant, pretrained, **kwargs)
 
-    build.__name__ = build.__qualname__ = variant.name
     build.__doc__ = f"{variant.name}: a masked-autoencoder encoder, as a plain timm VisionTransformer."
-    build.__module__ = __name__
     return build
 
 
-def _default_cfg(variant: Variant, manifest: Manifest) -> "DefaultCfg":
+def _pyramid_entry_point(variant: Variant) -> "Callable[..., nn.Module]":
+    """Make the function that timm calls for an architecture with a feature pyramid."""
+
+    def build(pretrained: bool = False, **kwargs: Any) -> "nn.Module":
+        from maezoo.timm_bridge.pyramid import build_timm_pyramid  # at the first use, as above
+
+        return build_timm_pyramid(variant, pretrained, **kwargs)
+
+    build.__doc__ = f"{variant.name} with a simple feature pyramid: maps of the strides 4, 8, 16 and 32."
+    return build
+
+
+def _default_cfg(
+    variant: Variant, manifest: Manifest, configure: "Callable[[Variant, WeightsEntry | None], PretrainedCfg]"
+) -> "DefaultCfg":
     """Describe an architecture's weights to timm, the default tag first."""
     from timm.models._pretrained import DefaultCfg
 
@@ -51,9 +78,27 @@ def _default_cfg(variant: Variant, manifest: Manifest) -> "DefaultCfg":
     default = manifest.defaults.get(variant.name)
     entries.sort(key=lambda entry: entry.tag != default)
     if not entries:
-        return DefaultCfg(tags=deque([""]), cfgs={"": _plain_cfg(variant)})
+        return DefaultCfg(tags=deque([""]), cfgs={"": configure(variant, None)})
     tags = deque(entry.tag for entry in entries)
-    return DefaultCfg(tags=tags, cfgs={entry.tag: _pretrained_cfg(variant, entry) for entry in entries})
+    return DefaultCfg(tags=tags, cfgs={entry.tag: configure(variant, entry) for entry in entries})
+
+
+def _encoder_cfg(variant: Variant, entry: WeightsEntry | None) -> "PretrainedCfg":
+    """Return the configuration of a plain encoder for timm."""
+    return _plain_cfg(variant) if entry is None else _pretrained_cfg(variant, entry)
+
+
+def _pyramid_cfg(variant: Variant, entry: WeightsEntry | None) -> "PretrainedCfg":
+    """Return the configuration of a pyramid for timm: the encoder's, at the size where its patches are 16 wide."""
+    config = _encoder_cfg(variant, entry)
+    channels, height, width = config.input_size
+    return replace(
+        config,
+        input_size=(channels, height // variant.patch_size * 16, width // variant.patch_size * 16),
+        fixed_input_size=False,
+        first_conv="trunk.patch_embed.proj",
+        classifier=None,
+    )
 
 
 def _plain_cfg(variant: Variant, **fields: Any) -> "PretrainedCfg":

@@ -1,0 +1,2 @@
+from .estimator import MAEFeatures as MAEFeatures
+from .pyramid import FeaturePyramid as FeaturePyramid
