@@ -11,7 +11,7 @@ from maezoo.api.factory import create
 from maezoo.api.image_methods import ImageMethods
 from maezoo.api.source import LOCAL
 from maezoo.errors import ArgumentError, ImageError, MissingExtraError
-from maezoo.images.decoding import kind_of
+from maezoo.images.reading import kind_of
 from maezoo.model import pooled_width
 from maezoo.paths import user_path
 from maezoo.vocabulary import POOLS, Pool
