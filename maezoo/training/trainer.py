@@ -1,4 +1,4 @@
-"""pretrain(): the loop, from the first step or a checkpoint to the trained model."""
+"""pretrain(): from images to a trained autoencoder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from maezoo.hardware import choose_device
-from maezoo.interrupts import Interrupts
 from maezoo.model import MaskedAutoencoder, Variant, find_variant
 from maezoo.paths import user_path
-from maezoo.progress import track
 from maezoo.training.data import ImageSource
+from maezoo.training.loop import train
+from maezoo.training.pretraining import Pretraining
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Progress, Run
 
@@ -68,22 +68,10 @@ def pretrain(
         >>> model.training
         False
     """
-    run = Run(recipe, source, user_path(out), choose_device(device), variant or find_variant(recipe.model), compile)
-    start = done = run.resume(start_from and user_path(start_from))
-    interrupts = Interrupts()
-    bar = track(recipe.steps, "steps", show=progress)
-    with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
-        advance(start)
-        for step, loss in run.steps(start):
-            done = step + 1
-            advance(1)
-            run.log(done, loss, report, report_every)
-            if interrupts.came or run.seconds_since_save() > checkpoint_seconds:
-                run.save(done)
-            if interrupts.came:
-                break
-    if interrupts.came:
-        raise KeyboardInterrupt
-    if done > start:
-        run.save(done)
-    return run.finished_model()
+    where = choose_device(device)
+    shape = variant or find_variant(recipe.model)
+    task = Pretraining(recipe, source, where, shape, start_from and user_path(start_from))
+    run = Run(task, user_path(out), where, compile)
+    train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
+    run.finish()
+    return task.model
