@@ -31,5 +31,7 @@ from .masks.draw import mask_from_noise as mask_from_noise
 from .masks.draw import random_mask as random_mask
 from .masks.pixels import mask_from_pixels as mask_from_pixels
 from .model.autoencoder import MAEOutput as MAEOutput
+from .training.classifier import Classifier as Classifier
+from .training.finetuner import finetune as finetune
 
 __version__: str

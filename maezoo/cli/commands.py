@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maezoo.cli import evaluate, extract, images, models, pictures, training, weights
+from maezoo.cli import evaluate, extract, finetuning, images, models, pictures, training, weights
 from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
@@ -23,7 +23,11 @@ _COMMANDS: dict[str, dict[str, Any]] = {
         "demo": pictures.demo,
     },
     "Extraction": {"extract": extract.extract, "eval": evaluate.commands},
-    "Training": {"pretrain": training.pretrain},
+    "Training": {
+        "pretrain": training.pretrain,
+        "finetune": finetuning.finetune,
+        "classify": finetuning.classify,
+    },
     "Weights": {
         "download": weights.download,
         "verify": weights.verify,
@@ -54,7 +58,8 @@ class _Commands(TyperGroup):
             for number, name in enumerate(commands):
                 help = self.commands[name].get_short_help_str(limit=50)
                 rows.append((f"{'' if number else subject:<10}  {name}", help))
-        options = ("/".join(sorted(option.opts, key=len)) for option in self.get_params(ctx))
+        shown = [option for option in self.get_params(ctx) if option.name != "show_completion"]  # else two lines
+        options = (min(option.opts, key=len) for option in shown)
         width = max(len(first) for first, _ in rows)
         formatter.write_paragraph()
         with formatter.indentation():

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.masks.draw import random_mask
-from maezoo.model import MaskedAutoencoder, Variant, build_mae
+from maezoo.model import Variant, build_mae
 from maezoo.training.checkpoint import load_start
 from maezoo.training.data import ImageSource
 from maezoo.training.objective import Objective
@@ -43,15 +43,11 @@ class Pretraining:
             objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
         self.size = variant.img_size
         self.schedule: Schedule = recipe
-        self.objective: Objective = objective.to(device).train()
+        self.model = objective.model
+        self.objective: nn.Module = objective.to(device).train()
         self.optimizers: Optimizers = pretraining_optimizers(self.objective, recipe)
         self.mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-
-    @property
-    def model(self) -> MaskedAutoencoder:
-        """The model that is trained."""
-        return self.objective.model
 
     def facts(self) -> dict[str, Any]:
         """Return the recipe as plain data."""
