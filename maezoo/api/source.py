@@ -30,7 +30,7 @@ class WeightsSource:
     Attributes:
         name: what the model will call itself.
         variant: the architecture.
-        target: what the decoder predicts.
+        target: what the decoder predicts; `None` where there is none and that is not known.
         preprocess: how images are prepared.
         has_decoder: whether the weights have a decoder.
         file: opened and verified; `None` for random weights.
@@ -44,7 +44,7 @@ class WeightsSource:
 
     name: str
     variant: Variant
-    target: Target
+    target: Target | None
     preprocess: Preprocessing
     has_decoder: bool = True
     file: WeightsFile | None = None
@@ -138,7 +138,7 @@ def _from_checkpoint(name: str, path: Path, opened: ExitStack) -> WeightsSource:
             found=source.variant.name,
             suggestions=[source.variant.name],
         )
-    if likeness.target not in (None, source.target):
+    if source.target is not None and likeness.target not in (None, source.target):
         raise LayoutError(
             f"{path} says that it was trained for the target {source.target!r}, {name} is for {likeness.target!r}: "
             f"another training. Ask for {architecture!r}.",
@@ -183,7 +183,9 @@ def _described(
         known = configured.filled_from(likeness or Description()).filled_from(
             Description(match_variant(numbers_of(shapes)))
         )
-    variant, target, preprocess = known.require(file.path, _how(name))
+    has_decoder = any(key.startswith("decoder.") for key in shapes)
+    has_decoder |= metadata is not None and "decoder" in metadata.parts  # in a file that is not next to it
+    variant, target, preprocess = known.require(file.path, _how(name), decoder=has_decoder)
     in_chans = file.channels(file.layout) or 3
     try:
         check_shapes(variant, shapes)
@@ -198,7 +200,7 @@ def _described(
         variant=variant,
         target=target,
         preprocess=preprocess,
-        has_decoder=any(key.startswith("decoder.") for key in shapes),
+        has_decoder=has_decoder,
         file=file,
         layout=file.layout,
         license=known.license or "unknown",

@@ -14,7 +14,8 @@ from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR
 from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
-from maezoo.checkpoints.timm_config import head_facts, maezoo_config, timm_config
+from maezoo.checkpoints.sharing import shared_tensors, write_folder
+from maezoo.checkpoints.timm_config import head_facts
 from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
@@ -114,13 +115,12 @@ def convert(
     path = output / "model.safetensors" if folder else output
     if os.path.realpath(path) == os.path.realpath(read.path):
         raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.", path=path)
-    header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
-    named = to_layout(tensors, to)
-    configs = _configs(metadata, to, named, read.path.parent) if folder and metadata is not None else {}
-    write_safetensors(path, named, header)
-    for name, data in configs.items():
-        with written_whole(path.parent / name) as temporary:
-            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    if folder and metadata is not None and to in ("maezoo", "timm"):
+        named = shared_tensors(tensors)
+        write_folder(output, named, metadata, head_facts(read.path.parent))
+    else:
+        named = to_layout(tensors, to)
+        _write(path, named, to, metadata, configs=folder)
     dropped = (*read.dropped, *removed)
     return Conversion(read.path, path, read.layout, to, len(named), dropped, metadata, read.taken, read.others)
 
@@ -159,26 +159,29 @@ def _metadata(
     read: ForeignWeights, known: Description, tensors: dict[str, Tensor], *, needed: bool
 ) -> WeightsMetadata | None:
     """Return what the output says of itself; it is never made up."""
-    if not needed and None in (known.target, known.preprocess):
+    if not needed and (known.preprocess is None or (known.target is None and "decoder.mask_token" in tensors)):
         return None
-    variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path))
-    parts: tuple[Part, ...] = ("encoder", "decoder") if "decoder.mask_token" in tensors else ("encoder",)
+    decoder = "decoder.mask_token" in tensors
+    variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path), decoder=decoder)
+    parts: tuple[Part, ...] = ("encoder", "decoder") if decoder else ("encoder",)
     origin = known.origin or f"converted from {read.path.name} ({read.layout} layout)"
     epsilon = read.norm_epsilon or NORM_EPSILON
     return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, epsilon)
 
 
-def _configs(
-    metadata: WeightsMetadata, to: Layout, tensors: dict[str, Tensor], source: Path
-) -> dict[str, dict[str, Any]]:
-    """Return the configuration files that readers of a layout look for, by their names."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    if to == "timm":
-        return {CONFIG: timm_config(metadata, shapes, head_facts(source))}
-    if to == "transformers":
-        in_chans = shapes["vit.embeddings.patch_embeddings.projection.weight"][1]
-        return {
-            CONFIG: transformers_config(metadata, in_chans),
-            PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
-        }
-    return {CONFIG: maezoo_config(metadata, shapes["encoder.patch_embed.proj.weight"][1])} if to == "maezoo" else {}
+def _write(
+    path: Path, tensors: dict[str, Tensor], to: Layout, metadata: WeightsMetadata | None, *, configs: bool
+) -> None:
+    """Write a file; for a folder also what transformers looks for next to it."""
+    header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
+    write_safetensors(path, tensors, header)
+    if not configs or metadata is None or to != "transformers":
+        return
+    in_chans = tensors["vit.embeddings.patch_embeddings.projection.weight"].shape[1]
+    files = {
+        CONFIG: transformers_config(metadata, in_chans),
+        PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
+    }
+    for name, data in files.items():
+        with written_whole(path.parent / name) as temporary:
+            temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

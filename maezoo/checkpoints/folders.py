@@ -1,54 +1,22 @@
 """Folders of weights: which file is meant, what its configuration says, and a model written as a folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
-from maezoo.checkpoints.metadata import WeightsMetadata
-from maezoo.checkpoints.save import save_model
-from maezoo.checkpoints.timm_config import maezoo_config, read_timm
+from maezoo.checkpoints.metadata import WEIGHTS, WeightsMetadata
+from maezoo.checkpoints.sharing import shared_tensors, write_folder
+from maezoo.checkpoints.timm_config import read_timm
 from maezoo.checkpoints.transformers_config import read_preprocessor, read_transformers
 from maezoo.errors import LayoutError, WeightsNotFoundError
-from maezoo.files import written_whole
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.listing import files_in
 from maezoo.manifest.description import Description
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.variants import Variant, named_variant
-from maezoo.paths import user_path
 from maezoo.vocabulary import Part
 
 __all__ = ["WEIGHTS", "describe_folder", "describe_model", "save_folder", "weights_in"]
-
-WEIGHTS = "model.safetensors"
-
-_CARD = """---
-license: {license}
-library_name: maezoo
-pipeline_tag: image-feature-extraction
-tags:
-- maezoo
-- timm
-- masked-autoencoder
----
-
-# {title}
-
-A masked autoencoder ViT (He et al. 2021, https://arxiv.org/abs/2111.06377): {parts}, {params:.1f} M parameters, trained
-on {target}. {origin}
-
-```python
-import maezoo
-
-model = maezoo.create("hf-hub:{repo}")
-features = model.features(["cat.jpg", "dog.jpg"])  # (2, {dim})
-```
-
-Images: {h} x {w} pixels, {preprocess.resize}, {preprocess.interpolation}, crop_pct {preprocess.crop_pct}, mean
-{preprocess.mean}, std {preprocess.std}. `timm.create_model("hf-hub:{repo}", pretrained=True)`, after `import maezoo`,
-gives the encoder. Licence of the weights: {license}.
-"""
 
 
 def describe_folder(folder: Path) -> Description:
@@ -138,7 +106,7 @@ def _variant_of(model: MaskedAutoencoder) -> Variant:
 def save_folder(
     model: MaskedAutoencoder, folder: str | Path, metadata: WeightsMetadata, *, repo_id: str | None = None
 ) -> Path:
-    """Write model.safetensors, config.json and README.md; each appears complete or not at all.
+    """Write model.safetensors, decoder.safetensors where there is a decoder, config.json and README.md.
 
     Args:
         model: the autoencoder.
@@ -149,24 +117,4 @@ def save_folder(
     Returns:
         The folder.
     """
-    folder = user_path(folder)
-    save_model(model, folder / WEIGHTS, metadata=metadata)
-    with written_whole(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(maezoo_config(metadata, model.in_chans), indent=2) + "\n", encoding="utf-8")
-    h, w = metadata.preprocess.size
-    card = _CARD.format(
-        title=repo_id or metadata.variant.name,
-        repo=repo_id or "org/repo",
-        license=metadata.license,
-        parts=" + ".join(metadata.parts),
-        params=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
-        target={"pixel": "raw pixels", "normpix": "pixels normalised by patch"}[metadata.target],
-        origin=metadata.origin,
-        dim=metadata.variant.embed_dim,
-        h=h,
-        w=w,
-        preprocess=metadata.preprocess,
-    )
-    with written_whole(folder / "README.md") as temporary:
-        temporary.write_text(card, encoding="utf-8")
-    return folder
+    return write_folder(folder, shared_tensors(model.state_dict()), metadata, repo_id=repo_id)

@@ -12,9 +12,11 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, Variant
 from maezoo.vocabulary import PARTS, TARGETS, Part, Target
 
-__all__ = ["WeightsMetadata"]
+__all__ = ["DECODER", "DECODER_KEY", "WEIGHTS", "WeightsMetadata"]
 
+WEIGHTS, DECODER = "model.safetensors", "decoder.safetensors"  # of a folder
 _KEY = "maezoo"
+DECODER_KEY = "maezoo_decoder"  # the hash of the decoder's tensors, in both files of a folder
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class WeightsMetadata:
 
     Attributes:
         variant: the architecture's name and numbers.
-        target: what the decoder predicts.
+        target: what the decoder predicts; `None` where there is none and that is not known.
         preprocess: how images are prepared.
         parts: what the file holds.
         license: of the weights.
@@ -32,7 +34,7 @@ class WeightsMetadata:
     """
 
     variant: Variant
-    target: Target
+    target: Target | None
     preprocess: Preprocessing
     parts: tuple[Part, ...]
     license: str = "unknown"
@@ -95,7 +97,7 @@ class WeightsMetadata:
                 plain_text(data.get("origin", ""), "origin"),
             )
             epsilon = norm_epsilon(data.get("norm_epsilon", NORM_EPSILON))
-            if target not in TARGETS:
+            if target not in TARGETS and (target is not None or "decoder" in parts):
                 raise ArgumentError(f"the target is {target!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"{where} has maezoo metadata that cannot be read: {error!r}. Convert it again."

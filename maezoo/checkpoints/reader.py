@@ -22,7 +22,7 @@ from torch import Tensor
 from maezoo.checkpoints.filetype import name_kind
 from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
-from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
@@ -165,6 +165,8 @@ def _fill(file: Any, room: memoryview, path: Path) -> None:
 def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -> WeightsFile:
     """Open a safetensors file, or several by their index (`model.safetensors.index.json`).
 
+    An encoder whose decoder has a file of its own, as in the folders that maezoo writes, is opened with it.
+
     Args:
         path: the file or the index.
         mapped: give tensors as parts of the mapped file: for files that nobody changes, such as those of the cache.
@@ -190,9 +192,15 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
             file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
             for file in dict.fromkeys(homes.values() if homes is not None else [path])
         }
-        places = _places(path, shards, homes)
         header = next(iter(shards.values())).handle.metadata() or {}
-        naming = find_state_dict(places, take, path)
+        if DECODER_KEY in header and homes is None and path.with_name(DECODER).is_file():
+            decoder = path.with_name(DECODER)
+            with _reading(decoder):
+                shards[decoder] = _Shard(decoder, stack.enter_context(safe_open(decoder, framework="pt")))
+            places, naming = _paired(path, shards, header[DECODER_KEY])
+        else:
+            places = _places(path, shards, homes)
+            naming = find_state_dict(places, take, path)
         return WeightsFile(path, tuple(naming.names), header, mapped, naming, places, stack.pop_all())
 
 
@@ -231,6 +239,26 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
         message = f"{path} names tensors that its files lack: {', '.join(absent[:6])}."
         raise IntegrityError(message, path=path, expected=tuple(absent))
     return {key: shards[file] for key, file in homes.items()}
+
+
+def _paired(path: Path, shards: Mapping[Path, _Shard], digest: str) -> tuple[dict[str, _Shard], StateDict]:
+    """Return where the tensors of an encoder and of its decoder are, and their names in the maezoo layout.
+
+    Raises:
+        IntegrityError: the decoder is that of another model.
+    """
+    encoder, decoder = shards.values()
+    if (decoder.handle.metadata() or {}).get(DECODER_KEY) != digest:
+        message = f"{decoder.path} is not the decoder of {path.name} next to it: a save was interrupted. Save it again."
+        raise IntegrityError(message, path=decoder.path, expected=digest)
+    names = {f"encoder.{key}": key for key in encoder.handle.keys()}  # noqa: SIM118 - not a mapping
+    theirs = list(decoder.handle.keys())
+    strange = [key for key in theirs if not key.startswith("decoder.")]
+    if strange:
+        message = f"{decoder.path} has keys that are none of a decoder's: {', '.join(strange[:6])}."
+        raise LayoutError(message, path=decoder.path, found=tuple(strange))
+    places = dict.fromkeys(names.values(), encoder) | dict.fromkeys(theirs, decoder)
+    return places, StateDict({**names, **{key: key for key in theirs}})
 
 
 def require_finite(tensor: Tensor, what: str) -> None:

@@ -13,7 +13,7 @@ from maezoo.files import write_safetensors
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import Layout
 
-__all__ = ["save_model", "to_layout"]
+__all__ = ["apart", "save_model", "to_layout"]
 
 
 def save_model(
@@ -62,10 +62,10 @@ def to_layout(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor
             message = f"the {layout} layout has no name for {key}; leave that part out, or choose another layout."
             raise LayoutError(message, found=key)
         renamed |= dict(zip(names, tensor.detach().contiguous().chunk(len(names)), strict=True))
-    return _apart(renamed)
+    return apart(renamed)
 
 
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copy tensors that overlap in memory with others, such as tied ones, which safetensors refuses to write."""
     ends: dict[torch.device, int] = {}
     for key in sorted(tensors, key=lambda key: tensors[key].data_ptr()):

@@ -12,11 +12,12 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.model.variants import VARIANTS, Variant
 
-__all__ = ["head_facts", "maezoo_config", "read_timm", "timm_config"]
+__all__ = ["head_facts", "read_timm", "timm_config"]
 
 # timm's own names; of other sizes the base's, whose numbers `model_args` all replace.
 _TIMM_NAMES = {
     "mae_vit_tiny": "vit_tiny_patch16_224",
+    "mae_vit_small": "vit_small_patch16_224",
     "mae_vit_base": "vit_base_patch16_224",
     "mae_vit_large": "vit_large_patch16_224",
     "mae_vit_huge": "vit_huge_patch14_224",
@@ -52,12 +53,6 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
             license_ = plain_text(license_, "license")
     variant = VARIANTS.get(architecture)  # other architectures are told by the tensors' shapes
     return Description(variant, None, preprocess, license_, f"timm's {architecture}")
-
-
-def maezoo_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:
-    """Return the config.json of a folder in our layout; timm reads its own part of it, after `import maezoo`."""
-    config = _config(metadata.variant.name, metadata, in_chans, {})
-    return {**config, "model_args": {"img_size": list(metadata.preprocess.size), "in_chans": in_chans}}
 
 
 def timm_config(
@@ -117,7 +112,7 @@ def _config(architecture: str, metadata: WeightsMetadata, in_chans: int, facts: 
         "global_pool": "token",
         **{name: facts[name] for name in _KEPT if name in facts},
         "pretrained_cfg": {
-            "tag": metadata.target,
+            **({"tag": metadata.target} if metadata.target is not None else {}),
             "custom_load": False,
             "input_size": [in_chans, *preprocess.size],
             "fixed_input_size": True,

@@ -48,21 +48,23 @@ class Description:
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         return Description(**{name: getattr(other, name) if value is None else value for name, value in pairs})
 
-    def require(self, where: Path, how: str) -> tuple[Variant, Target, Preprocessing]:
+    def require(self, where: Path, how: str, *, decoder: bool) -> tuple[Variant, Target | None, Preprocessing]:
         """Return architecture, target and preprocessing; nothing is ever assumed.
 
         Args:
             where: the file.
             how: how the user can say what is missing.
+            decoder: whether the file has a decoder; of an encoder alone the target need not be known.
 
         Raises:
             LayoutError: one of them is not known; the message names it.
         """
-        if self.variant is not None and self.target is not None and self.preprocess is not None:
+        known_target = self.target is not None or not decoder
+        if self.variant is not None and known_target and self.preprocess is not None:
             return self.variant, self.target, self.preprocess
         facts = {
             "which architecture it is": self.variant,
-            "what its decoder was trained to predict (target)": self.target,
+            "what its decoder was trained to predict (target)": self.target or (not decoder or None),
             "how its images are prepared (preprocess)": self.preprocess,
         }
         missing = " nor ".join(fact for fact, value in facts.items() if value is None)

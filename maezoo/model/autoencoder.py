@@ -42,7 +42,7 @@ class MaskedAutoencoder(MaskedEncoder):
         encoder: a timm `VisionTransformer` with a class token. Its positions are frozen here, as in the paper.
         decoder: the decoder for its tokens; `None` for an encoder alone.
         target: what the decoder predicts: `"pixel"` values, or `"normpix"`, each patch normalised by its own mean
-            and standard deviation.
+            and standard deviation; `None` for an encoder alone of which that is not known.
 
     Raises:
         ArgumentError: encoder and decoder do not fit together, or the encoder has no class token.
@@ -55,11 +55,13 @@ class MaskedAutoencoder(MaskedEncoder):
         (torch.Size([2, 144, 192]), 216)
     """
 
-    def __init__(self, encoder: VisionTransformer, decoder: Decoder | None = None, *, target: Target = "pixel") -> None:
+    def __init__(
+        self, encoder: VisionTransformer, decoder: Decoder | None = None, *, target: Target | None = "pixel"
+    ) -> None:
         _check_parts(encoder, decoder, target)
         super().__init__(encoder)
         self.decoder = decoder
-        self.target: Target = target
+        self.target: Target | None = target
 
     def predict(self, images: Tensor | PatchedImages, mask: Tensor) -> Tensor:
         """Predict every patch from those that a mask leaves visible.
@@ -174,9 +176,9 @@ class MaskedAutoencoder(MaskedEncoder):
         return self.decoder
 
 
-def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: str) -> None:
+def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: str | None) -> None:
     """Refuse parts that cannot work together."""
-    if target not in TARGETS:
+    if target not in TARGETS and (target is not None or decoder is not None):
         raise ArgumentError(f"target is 'pixel' or 'normpix', not {target!r}.")
     if not encoder.has_class_token or encoder.num_prefix_tokens != 1 or encoder.pos_embed is None:
         raise ArgumentError("the encoder needs a class token, no other prefix tokens, and positions.")

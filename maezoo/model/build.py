@@ -65,7 +65,7 @@ def build_mae(
     decoder: bool = True,
     in_chans: int = 3,
     img_size: tuple[int, int] | None = None,
-    target: Target = "pixel",
+    target: Target | None = "pixel",
     init: bool = True,
 ) -> MaskedAutoencoder:
     """Build the autoencoder of a variant.

@@ -50,4 +50,4 @@ def test_the_card_states_licence_and_use(tmp_path):
     card = (tmp_path / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "maezoo.create(" in card
-    assert json.loads((tmp_path / "config.json").read_text())["architecture"] == "mae_vit_tiny"
+    assert json.loads((tmp_path / "config.json").read_text())["architecture"] == "vit_tiny_patch16_224"

@@ -1,0 +1,85 @@
+"""timm's plain ViTs: what a name and arguments of timm's build, and where a model differs from it. No weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from timm.models import VisionTransformer
+from torch import nn
+
+from maezoo.checkpoints.bounds import NORM_EPSILON
+from maezoo.checkpoints.layouts import is_head
+from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.errors import LayoutError
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.model.build import empty_weights
+from maezoo.model.variants import Variant, named_variant
+from maezoo.vocabulary import Target
+
+__all__ = ["check_rebuilds", "metadata_of", "variant_of"]
+
+_DROPS = (nn.Dropout, nn.Identity)
+
+
+def variant_of(encoder: VisionTransformer) -> Variant:
+    """Return the numbers of an encoder, called as in the zoo if it has them."""
+    blocks: Any = encoder.blocks
+    patch: Any = encoder.patch_embed
+    numbers = {
+        "patch_size": int(patch.patch_size[0]),
+        "embed_dim": int(encoder.embed_dim),
+        "depth": len(blocks),
+        "num_heads": int(blocks[0].attn.num_heads),
+    }
+    return named_variant(int(patch.img_size[0]), numbers)
+
+
+def metadata_of(
+    model: VisionTransformer, preprocess: Preprocessing, *, target: Target | None, license: str, origin: str
+) -> WeightsMetadata:
+    """Return what a file of an encoder should say of itself."""
+    norm: Any = model.norm if isinstance(model.norm, nn.LayerNorm) else model.fc_norm
+    epsilon = float(getattr(norm, "eps", NORM_EPSILON))
+    return WeightsMetadata(variant_of(model), target, preprocess, ("encoder",), license, origin, epsilon)
+
+
+def check_rebuilds(model: VisionTransformer, config: Mapping[str, Any]) -> None:
+    """Refuse a model that timm would not build again from a configuration.
+
+    Raises:
+        LayoutError: it has parts that the configuration does not tell; the message names the first.
+    """
+    import timm
+
+    with empty_weights():
+        again = timm.create_model(config["architecture"], num_classes=config["num_classes"], **config["model_args"])
+    difference = first_difference(model, again, heads=True)
+    if difference:
+        message = f"this model is not a plain ViT of timm's: {difference}. timm's own save_for_hf may write it."
+        raise LayoutError(message, found=difference)
+
+
+def first_difference(theirs: nn.Module, ours: nn.Module, *, heads: bool) -> str:
+    """Say where two ViTs differ: a tensor, its shape, or how something is computed; nothing where they do not."""
+    shapes = [
+        {key: tuple(tensor.shape) for key, tensor in each.state_dict().items() if heads or not is_head(key)}
+        for each in (theirs, ours)
+    ]
+    for key in [*shapes[0], *shapes[1]]:
+        if shapes[0].get(key) != shapes[1].get(key):
+            return f"{key} has shape {shapes[0].get(key)}, not {shapes[1].get(key)}"
+    for flag in ("has_class_token", "num_prefix_tokens", "no_embed_class", "pool_include_prefix"):
+        if getattr(theirs, flag, None) != getattr(ours, flag, None):
+            return f"{flag} is {getattr(theirs, flag, None)}"
+    modules = [dict(each.named_modules()) for each in (theirs, ours)]
+    for name, module in modules[0].items():
+        other = modules[1].get(name)
+        if not list(module.children()) and _computes(module) != _computes(other):
+            return f"{name} is {module}, not {other}"
+    return ""
+
+
+def _computes(module: nn.Module | None) -> str:
+    """Describe a module without children; what only training feels is left out."""
+    if module is None or isinstance(module, _DROPS) or type(module).__name__ in ("DropPath", "PatchDropout"):
+        return ""
+    return repr(module)
