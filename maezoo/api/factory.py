@@ -77,7 +77,7 @@ def create(
         ('mae_vit_tiny.photos_pixel', (12, 12))
     """
     with find_source(
-        name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline
+        name, pretrained=pretrained, checkpoint=checkpoint, cache_dir=cache_dir, offline=offline, decoder=decoder
     ) as source:
         target_device = choose_device(device)
         choice = parse_dtype(dtype, target_device)
@@ -94,7 +94,8 @@ def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.
     if source.file is None:
         return None
     part = "all" if model.decoder is not None else "encoder"
-    check = not known_finite(source.file.path, part)
+    files = source.file.files
+    check = not all(known_finite(path, part) for path in files)
     report = load_file_into(
         model,
         source.file,
@@ -105,8 +106,8 @@ def _fill(model: MAE, source: WeightsSource, device: torch.device, dtype: torch.
         norm_epsilon=source.norm_epsilon,
         grid=source.grid,
     )
-    if check:
-        remember_finite(source.file.path, part)
+    for path in files if check else ():
+        remember_finite(path, part)
     return report
 
 
@@ -160,8 +161,9 @@ def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | Non
         'mae_vit_tiny.safetensors'
     """
     if name.startswith(HUB):
-        return Repository.parse(name.removeprefix(HUB)).fetch(cache_dir=cache_dir, offline=offline)
-    return _hub.fetch(info(name), cache_dir=cache_dir, offline=offline)
+        repository = Repository.parse(name.removeprefix(HUB))
+        return repository.fetch(decoder=True, cache_dir=cache_dir, offline=offline)
+    return _hub.fetch(info(name), decoder=True, cache_dir=cache_dir, offline=offline)
 
 
 def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> VerifyReport:

@@ -64,7 +64,13 @@ class WeightsSource:
 
 
 def find_source(
-    name: str, *, pretrained: bool, checkpoint: str | Path | None, cache_dir: str | Path | None, offline: bool | None
+    name: str,
+    *,
+    pretrained: bool,
+    checkpoint: str | Path | None,
+    cache_dir: str | Path | None,
+    offline: bool | None,
+    decoder: bool = True,
 ) -> WeightsSource:
     """Resolve the arguments of `maezoo.create`; downloads when it must.
 
@@ -79,9 +85,9 @@ def find_source(
         elif name.startswith(LOCAL):
             source = _from_folder(name, user_path(name.removeprefix(LOCAL)), opened)
         elif name.startswith(HUB):
-            source = _from_repository(name, cache_dir, offline, opened)
+            source = _from_repository(name, decoder, cache_dir, offline, opened)
         elif pretrained:
-            source = _from_entry(load_manifest().find(name), cache_dir, offline, opened)
+            source = _from_entry(load_manifest().find(name), decoder, cache_dir, offline, opened)
         else:
             source = _untrained(name)
         opened.pop_all()
@@ -89,13 +95,14 @@ def find_source(
 
 
 def _from_entry(
-    entry: WeightsEntry, cache_dir: str | Path | None, offline: bool | None, opened: ExitStack
+    entry: WeightsEntry, decoder: bool, cache_dir: str | Path | None, offline: bool | None, opened: ExitStack
 ) -> WeightsSource:
     """Describe the weights of the manifest; fetch their file."""
-    path = fetch(entry, cache_dir=cache_dir, offline=offline)
+    path = fetch(entry, decoder=decoder, cache_dir=cache_dir, offline=offline)
     file = opened.enter_context(open_weights(path, mapped=True))
     variant = find_variant(entry.architecture)
     h, w = entry.preprocess.size
+    layout = file.layout if file.splits_decoder else entry.layout  # with or without its second file
     return WeightsSource(
         name=entry.name,
         variant=variant,
@@ -103,13 +110,13 @@ def _from_entry(
         preprocess=entry.preprocess,
         has_decoder=entry.has_decoder,
         file=file,
-        layout=entry.layout,
+        layout=layout,
         # Neither a header nor a config.json next to a file in the cache overrules the manifest.
         norm_epsilon=NORM_EPSILON,
         grid=(h // variant.patch_size, w // variant.patch_size),
         entry=entry,
         license=entry.license,
-        in_chans=file.channels(entry.layout) or 3,
+        in_chans=file.channels(layout) or 3,
     )
 
 
@@ -156,13 +163,15 @@ def _from_folder(name: str, folder: Path, opened: ExitStack) -> WeightsSource:
     return _described(name, file, describe_folder(file.path.parent))
 
 
-def _from_repository(name: str, cache_dir: str | Path | None, offline: bool | None, opened: ExitStack) -> WeightsSource:
+def _from_repository(
+    name: str, decoder: bool, cache_dir: str | Path | None, offline: bool | None, opened: ExitStack
+) -> WeightsSource:
     """Describe the weights of a hub's repository; those of the manifest keep its pins, other revisions its facts."""
     repository = Repository.parse(name.removeprefix(HUB))
     known = repository.entry()
     if known is not None and repository.revision in (None, known.revision):
-        return replace(_from_entry(known, cache_dir, offline, opened), name=name)
-    path = repository.fetch(cache_dir=cache_dir, offline=offline)
+        return replace(_from_entry(known, decoder, cache_dir, offline, opened), name=name)
+    path = repository.fetch(decoder=decoder, cache_dir=cache_dir, offline=offline)
     file = opened.enter_context(open_weights(path, mapped=True))
     configured = Description()
     if file.metadata is None:

@@ -50,7 +50,8 @@ _THEIR_BLOCK = re.compile(
     r"(?P<stem>vit\.encoder\.layer|decoder\.decoder_layers)\.(?P<index>\d+)\.(?P<module>.+)\.(?P<kind>weight|bias)"
 )
 _BLOCK = re.compile(r"(?P<part>encoder|decoder)\.blocks\.(?P<index>\d+)\.(?P<module>.+)\.(?P<kind>weight|bias)")
-_HEADS = ("head.", "fc_norm.", "classifier.", "pooler.", "vit.pooler.", "encoder.head.", "encoder.fc_norm.")
+_HEAD_PARTS = ("head.", "fc_norm.", "attn_pool.")
+_HEADS = (*_HEAD_PARTS, *(f"encoder.{part}" for part in _HEAD_PARTS), "classifier.", "pooler.", "vit.pooler.")
 
 
 def foreign_keys(key: str, layout: Layout) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from maezoo.checkpoints.adapt import Fit
 from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
+from maezoo.checkpoints.metadata import DECODER
 from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
 from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
@@ -167,7 +168,7 @@ def _plan(file: WeightsFile, model: MaskedAutoencoder, layout: Layout, parts: tu
     names = {key: foreign_keys(key, layout) for key in wanted}
     missing = [key for key in wanted if not names[key] or any(name not in spelling for name in names[key])]
     if missing:
-        message = f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(missing, spelling)}"
+        message = f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(file, missing, spelling)}"
         raise LayoutError(message, path=file.path, expected=tuple(missing))
     sources = {key: tuple(spelling[name] for name in names[key]) for key in wanted}
     used = {name for theirs in sources.values() for name in theirs}
@@ -184,13 +185,17 @@ def _part(key: str, layout: Layout) -> Part:
     return "decoder" if is_decoder(key, layout) else "encoder"
 
 
-def _hint(missing: list[str], spelling: Mapping[str, str]) -> str:
+def _hint(file: WeightsFile, missing: list[str], spelling: Mapping[str, str]) -> str:
     """Say what may be meant by a file that lacks keys."""
+    if file.splits_decoder and all(key.startswith("decoder.") for key in missing):
+        return f" Its decoder is in {DECODER}, which is not next to it: put it there, or pass decoder=False."
     if all(key.startswith("decoder.") for key in missing):
         return " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
     if {"fc_norm.weight", "encoder.fc_norm.weight"} & spelling.keys():
         return (
-            " The file is fine-tuned for classification (fc_norm): load it with timm, global_pool='avg', fc_norm=True."
+            " The file is fine-tuned for classification, with a norm after pooling (fc_norm) in place of the "
+            f"encoder's: timm loads it, timm.create_model('local-dir:{file.path.parent}', pretrained=True) where it has a "
+            "config.json, else with global_pool='avg', fc_norm=True."
         )
     return ""
 

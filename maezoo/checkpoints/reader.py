@@ -27,7 +27,7 @@ from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
-__all__ = ["WeightsFile", "open_weights", "require_finite"]
+__all__ = ["WeightsFile", "has_decoder_file", "open_weights", "require_finite"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,16 @@ class WeightsFile:
             LayoutError: as in no known layout.
         """
         return recognise_layout(self.keys)
+
+    @property
+    def splits_decoder(self) -> bool:
+        """Whether it is an encoder whose decoder has a file of its own, which need not be there."""
+        return DECODER_KEY in self.header
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that its tensors are in; an index for those that it names."""
+        return (self.path,) if self.path.name.endswith(INDEX) else tuple({s.path: None for s in self._shards.values()})
 
     @functools.cached_property
     def metadata(self) -> WeightsMetadata | None:
@@ -239,6 +249,16 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
         message = f"{path} names tensors that its files lack: {', '.join(absent[:6])}."
         raise IntegrityError(message, path=path, expected=tuple(absent))
     return {key: shards[file] for key, file in homes.items()}
+
+
+def has_decoder_file(path: Path) -> bool:
+    """Whether the decoder of a file is in another one, next to it.
+
+    Raises:
+        WeightsNotFoundError, IntegrityError: it is not there, or no safetensors file.
+    """
+    with _reading(path), safe_open(path, framework="pt") as file:
+        return DECODER_KEY in (file.metadata() or {})
 
 
 def _paired(path: Path, shards: Mapping[Path, _Shard], digest: str) -> tuple[dict[str, _Shard], StateDict]:

@@ -7,10 +7,11 @@ from typing import Any
 from maezoo.checkpoints.bounds import bounded_preprocessing, plain_text
 from maezoo.checkpoints.configs import CONFIG, read_json, reading
 from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.timm_model import variant_in_timm
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
-from maezoo.model.variants import VARIANTS, Variant
+from maezoo.model.variants import Variant
 
 __all__ = ["head_facts", "read_timm", "timm_config"]
 
@@ -30,13 +31,14 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
     """Describe a timm model; a timm configuration does not name the target."""
     with reading(where, "how images are prepared"):
         architecture = plain_text(config["architecture"], "architecture")
+        arguments = dict(config.get("model_args") or {})
         fields = {**config, **config.get("pretrained_cfg", {})}
         mode = fields.get("crop_mode", "center")
         if mode not in ("center", "squash"):
             raise LayoutError(
                 f"{where}: crop_mode {mode!r} is not supported.", path=where, expected=("center", "squash"), found=mode
             )
-        size = (config.get("model_args") or {}).get("img_size") or fields["input_size"][1:]
+        size = arguments.get("img_size") or fields["input_size"][1:]
         height, width = (size, size) if isinstance(size, int) else size
         preprocess = bounded_preprocessing(
             Preprocessing(
@@ -51,7 +53,8 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
         license_ = fields.get("license")
         if license_ is not None:
             license_ = plain_text(license_, "license")
-    variant = VARIANTS.get(architecture)  # other architectures are told by the tensors' shapes
+    arguments = {"in_chans": fields.get("input_size", [3])[0], **arguments, "img_size": [height, width]}
+    variant = variant_in_timm(architecture, arguments, where)
     return Description(variant, None, preprocess, license_, f"timm's {architecture}")
 
 

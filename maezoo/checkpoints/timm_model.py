@@ -1,6 +1,7 @@
 """timm's plain ViTs: what a name and arguments of timm's build, and where a model differs from it. No weights."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from timm.models import VisionTransformer
@@ -11,13 +12,81 @@ from maezoo.checkpoints.layouts import is_head
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.model.build import empty_weights
-from maezoo.model.variants import Variant, named_variant
+from maezoo.model.build import build_encoder, empty_weights
+from maezoo.model.variants import VARIANTS, Variant, named_variant
 from maezoo.vocabulary import Target
 
-__all__ = ["check_rebuilds", "metadata_of", "variant_of"]
+__all__ = ["check_rebuilds", "metadata_of", "variant_in_timm", "variant_of"]
 
+_FAMILIES = ["vision_transformer", "deit"]  # timm's modules with plain ViTs in them
+_MOST = 65_536
+_MOST_BLOCKS = 1_024
 _DROPS = (nn.Dropout, nn.Identity)
+
+
+def variant_in_timm(architecture: str, arguments: Mapping[str, Any], where: Path) -> Variant | None:
+    """Return the numbers of what a name and arguments of timm's build; `None` where timm does not know the name.
+
+    Args:
+        architecture: timm's name, or one of ours, without a tag.
+        arguments: for timm, read from a configuration.
+        where: the configuration.
+
+    Raises:
+        LayoutError: what they build is not a ViT as ours are, or nothing that can be built.
+    """
+    known = {key: _bounded(key, value, where) for key, value in arguments.items() if "drop" not in key}
+    try:
+        theirs = _build(architecture, known)
+        if theirs is None:
+            return None
+        variant = variant_of(theirs)
+        with empty_weights():
+            ours = build_encoder(
+                variant,
+                init=False,
+                img_size=theirs.patch_embed.img_size,
+                in_chans=theirs.patch_embed.proj.in_channels,
+                global_pool=theirs.global_pool,
+                fc_norm=isinstance(theirs.fc_norm, nn.LayerNorm),
+            )
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
+        message = f"{where}: timm's {architecture} with {known} cannot be built: {error!r}."
+        raise LayoutError(message, path=where, reason=repr(error)) from error
+    difference = first_difference(theirs, ours, heads=False)
+    if difference:
+        message = (
+            f"{where}: timm's {architecture} is not a plain ViT, as maezoo's are: {difference}. timm loads it: "
+            f"timm.create_model('local-dir:{where.parent}', pretrained=True)."
+        )
+        raise LayoutError(message, path=where, found=difference)
+    return variant
+
+
+def _build(architecture: str, arguments: dict[str, Any]) -> Any:
+    """Build a ViT by timm's name or ours, without memory; `None` where neither knows it."""
+    import timm
+
+    with empty_weights():
+        if architecture in VARIANTS:
+            return build_encoder(VARIANTS[architecture], init=False, **arguments)
+        if not timm.is_model(architecture):
+            return None
+        if not timm.models.is_model_in_modules(architecture, _FAMILIES):
+            raise ValueError("it is no ViT")
+        return timm.create_model(architecture, **arguments)
+
+
+def _bounded(key: str, value: Any, where: Path) -> Any:
+    """Return an argument that a ViT could have."""
+    values = value if isinstance(value, list) and key.endswith("_size") and len(value) == 2 else [value]
+    most = _MOST_BLOCKS if key == "depth" else _MOST
+    for each in values:
+        number = isinstance(each, int | float) and not isinstance(each, bool)
+        if not (number and 0 <= each <= most) and not isinstance(each, bool | str | None):
+            message = f"{where}: model_args has {key} = {str(value)[:60]}, which is no argument of a ViT."
+            raise LayoutError(message, path=where, found=value)
+    return value
 
 
 def variant_of(encoder: VisionTransformer) -> Variant:
@@ -73,6 +142,8 @@ def first_difference(theirs: nn.Module, ours: nn.Module, *, heads: bool) -> str:
     modules = [dict(each.named_modules()) for each in (theirs, ours)]
     for name, module in modules[0].items():
         other = modules[1].get(name)
+        if is_head(f"{name}.") and not heads:
+            continue
         if not list(module.children()) and _computes(module) != _computes(other):
             return f"{name} is {module}, not {other}"
     return ""

@@ -180,9 +180,9 @@ def _fetch(name: str, cache_dir: Path | None) -> Path:
     from maezoo.hub.repository import HUB, Repository
 
     if not name.startswith(HUB):
-        return fetch(load_manifest().find(name), cache_dir=cache_dir)
+        return fetch(load_manifest().find(name), decoder=True, cache_dir=cache_dir)
     repository = Repository.parse(name.removeprefix(HUB))
-    path = repository.fetch(cache_dir=cache_dir)
+    path = repository.fetch(decoder=True, cache_dir=cache_dir)
     try:
         repository.fetch_configs(path, cache_dir=cache_dir)
     except WeightsNotFoundError:

@@ -3,8 +3,10 @@
 import logging
 import os
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from maezoo.checkpoints.metadata import DECODER
+from maezoo.checkpoints.reader import has_decoder_file
 from maezoo.errors import ArgumentError, DiskFullError, OfflineError, WeightsNotFoundError
 from maezoo.hub.cache import HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError
@@ -14,16 +16,23 @@ from maezoo.hub.verification import Check, check_file
 from maezoo.manifest.entries import WeightsEntry
 from maezoo.manifest.licensing import acknowledge_license
 
-__all__ = ["check_cached", "fetch", "fetch_file", "hub_file", "is_offline", "locate"]
+__all__ = ["check_cached", "fetch", "fetch_decoder", "fetch_file", "hub_file", "is_offline", "locate"]
 
 _logger = logging.getLogger(__name__)
 
 
-def fetch(entry: WeightsEntry, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
+def fetch(
+    entry: WeightsEntry,
+    *,
+    decoder: bool = False,
+    cache_dir: str | Path | None = None,
+    offline: bool | None = None,
+) -> Path:
     """Return the path of an entry's file, verified.
 
     Args:
         entry: of the manifest.
+        decoder: fetch the decoder too, where it has a file of its own.
         cache_dir: where downloads are kept; huggingface_hub's own cache when `None`.
         offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
 
@@ -37,14 +46,40 @@ def fetch(entry: WeightsEntry, *, cache_dir: str | Path | None = None, offline: 
     if entry.noncommercial:
         acknowledge_license(entry.name, entry.license, entry.license_note)
     if entry.package_file is None:
-        command = f"maezoo download {entry.name}"
-        return fetch_file(hub_file(entry), cache_dir=cache_dir, offline=offline, command=command)
+        file, command = hub_file(entry), f"maezoo download {entry.name}"
+        path = fetch_file(file, cache_dir=cache_dir, offline=offline, command=command)
+        if decoder:
+            fetch_decoder(file, path, cache_dir=cache_dir, offline=offline, command=command)
+        return path
     path = _packaged(entry.package_file)
     if not path.exists():
         message = f"{entry.name}: the package lacks {entry.package_file}; install maezoo again."
         raise WeightsNotFoundError(message, path=path)
     check_file(path, expected=entry.sha256, expected_size=entry.size).require("Install maezoo again.")
     return path
+
+
+def fetch_decoder(
+    file: HubFile, path: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None, command: str
+) -> None:
+    """Fetch the decoder of an encoder's file, where it has one in a file of its own: that of the same commit.
+
+    Args:
+        file: the encoder's.
+        path: where that is in the cache.
+        cache_dir: as for the encoder.
+        offline: as for the encoder.
+        command: as for the encoder.
+
+    Raises:
+        WeightsNotFoundError, OfflineError, IntegrityError, DiskFullError: see `fetch`.
+    """
+    if not has_decoder_file(path):
+        return
+    place = PurePosixPath(file.filename)
+    commit = path.parents[len(place.parts) - 1].name
+    decoder = HubFile(file.repo_id, commit, place.with_name(DECODER).as_posix())
+    fetch_file(decoder, cache_dir=cache_dir, offline=offline, command=command)
 
 
 def hub_file(entry: WeightsEntry) -> HubFile:

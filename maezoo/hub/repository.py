@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
-from maezoo.checkpoints.folders import WEIGHTS
+from maezoo.checkpoints.metadata import WEIGHTS
 from maezoo.errors import UnknownModelError
 from maezoo.hub.client import HubFile
-from maezoo.hub.fetching import fetch, fetch_file
+from maezoo.hub.fetching import fetch, fetch_decoder, fetch_file
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license
 from maezoo.manifest.names import path_problem, repo_problem, short
@@ -63,10 +63,11 @@ class Repository:
         """Return one of its files."""
         return HubFile(self.repo_id, self.revision or "main", filename)
 
-    def fetch(self, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
+    def fetch(self, *, decoder: bool = False, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
         """Return its weights file, verified; the manifest's pins and licences hold for the manifest's repositories.
 
         Args:
+            decoder: fetch the decoder too, where it has a file of its own.
             cache_dir: where downloads are kept; huggingface_hub's cache when `None`.
             offline: never ask the network; `None` follows `HF_HUB_OFFLINE`.
 
@@ -75,11 +76,14 @@ class Repository:
         """
         known = self.entry()
         if known is not None and self.revision in (None, known.revision):
-            return fetch(known, cache_dir=cache_dir, offline=offline)
+            return fetch(known, decoder=decoder, cache_dir=cache_dir, offline=offline)
         if known is not None and known.noncommercial:
             acknowledge_license(known.name, known.license, known.license_note)
-        command = f"maezoo download {HUB}{self}"
-        return fetch_file(self.file(WEIGHTS), cache_dir=cache_dir, offline=offline, command=command)
+        file, command = self.file(WEIGHTS), f"maezoo download {HUB}{self}"
+        path = fetch_file(file, cache_dir=cache_dir, offline=offline, command=command)
+        if decoder:
+            fetch_decoder(file, path, cache_dir=cache_dir, offline=offline, command=command)
+        return path
 
     def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> None:
         """Fetch the configuration files of the commit that a weights file belongs to, so that they are next to it.
