@@ -165,10 +165,10 @@ def _plan(file: WeightsFile, model: MaskedAutoencoder, layout: Layout, parts: tu
     if filled != set(parts) - ({"decoder"} if len(parts) > 1 and model.decoder is None else set()):
         message = f"parts={parts!r}, but the model has {' and '.join(filled) or 'none of them'}."
         raise LayoutError(message, expected=parts, found=tuple(filled))
-    names = {key: foreign_keys(key, layout) for key in wanted}
+    names = {key: _of_token_or_mean(foreign_keys(key, layout), spelling) for key in wanted}
     missing = [key for key in wanted if not names[key] or any(name not in spelling for name in names[key])]
     if missing:
-        message = f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(file, missing, spelling)}"
+        message = f"{file.path} ({layout} layout) lacks {_few(missing)}.{_hint(file, missing)}"
         raise LayoutError(message, path=file.path, expected=tuple(missing))
     sources = {key: tuple(spelling[name] for name in names[key]) for key in wanted}
     used = {name for theirs in sources.values() for name in theirs}
@@ -185,18 +185,22 @@ def _part(key: str, layout: Layout) -> Part:
     return "decoder" if is_decoder(key, layout) else "encoder"
 
 
-def _hint(file: WeightsFile, missing: list[str], spelling: Mapping[str, str]) -> str:
+def _of_token_or_mean(names: tuple[str, ...], spelling: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the norm after pooling (fc_norm) in place of the last one, which fine-tuned files lack.
+
+    The mean of normed tokens is not the norm of their mean, but the nearest that an encoder of tokens has.
+    """
+    theirs = tuple(name.replace("norm.", "fc_norm.") for name in names)
+    last = all(name.removeprefix("encoder.").startswith("norm.") for name in names)
+    return theirs if last and spelling.keys() >= {*theirs} and not spelling.keys() & {*names} else names
+
+
+def _hint(file: WeightsFile, missing: list[str]) -> str:
     """Say what may be meant by a file that lacks keys."""
     if file.splits_decoder and all(key.startswith("decoder.") for key in missing):
         return f" Its decoder is in {DECODER}, which is not next to it: put it there, or pass decoder=False."
     if all(key.startswith("decoder.") for key in missing):
         return " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
-    if {"fc_norm.weight", "encoder.fc_norm.weight"} & spelling.keys():
-        return (
-            " The file is fine-tuned for classification, with a norm after pooling (fc_norm) in place of the "
-            f"encoder's: timm loads it, timm.create_model('local-dir:{file.path.parent}', pretrained=True) where it has a "
-            "config.json, else with global_pool='avg', fc_norm=True."
-        )
     return ""
 
 

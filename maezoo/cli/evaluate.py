@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from maezoo.cli.eval_classify import classify
 from maezoo.cli.options import Json
 from maezoo.cli.screen import print_json, say
 
@@ -21,6 +22,7 @@ Labels = Annotated[
 ]
 
 commands = typer.Typer(no_args_is_help=True, help="Measure features by kNN or a linear probe.")
+commands.command("classify")(classify)
 
 
 @commands.command()

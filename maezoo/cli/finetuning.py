@@ -1,5 +1,6 @@
 """`maezoo finetune` and `maezoo classify`: from labelled images to a classifier, and from images to their classes."""
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -116,8 +117,9 @@ def finetune(
     say(str(done.folder))
     if done.validation is not None:
         at = done.validation
-        say(f"val top-1 {at.val_accuracy:.1%}, top-5 {at.val_top5:.1%} ({counted(at.val_images, 'image')})")
-    say(f"Try it: maezoo classify {done.folder} photo.jpg")
+        top5 = f", top-5 {at.val_top5:.1%}" if len(done.classifier.classes) > 5 else ""
+        say(f"val top-1 {at.val_accuracy:.1%}{top5} ({counted(at.val_images, 'image')})")
+    say(f"Try it: maezoo classify {shlex.quote(str(done.folder))} photo.jpg")
 
 
 def classify(
