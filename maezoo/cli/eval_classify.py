@@ -51,9 +51,8 @@ def classify(
     for places in ("top1", "top5") if len(classifier.classes) > 5 else ("top1",):
         low, high = summary[f"{places}_interval"]
         say(f"{places[:3]}-{places[3:]} {summary[places]:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    say(
-        f"{counted(len(answers), 'image')}, {summary['classes']} classes, mean over them {summary['class_accuracy']:.1%}"
-    )
+    mean = summary["class_accuracy"]
+    say(f"{counted(len(answers), 'image')}, {summary['classes']} classes, mean over classes {mean:.1%}")
     if per_class:
         show_table(
             ("class", ">images", ">top-1"),

@@ -8,8 +8,8 @@ from .data import write_pack as write_pack
 from .finetune_recipe import FinetuneRecipe as FinetuneRecipe
 from .finetune_recipe import finetune_recipe as finetune_recipe
 from .finetuner import Finetuned as Finetuned
-from .finetuner import Validation as Validation
 from .finetuner import finetune as finetune
+from .judge import Validation as Validation
 from .labelled import LabelledImages as LabelledImages
 from .labels import open_labelled as open_labelled
 from .labels import read_labelled as read_labelled

@@ -27,7 +27,7 @@ def finetuning_optimizers(vit: VisionTransformer, recipe: FinetuneRecipe, schedu
 
     Example:
         >>> from maezoo.training.classifier_model import ClassifierModel, open_encoder
-        >>> from maezoo.training.finetune_recipe import FinetuneSchedule
+        >>> from maezoo.training.finetune_schedule import FinetuneSchedule
         >>> recipe = FinetuneRecipe(batch_size=256)
         >>> vit = ClassifierModel(open_encoder("mae_vit_tiny", None), 5, recipe).vit
         >>> optimizers = finetuning_optimizers(vit, recipe, FinetuneSchedule(recipe, 1000))

@@ -14,7 +14,6 @@ from maezoo.checkpoints.folders import WEIGHTS, describe_model
 from maezoo.checkpoints.sharing import save_timm_model
 from maezoo.errors import DataError, DivergedError
 from maezoo.extraction.store import exclusive
-from maezoo.files import errors_named
 from maezoo.hardware import choose_device
 from maezoo.paths import user_path
 from maezoo.training.checkpoint import not_finite
@@ -22,37 +21,14 @@ from maezoo.training.classifier import Classifier
 from maezoo.training.classifier_model import open_encoder
 from maezoo.training.finetune_recipe import FinetuneRecipe, RecipeKind, finetune_recipe
 from maezoo.training.finetuning import Finetuning
-from maezoo.training.labelled import LabelledImages
+from maezoo.training.judge import Judge, Validation
 from maezoo.training.labels import open_labelled
 from maezoo.training.loop import train
 from maezoo.training.run import Progress, Run
-from maezoo.training.validation import answer
 
-__all__ = ["Finetuned", "Validation", "finetune"]
+__all__ = ["Finetuned", "finetune"]
 
 _log = logging.getLogger(__name__)
-_VALIDATIONS = 6  # in a run, at most
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How well the model did on the validation images.
-
-    Attributes:
-        step: steps done.
-        epoch: epochs done.
-        val_accuracy: share of the images whose class was the first answer.
-        val_top5: share whose class was among the first five.
-        val_loss: mean cross-entropy.
-        val_images: images that were read.
-    """
-
-    step: int
-    epoch: float
-    val_accuracy: float
-    val_top5: float
-    val_loss: float
-    val_images: int
 
 
 @dataclass(frozen=True)
@@ -152,7 +128,7 @@ def finetune(
         task = Finetuning(mae, images, numbers, where, _workers(workers, where))
         run = Run(task, folder, where, compile)
         _log.info("%s; %d steps; %d validation images", images.describe(), run.schedule.steps, len(held_out))
-        judge = _Judge(task, run, held_out, validated)
+        judge = Judge(task, run, held_out, validated)
         train(
             run,
             report=report,
@@ -208,47 +184,3 @@ def _write(task: Finetuning, mae: MAE, folder: Path) -> Classifier:
         vit, folder, task.preprocess, label_names=classes, target=mae.target, license=mae.license, origin=origin
     )
     return Classifier(vit, classes, task.preprocess, folder.name)
-
-
-class _Judge:
-    """Validates the model in training after some epochs.
-
-    Args:
-        task: what is trained.
-        run: of it.
-        images: to validate on; may be none.
-        validated: told of each validation.
-    """
-
-    def __init__(
-        self, task: Finetuning, run: Run, images: LabelledImages, validated: Callable[[Validation], None] | None
-    ) -> None:
-        self.task, self.run, self.images, self.validated = task, run, images, validated
-        epochs = task.recipe.epochs
-        every = -(-epochs // _VALIDATIONS)  # epochs
-        self.at = {run.schedule.steps * epoch // epochs: epoch for epoch in range(every, epochs, every)}
-        self.last: Validation | None = None
-
-    def after_step(self, done: int) -> None:
-        """Validate at the end of some epochs; the end of the run is validated on what is kept."""
-        if done in self.at:
-            self.validate(done, self.task.model.vit)
-
-    def forget(self) -> None:
-        """Forget the last validation, which was of other weights."""
-        self.last = None
-
-    def validate(self, done: int, model: Any) -> Validation | None:
-        """Validate a model, and write it to the log."""
-        if not len(self.images):
-            return None
-        answers = answer(model, self.images, self.task.preprocess, in_chans=self.task.in_chans, dtype=self.run.dtype)
-        epoch = done / self.run.schedule.steps * self.task.recipe.epochs
-        self.last = Validation(
-            done, round(epoch, 3), answers.accuracy, answers.share_within(5), answers.loss, len(answers)
-        )
-        with errors_named(self.run.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(self.last)) + "\n")
-        if self.validated:
-            self.validated(self.last)
-        return self.last

@@ -18,7 +18,8 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.training.classifier_model import ClassifierModel, fingerprint
 from maezoo.training.draws import drawn_from, step_seeds
 from maezoo.training.finetune_optimizer import finetuning_optimizers
-from maezoo.training.finetune_recipe import FinetuneRecipe, FinetuneSchedule
+from maezoo.training.finetune_recipe import FinetuneRecipe
+from maezoo.training.finetune_schedule import FinetuneSchedule
 from maezoo.training.labelled import LabelledImages
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.run import Schedule
