@@ -65,12 +65,12 @@ def _summary(classifier: "Classifier", answers: "Answers") -> dict[str, Any]:
     from maezoo.evaluation.score import bootstrap_interval
 
     ranks = answers.ranks()
-    shares = {}
+    shares: dict[str, Any] = {}
     for places in (1, 5):
         right = int((ranks < places).sum())
         shares[f"top{places}"] = right / len(answers)
         shares[f"top{places}_interval"] = bootstrap_interval(right, len(answers))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, label in enumerate(classifier.classes):
         of_class = ranks[answers.targets == number]
         if len(of_class):

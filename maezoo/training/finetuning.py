@@ -68,12 +68,12 @@ class Finetuning:
         self.optimizers: Optimizers = finetuning_optimizers(self.model.vit, recipe, self.schedule)
         self.mixup = _mixup(recipe, len(images.classes))
         self.erasing = _erasing(recipe, device)
-        self._weights = {"model": mae.name, "weights": fingerprint(mae)}
+        self._facts = {"model": mae.name, "weights": fingerprint(mae), "classes": list(images.classes)}
+        self._facts["images"] = images.fingerprint()
 
     def facts(self) -> dict[str, Any]:
         """Return the recipe, the weights, the classes and which images they are, as plain data."""
-        classes, images = list(self.images.classes), self.images.fingerprint()
-        return {**self._weights, "classes": classes, "images": images, **self.recipe.to_dict()}
+        return {**self._facts, **self.recipe.to_dict()}
 
     def begin(self) -> None:
         """Do nothing: the pretrained weights are there."""
@@ -84,10 +84,9 @@ class Finetuning:
 
     def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
         """Yield images (B, C, H, W) and targets, (B,) classes or (B, classes) shares, from a step on."""
-        tickets = [self._tickets(step) for step in range(start, self.schedule.steps)]
         loader = DataLoader(
             _Views(self.images, self.recipe, self.preprocess),
-            batch_sampler=tickets,
+            batch_sampler=_Sampler(self.recipe, len(self.images), range(start, self.schedule.steps)),
             collate_fn=_collate,
             num_workers=self.workers,
             multiprocessing_context="spawn" if self.workers else None,
@@ -118,12 +117,27 @@ class Finetuning:
         return images, targets
 
     def _seeds(self, step: int) -> list[int]:
-        """Return the seeds of a step: of each view, of what mixes them, of the forward pass."""
-        return step_seeds(self.recipe.batch_size + 2, step, self.recipe.seed)
+        return _seeds_of(self.recipe, step)
 
-    def _tickets(self, step: int) -> list[_Ticket]:
-        indices = draw_indices(len(self.images), self.recipe.batch_size, step, self.recipe.seed).tolist()
-        return [_Ticket(index, seed) for index, seed in zip(indices, self._seeds(step), strict=False)]
+
+class _Sampler:
+    """The tickets of each step, made when they are asked for."""
+
+    def __init__(self, recipe: FinetuneRecipe, images: int, steps: range) -> None:
+        self.recipe, self.images, self.steps = recipe, images, steps
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[_Ticket]]:
+        for step in self.steps:
+            indices = draw_indices(self.images, self.recipe.batch_size, step, self.recipe.seed).tolist()
+            yield [_Ticket(*each) for each in zip(indices, _seeds_of(self.recipe, step), strict=False)]
+
+
+def _seeds_of(recipe: FinetuneRecipe, step: int) -> list[int]:
+    """Return the seeds of a step: of each view, of what mixes them, of the forward pass."""
+    return step_seeds(recipe.batch_size + 2, step, recipe.seed)
 
 
 class _Objective(nn.Module):

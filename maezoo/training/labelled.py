@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -65,8 +66,10 @@ class LabelledImages:
         Raises:
             DataError: none of a class can be read, or it has none; the message names the class.
         """
-        for number, name in enumerate(self.classes):
-            of_class = [index for index, target in enumerate(self.targets) if target == number]
+        members: list[list[int]] = [[] for _ in self.classes]
+        for index, target in enumerate(self.targets):
+            members[target].append(index)
+        for name, of_class in zip(self.classes, members, strict=True):
             if all(self.picture(index, size) is None for index in of_class):
                 why = next((self.unreadable[self.items[index].id] for index in of_class), "there is none")
                 raise DataError(
@@ -112,7 +115,7 @@ class LabelledImages:
                 return None
             return input_of(decoded, preprocess, in_chans, index), self.targets[index]
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self), batch_size):
                 found = list(filter(None, pool.map(prepared, range(start, min(len(self), start + batch_size)))))
                 if found:

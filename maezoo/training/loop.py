@@ -30,10 +30,13 @@ def train(
 
     Raises:
         CheckpointError: the checkpoint is damaged or belongs to another run.
+        DiskFullError: no room for a checkpoint; said before the first step, too.
         DivergedError: the loss or a weight is no longer finite; the last finite checkpoint stays.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
     """
     start = done = run.resume()
+    if start < run.schedule.steps:
+        run.check_room()
     interrupts = Interrupts()
     bar = track(run.schedule.steps, "steps", show=progress)
     with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from maezoo.errors import DivergedError
+from maezoo.errors import DiskFullError, DivergedError
 from maezoo.files import errors_named
 from maezoo.hardware import parse_dtype
 from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
@@ -143,6 +144,24 @@ class Run:
         self.saved_step = done
         _log.info("resuming at step %d of %d", done, self.schedule.steps)
         return done
+
+    def check_room(self) -> None:
+        """Refuse to begin where a checkpoint would not fit.
+
+        Raises:
+            DiskFullError: the output's disk has no room for one.
+        """
+        sizes = {id(tensor): tensor.nbytes for tensor in self.objective.state_dict().values()}
+        needed = sum(sizes.values()) + 3 * sum(tensor.nbytes for tensor in self.ema.values())
+        free = shutil.disk_usage(self.out).free
+        if free < needed:
+            raise DiskFullError(
+                f"a checkpoint takes about {needed / 1e6:,.0f} MB, and the disk of {self.out} has {free / 1e6:,.0f} MB "
+                "left. Make room, or name another output folder.",
+                path=self.out,
+                expected=needed,
+                found=free,
+            )
 
     def steps(self, start: int) -> Iterator[tuple[int, Tensor]]:
         """Train from a step on, yielding each step with its loss."""

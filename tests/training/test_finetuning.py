@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import maezoo
-from maezoo.errors import ArgumentError, CheckpointError, DataError, DivergedError
+from maezoo.errors import ArgumentError, CheckpointError, DataError, DiskFullError, DivergedError
 from maezoo.training import Classifier, Finetuned, FinetuneRecipe, Progress, Validation, finetune
 from maezoo.training.classifier_model import ClassifierModel, open_encoder
 
@@ -216,7 +216,16 @@ def test_grey_models_take_grey_and_coloured_pictures(coloured: Folder, small: st
         run(tmp_path / "pictures", tmp_path / "out5", f"local-dir:{tmp_path / 'five'}")
 
 
-def test_a_second_run_waits_for_no_lock(coloured: Folder, small: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_before_the_first_step(
+    coloured: Folder, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(DiskFullError, match="MB left"):
+        run(coloured(), tmp_path / "out", small, report=lambda at: pytest.fail("trained"), report_every=1)
+
+
+def test_a_second_run_in_the_folder_is_refused_at_once(coloured: Folder, small: str, tmp_path: Path) -> None:
     source = coloured()
 
     def second(progress: Progress) -> None:
@@ -226,4 +235,3 @@ def test_a_second_run_waits_for_no_lock(coloured: Folder, small: str, tmp_path: 
 
     with pytest.raises(RuntimeError, match="seen"):
         run(source, tmp_path / "out", small, report=second, report_every=1)
-    shutil.rmtree(tmp_path / "out")

@@ -124,5 +124,5 @@ def test_sources_that_cannot_be_used(coloured: Folder, tmp_path: Path) -> None:
     assert caught.value.found == ("green",)
     for path in (source / "red").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no image of the class 'red'.*10 tried"):
+    with pytest.raises(DataError, match=r"no image of the class 'red'.*10 tried"):
         open_labelled(source, 0.0)[0].check_classes(32)
