@@ -1,6 +1,7 @@
 """`maezoo finetune` and `maezoo classify`: from labelled images to a classifier, and from images to their classes."""
 
 import shlex
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,6 +33,7 @@ Classifiers = Annotated[
     Path, typer.Argument(help="Folder that `maezoo finetune` wrote.", parser=user_path, show_default=False)
 ]
 _RECIPE = "[by recipe]"
+_AT_ONCE = 32  # images that are decoded and classified together
 
 
 def finetune(
@@ -133,31 +135,42 @@ def classify(
     from maezoo.training import Classifier
 
     classifier = Classifier.load(folder, device=device)
-    failed = 0
     records: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for path, found in [(path, pool.submit(_pixels, classifier, path)) for path in images]:
-            try:
-                guesses = classifier.classify(found.result(), top=top)[0]
-            except ImageError as error:
-                complain(error)
-                failed += 1
-                continue
-            records.append({"image": str(path), "classes": [vars(guess) for guess in guesses]})
-            if not as_json:
-                say(f"{path}  {_text(guesses)}")
+    for path, guesses in _classified(classifier, images, top):
+        records.append({"image": str(path), "classes": [vars(guess) for guess in guesses]})
+        if not as_json:
+            say(f"{path}  {_text(guesses)}")
     if as_json:
         print_json(records)
-    if failed:
-        complain(f"{failed} of {len(images)} images failed.")
+    if len(records) < len(images):
+        complain(f"{len(images) - len(records)} of {len(images)} images failed.")
         raise typer.Exit(1)
 
 
-def _pixels(classifier: "Classifier", path: Path) -> "Tensor":
-    """Decode one image to the model's normalised input, (1, C, H, W)."""
+def _classified(classifier: "Classifier", paths: list[Path], top: int) -> "Iterator[tuple[Path, list[Guess]]]":
+    """Yield the classes of the images that can be read, some at a time, and complain of the others."""
+    import torch
+
     from maezoo.images.conversion import normalise, prepare
 
-    return normalise(prepare([path], classifier.preprocess, classifier.in_chans), classifier.preprocess)
+    def decoded(path: Path) -> "Tensor | ImageError":
+        try:
+            return prepare([path], classifier.preprocess, classifier.in_chans)  # (1, C, H, W)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for start in range(0, len(paths), _AT_ONCE):
+            chunk = paths[start : start + _AT_ONCE]
+            readable: list[tuple[Path, Tensor]] = []
+            for path, found in zip(chunk, pool.map(decoded, chunk), strict=True):
+                if isinstance(found, ImageError):
+                    complain(found)
+                else:
+                    readable.append((path, found))
+            if readable:
+                batch = normalise(torch.cat([pixels for _, pixels in readable]), classifier.preprocess)
+                yield from zip([path for path, _ in readable], classifier.classify(batch, top=top), strict=True)
 
 
 def _text(guesses: "list[Guess]") -> str:

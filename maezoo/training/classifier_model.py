@@ -101,7 +101,8 @@ class ClassifierModel:
 
 def _vit_of(mae: MAE, classes: int, recipe: FinetuneRecipe) -> VisionTransformer:
     """Build the ViT and fill it; the head is fresh, and so is the norm after a mean, where the trained one is left."""
-    mean = recipe.pool == "mean"
+    mean, probe = recipe.pool == "mean", recipe.tune == "head"
+    fresh_norm = mean and not probe  # frozen features need the trained norm
     epsilon: Any = mae.encoder.norm.eps
     vit = build_encoder(
         describe_model(mae, mae.preprocess).variant,
@@ -109,17 +110,16 @@ def _vit_of(mae: MAE, classes: int, recipe: FinetuneRecipe) -> VisionTransformer
         in_chans=mae.in_chans,
         img_size=mae.img_size,
         global_pool="avg" if mean else "token",
-        fc_norm=mean,
+        fc_norm=fresh_norm,
         drop_path_rate=recipe.drop_path,
         norm_layer=partial(LayerNorm, eps=epsilon),
     )
     trained = {
-        name: value for name, value in mae.encoder.state_dict().items() if not (mean and name.startswith("norm."))
+        name: value for name, value in mae.encoder.state_dict().items() if not (fresh_norm and name.startswith("norm."))
     }
     fresh = {name: value for name, value in vit.state_dict().items() if name.startswith(_FRESH)}
     vit.load_state_dict(trained | fresh)  # strict: all keys are accounted for
     head = cast(nn.Linear, vit.head)
-    probe = recipe.tune == "head"
     nn.init.trunc_normal_(head.weight, std=0.01 if probe else 2e-5)
     nn.init.zeros_(head.bias)
     if probe:

@@ -78,10 +78,12 @@ class FinetuneRecipe:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
+        object.__setattr__(self, "tune", str(self.tune))  # a number of blocks may be given as one
         checks = {
-            "epochs": self.epochs >= 1,
+            "epochs": isinstance(self.epochs, int) and self.epochs >= 1,
             "warmup_epochs": 0 <= self.warmup_epochs <= self.epochs,
-            "batch_size": self.batch_size >= (2 if self.tune == "head" else 1)
+            "batch_size": isinstance(self.batch_size, int)
+            and self.batch_size >= (2 if self.tune == "head" else 1)
             and not (self.mixes and self.batch_size % 2),
             "optimizer": self.optimizer in ("adamw", "lars"),
             "base_lr": 0 < self.base_lr < math.inf,
@@ -92,7 +94,7 @@ class FinetuneRecipe:
             "drop_path": 0 <= self.drop_path < 1,
             "pool": self.pool in ("mean", "cls"),
             "tune": self.tune in ("all", "head", "last-block") or (self.tune.isdecimal() and self.tune != "0"),
-            "lora": self.lora >= 0 and not (self.lora and self.tune != "all"),
+            "lora": isinstance(self.lora, int) and self.lora >= 0 and not (self.lora and self.tune != "all"),
             "crop": 0 < self.crop[0] <= self.crop[1] <= 1,
             "erase": 0 <= self.erase <= 1,
             "mixup": self.mixup >= 0,

@@ -179,7 +179,8 @@ def _write(task: Finetuning, mae: MAE, folder: Path) -> Classifier:
             f"{wrong} is NaN or infinite; {folder / WEIGHTS} is not written.", path=folder, reason=wrong
         )
     classes = task.images.classes
-    origin = f"{mae.name}, fine-tuned on {task.images.describe()}: {json.dumps(task.recipe.to_dict(), sort_keys=True)}"
+    recipe = json.dumps(task.recipe.to_dict(), sort_keys=True)
+    origin = f"{mae.name}, fine-tuned on {len(task.images):,} images of {len(classes)} classes: {recipe}"
     save_timm_model(
         vit, folder, task.preprocess, label_names=classes, target=mae.target, license=mae.license, origin=origin
     )

@@ -64,7 +64,7 @@ def test_it_learns_and_its_folder_answers_the_same_in_timm_and_maezoo(
     coloured: Folder, small: str, tmp_path: Path
 ) -> None:
     seen: list[Validation] = []
-    done = run(coloured(number=12), tmp_path / "out", small, epochs=12, base_lr=5e-2, validated=seen.append)
+    done = run(coloured(), tmp_path / "out", small, epochs=8, base_lr=5e-2, validated=seen.append)
     assert done.validation is not None
     assert done.validation == seen[-1]
     assert done.validation.val_accuracy == 1.0
@@ -84,7 +84,7 @@ def test_it_learns_and_its_folder_answers_the_same_in_timm_and_maezoo(
     features = maezoo.create(f"local-dir:{tmp_path / 'out'}", device="cpu")
     assert features.features(reds).shape == (len(reds), 48)
     assert features.license == "cc0-1.0"
-    again = run(tmp_path / "pictures", tmp_path / "out", small, epochs=12, base_lr=5e-2)  # nothing left to train
+    again = run(tmp_path / "pictures", tmp_path / "out", small, epochs=8, base_lr=5e-2)  # nothing left to train
     assert again.validation == done.validation
 
 
@@ -149,9 +149,10 @@ def test_what_is_frozen_keeps_its_bits(coloured: Folder, small: str, tmp_path: P
         name for name in encoder if name.startswith("blocks.2.")
     }
     assert "norm.weight" not in found  # dropped where a fresh one follows the mean, as in the paper
-    run(tmp_path / "pictures", tmp_path / "probe", small, tune="head")
-    probed = weights(tmp_path / "probe")
-    assert all(torch.equal(value, probed[name]) for name, value in encoder.items())  # the trained norm, too
+    for pool in ("cls", "mean"):
+        run(tmp_path / "pictures", tmp_path / pool, small, tune="head", pool=pool, epochs=1)
+        probed = weights(tmp_path / pool)
+        assert all(torch.equal(value, probed[name]) for name, value in encoder.items())  # the trained norm, too
 
 
 def test_a_probe_is_folded_into_one_layer_that_answers_the_same(small: str) -> None:
@@ -187,7 +188,8 @@ def test_low_rank_updates_are_merged_into_the_matrices(small: str) -> None:
     [
         ({"epochs": 0}, "epochs=0"),
         ({"tune": "some"}, "tune='some'"),
-        ({"tune": "9"}, "3 blocks"),
+        ({"tune": 9}, "3 blocks"),
+        ({"epochs": 2.5}, "epochs=2.5"),
         ({"batch_size": 5, "mixup": 0.8}, "even number"),
         ({"lora": 4, "tune": "head"}, "lora=4"),
         ({"optimiser": "adamw"}, "optimizer"),
