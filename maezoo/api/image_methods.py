@@ -29,7 +29,7 @@ class ImageMethods(MaskedAutoencoder):
     Args:
         encoder: a timm `VisionTransformer` with a class token.
         decoder: its decoder; `None` for an encoder alone.
-        target: what the decoder predicts, `"pixel"` or `"normpix"`.
+        target: what the decoder predicts, `"pixel"` or `"normpix"`; `None` for an encoder alone where it is not known.
         preprocess: how image-likes become input; its size is the default size of the input.
         name: architecture or `architecture.tag`, for errors and records.
 
@@ -48,7 +48,7 @@ class ImageMethods(MaskedAutoencoder):
         decoder: Decoder | None = None,
         *,
         preprocess: Preprocessing,
-        target: Target = "pixel",
+        target: Target | None = "pixel",
         name: str = "mae",
     ) -> None:
         super().__init__(encoder, decoder, target=target)

@@ -14,10 +14,13 @@ class SavableModel(ImageMethods):
     """A model that `maezoo.create` and timm read back from where it is written. See `ImageMethods` for the rest."""
 
     def save_pretrained(self, folder: str | Path, *, license: str | None = None) -> Path:
-        """Write the model as a folder that `maezoo.create("local-dir:…")` and timm read back.
+        """Write the model as a folder that `maezoo.create("local-dir:…")` reads back, and timm its encoder.
+
+        timm needs no maezoo for that: `timm.create_model("local-dir:…", pretrained=True)`.
 
         Args:
-            folder: gets model.safetensors, config.json and README.md.
+            folder: gets model.safetensors with the encoder by timm's names, decoder/model.safetensors where there is a
+                decoder, config.json and README.md.
             license: of the weights; that of their source when `None`.
 
         Returns:
@@ -27,7 +30,7 @@ class SavableModel(ImageMethods):
             >>> import maezoo, tempfile
             >>> model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
             >>> sorted(path.name for path in model.save_pretrained(tempfile.mkdtemp()).iterdir())
-            ['README.md', 'config.json', 'model.safetensors']
+            ['README.md', 'config.json', 'decoder', 'model.safetensors']
         """
         return save_folder(self, folder, self._describe(license))
 

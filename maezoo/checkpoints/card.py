@@ -1,5 +1,6 @@
 """The README.md of a folder of weights: what they are, and the lines that load this very folder."""
 
+from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.metadata import WeightsMetadata
 
 __all__ = ["card"]
@@ -25,7 +26,7 @@ import timm
 ```
 {maezoo}
 Images: {h} x {w} pixels, {preprocess.resize}, {preprocess.interpolation}, crop_pct {preprocess.crop_pct}, mean
-{preprocess.mean}, std {preprocess.std}. Licence of the weights: {license}.
+{preprocess.mean}, std {preprocess.std}. Licence of the weights: {license}.{epsilon}
 """
 
 _AUTOENCODER = "A masked autoencoder ViT (He et al. 2021, https://arxiv.org/abs/2111.06377): {parts}{target}."
@@ -33,7 +34,7 @@ _CLASSIFIER = (
     "A ViT that was pretrained as a masked autoencoder (He et al. 2021, https://arxiv.org/abs/2111.06377), with a "
     "classification head: {classes} classes{labels}."
 )
-_TIMM = 'encoder = timm.create_model("{source}", pretrained=True)  # {note}'
+_TIMM = '{name} = timm.create_model("{source}", pretrained=True)  # {note}'
 _MAEZOO = """
 ```python
 import maezoo
@@ -42,6 +43,7 @@ model = maezoo.create("{source}")
 features = model.features(["cat.jpg", "dog.jpg"])  # (2, {dim})
 ```
 """
+_EPSILON = " Their LayerNorm epsilon is {epsilon}; timm computes with 1e-06, which cannot be told to it."
 _TARGETS = {"pixel": "raw pixels", "normpix": "pixels normalised by patch"}
 _LABELS_SHOWN = 20
 
@@ -78,11 +80,12 @@ def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0
         title=title,
         what=what,
         origin=metadata.origin,
-        timm=_TIMM.format(source=source, note=note),
+        timm=_TIMM.format(name="classifier" if classes else "encoder", source=source, note=note),
         maezoo=_MAEZOO.format(source=source, dim=metadata.variant.embed_dim),
         h=h,
         w=w,
         preprocess=metadata.preprocess,
+        epsilon="" if metadata.norm_epsilon == NORM_EPSILON else _EPSILON.format(epsilon=metadata.norm_epsilon),
     )
 
 

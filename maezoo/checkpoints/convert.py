@@ -15,7 +15,7 @@ from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.sharing import shared_tensors, write_folder
-from maezoo.checkpoints.timm_config import head_facts
+from maezoo.checkpoints.timm_config import default_pool, head_facts
 from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
@@ -43,6 +43,9 @@ class Conversion:
         metadata: what the output says of itself; `None` if the layout has no place for it and it was not known.
         taken: the prefix, or the place in a pickle, of the state dict that was read; empty where there is none.
         others: the other state dicts in the source; `take` chooses one of them.
+        classes: of a trained head that the output has; 0 where there is none.
+        global_pool: how the head's input is pooled, in a folder that timm reads; else `None`.
+        pool_is_known: whether the source says so; if not, it is timm's usual one.
     """
 
     source: Path
@@ -54,6 +57,9 @@ class Conversion:
     metadata: WeightsMetadata | None
     taken: str = ""
     others: tuple[str, ...] = ()
+    classes: int = 0
+    global_pool: str | None = None
+    pool_is_known: bool = True
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
@@ -116,13 +122,27 @@ def convert(
     if os.path.realpath(path) == os.path.realpath(read.path):
         raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.", path=path)
     if folder and metadata is not None and to in ("maezoo", "timm"):
-        named = shared_tensors(tensors)
-        write_folder(output, named, metadata, head_facts(read.path.parent))
+        named, facts = shared_tensors(tensors), head_facts(read.path.parent)
+        write_folder(output, named, metadata, facts)
+        pool = facts.get("global_pool") or default_pool(named)
     else:
-        named = to_layout(tensors, to)
+        named, facts, pool = to_layout(tensors, to), {}, None
         _write(path, named, to, metadata, configs=folder)
-    dropped = (*read.dropped, *removed)
-    return Conversion(read.path, path, read.layout, to, len(named), dropped, metadata, read.taken, read.others)
+    head = tensors.get("encoder.head.weight")
+    return Conversion(
+        source=read.path,
+        output=path,
+        from_layout=read.layout,
+        to_layout=to,
+        tensors=len(named),
+        dropped=(*read.dropped, *removed),
+        metadata=metadata,
+        taken=read.taken,
+        others=read.others,
+        classes=0 if head is None else head.shape[0],
+        global_pool=pool if head is not None else None,
+        pool_is_known=head is None or pool is None or "global_pool" in facts or "encoder.fc_norm.weight" in tensors,
+    )
 
 
 def _is_folder(output: Path) -> bool:

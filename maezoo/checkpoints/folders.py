@@ -1,5 +1,6 @@
 """Folders of weights: which file is meant, what its configuration says, and a model written as a folder."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from maezoo.model import MaskedAutoencoder
 from maezoo.model.variants import Variant, named_variant
 from maezoo.vocabulary import Part
 
-__all__ = ["WEIGHTS", "describe_folder", "describe_model", "save_folder", "weights_in"]
+__all__ = ["PICKLES", "WEIGHTS", "describe_folder", "describe_model", "save_folder", "weights_in"]
+
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pth", "model.pth", "checkpoint.pth")
 
 
 def describe_folder(folder: Path) -> Description:
@@ -64,6 +67,11 @@ def weights_in(folder: Path) -> Path:
     found = files_in(folder, ".safetensors") if folder.is_dir() else []
     if len(found) == 1:
         return found[0]
+    pickles = [name for name in PICKLES if (folder / name).is_file()]
+    if pickles and not found:
+        command = f"maezoo convert {shlex.quote(str(folder))} {shlex.quote(f'{folder}-safetensors')}"
+        message = f"{folder} has {pickles[0]} and no {WEIGHTS}: maezoo reads pickles only to convert them. `{command}`."
+        raise WeightsNotFoundError(message, path=folder, expected=WEIGHTS, found=tuple(pickles), command=command)
     what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"
     hint = "name one of them" if found else "`maezoo convert` makes one of .pth and .bin files"
     message = f"{folder} has {what} {WEIGHTS}; {hint}."
@@ -106,7 +114,7 @@ def _variant_of(model: MaskedAutoencoder) -> Variant:
 def save_folder(
     model: MaskedAutoencoder, folder: str | Path, metadata: WeightsMetadata, *, repo_id: str | None = None
 ) -> Path:
-    """Write model.safetensors, decoder.safetensors where there is a decoder, config.json and README.md.
+    """Write model.safetensors, decoder/model.safetensors where there is a decoder, config.json and README.md.
 
     Args:
         model: the autoencoder.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.filetype import holds_pickle
-from maezoo.checkpoints.folders import describe_folder
+from maezoo.checkpoints.folders import PICKLES, describe_folder
 from maezoo.checkpoints.index import read_index
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
 from maezoo.checkpoints.naming import StateDict, find_state_dict
@@ -25,7 +25,6 @@ from maezoo.vocabulary import Layout
 
 __all__ = ["ForeignWeights", "read_foreign"]
 
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pth", "checkpoint.pth")
 _PLACE = "/"  # between the name of a dictionary and a name in it
 _DEEPEST = 8  # dictionaries in dictionaries that a state dict is looked for in
 
@@ -105,11 +104,11 @@ def _file_in(path: Path) -> Path:
     if not path.is_dir():
         raise IntegrityError(f"{path} is not a regular file.", path=path)
     usual = [path / "model.safetensors", path / "model.safetensors.index.json"]
-    for candidate in (*usual, *files_in(path, ".safetensors"), *(path / name for name in _PICKLES)):
+    for candidate in (*usual, *files_in(path, ".safetensors"), *(path / name for name in PICKLES)):
         if candidate.is_file():
             return candidate
-    message = f"{path} is a folder and has no *.safetensors, {', '.join(_PICKLES)}; name the file."
-    raise WeightsNotFoundError(message, path=path, expected=("*.safetensors", *_PICKLES))
+    message = f"{path} is a folder and has no *.safetensors, {', '.join(PICKLES)}; name the file."
+    raise WeightsNotFoundError(message, path=path, expected=("*.safetensors", *PICKLES))
 
 
 def _read_safetensors(path: Path, take: str | None) -> _Read:

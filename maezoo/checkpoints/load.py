@@ -198,7 +198,7 @@ def _of_token_or_mean(names: tuple[str, ...], spelling: Mapping[str, str]) -> tu
 def _hint(file: WeightsFile, missing: list[str]) -> str:
     """Say what may be meant by a file that lacks keys."""
     if file.splits_decoder and all(key.startswith("decoder.") for key in missing):
-        return f" Its decoder is in {DECODER}, which is not next to it: put it there, or pass decoder=False."
+        return f" Its decoder, {DECODER} in the same folder, is not there: put it there, or pass decoder=False."
     if all(key.startswith("decoder.") for key in missing):
         return " The file is an encoder alone: pass decoder=False, or choose weights that have a decoder."
     return ""

@@ -14,7 +14,8 @@ from maezoo.vocabulary import PARTS, TARGETS, Part, Target
 
 __all__ = ["DECODER", "DECODER_KEY", "WEIGHTS", "WeightsMetadata"]
 
-WEIGHTS, DECODER = "model.safetensors", "decoder.safetensors"  # of a folder
+WEIGHTS = "model.safetensors"  # of a folder
+DECODER = "decoder/model.safetensors"  # below it: older timm takes any *.safetensors in the folder for the model
 _KEY = "maezoo"
 DECODER_KEY = "maezoo_decoder"  # the hash of the decoder's tensors, in both files of a folder
 

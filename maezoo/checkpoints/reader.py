@@ -24,10 +24,11 @@ from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
 from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
+from maezoo.checkpoints.pairs import join_decoder
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
-__all__ = ["WeightsFile", "has_decoder_file", "open_weights", "require_finite"]
+__all__ = ["WeightsFile", "open_weights", "require_finite"]
 
 
 @dataclass(frozen=True)
@@ -203,11 +204,13 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
             for file in dict.fromkeys(homes.values() if homes is not None else [path])
         }
         header = next(iter(shards.values())).handle.metadata() or {}
-        if DECODER_KEY in header and homes is None and path.with_name(DECODER).is_file():
-            decoder = path.with_name(DECODER)
+        decoder = path.parent / DECODER
+        if DECODER_KEY in header and homes is None and decoder.is_file():
             with _reading(decoder):
                 shards[decoder] = _Shard(decoder, stack.enter_context(safe_open(decoder, framework="pt")))
-            places, naming = _paired(path, shards, header[DECODER_KEY])
+            keys = [tuple(shard.handle.keys()) for shard in shards.values()]
+            naming = join_decoder(path, header, keys[0], shards[decoder].handle.metadata() or {}, keys[1])
+            places = {key: shard for shard, theirs in zip(shards.values(), keys, strict=True) for key in theirs}
         else:
             places = _places(path, shards, homes)
             naming = find_state_dict(places, take, path)
@@ -249,36 +252,6 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
         message = f"{path} names tensors that its files lack: {', '.join(absent[:6])}."
         raise IntegrityError(message, path=path, expected=tuple(absent))
     return {key: shards[file] for key, file in homes.items()}
-
-
-def has_decoder_file(path: Path) -> bool:
-    """Whether the decoder of a file is in another one, next to it.
-
-    Raises:
-        WeightsNotFoundError, IntegrityError: it is not there, or no safetensors file.
-    """
-    with _reading(path), safe_open(path, framework="pt") as file:
-        return DECODER_KEY in (file.metadata() or {})
-
-
-def _paired(path: Path, shards: Mapping[Path, _Shard], digest: str) -> tuple[dict[str, _Shard], StateDict]:
-    """Return where the tensors of an encoder and of its decoder are, and their names in the maezoo layout.
-
-    Raises:
-        IntegrityError: the decoder is that of another model.
-    """
-    encoder, decoder = shards.values()
-    if (decoder.handle.metadata() or {}).get(DECODER_KEY) != digest:
-        message = f"{decoder.path} is not the decoder of {path.name} next to it: a save was interrupted. Save it again."
-        raise IntegrityError(message, path=decoder.path, expected=digest)
-    names = {f"encoder.{key}": key for key in encoder.handle.keys()}  # noqa: SIM118 - not a mapping
-    theirs = list(decoder.handle.keys())
-    strange = [key for key in theirs if not key.startswith("decoder.")]
-    if strange:
-        message = f"{decoder.path} has keys that are none of a decoder's: {', '.join(strange[:6])}."
-        raise LayoutError(message, path=decoder.path, found=tuple(strange))
-    places = dict.fromkeys(names.values(), encoder) | dict.fromkeys(theirs, decoder)
-    return places, StateDict({**names, **{key: key for key in theirs}})
 
 
 def require_finite(tensor: Tensor, what: str) -> None:

@@ -7,18 +7,19 @@ tensors: a save that was interrupted never joins an encoder with the decoder of 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from timm.models import VisionTransformer
 from torch import Tensor
 
 from maezoo.checkpoints.card import card
 from maezoo.checkpoints.configs import CONFIG
 from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WEIGHTS, WeightsMetadata
+from maezoo.checkpoints.pairs import has_decoder_key
 from maezoo.checkpoints.save import apart, to_layout
 from maezoo.checkpoints.timm_config import timm_config
 from maezoo.checkpoints.timm_model import check_rebuilds, metadata_of
@@ -76,7 +77,7 @@ def save_timm_model(
     size: Any = model.patch_embed.img_size
     preprocess = replace(preprocess, size=(int(size[0]), int(size[1])))
     metadata = metadata_of(model, preprocess, target=target, license=license, origin=origin)
-    facts: dict[str, Any] = {"global_pool": model.global_pool}
+    facts: dict[str, Any] = {"global_pool": model.global_pool, "dynamic_img_size": model.dynamic_img_size}
     if label_names is not None:
         facts["label_names"] = list(label_names)
     tensors = {key: tensor.detach().contiguous() for key, tensor in model.state_dict().items()}
@@ -143,18 +144,14 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key, tensor in sorted(tensors.items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        data: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(data)
     return digest.hexdigest()
 
 
 def _remove_old(path: Path) -> None:
     """Remove the decoder of a model that was in the folder before; another's file of this name stays."""
-    if not path.is_file():
-        return
-    try:
-        with safe_open(path, framework="pt") as file:
-            ours = DECODER_KEY in (file.metadata() or {})
-    except SafetensorError:
-        return
-    if ours:
+    if has_decoder_key(path):
         path.unlink()
+        with suppress(OSError):  # something else is in its folder
+            path.parent.rmdir()

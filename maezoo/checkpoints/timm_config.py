@@ -1,6 +1,6 @@
 """timm's config.json, read and written: timm builds an encoder from it, and maezoo the autoencoder."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.model.variants import Variant
 
-__all__ = ["head_facts", "read_timm", "timm_config"]
+__all__ = ["default_pool", "head_facts", "read_timm", "timm_config"]
 
 # timm's own names; of other sizes the base's, whose numbers `model_args` all replace.
 _TIMM_NAMES = {
@@ -23,7 +23,7 @@ _TIMM_NAMES = {
     "mae_vit_large": "vit_large_patch16_224",
     "mae_vit_huge": "vit_huge_patch14_224",
 }
-_POOLS = ("token", "avg", "avgmax", "max")
+_POOLS = ("token", "avg", "avgmax", "max", "map")
 _KEPT = ("label_names", "label_descriptions")
 
 
@@ -73,23 +73,36 @@ def timm_config(
     head = shapes.get("head.weight")
     fc_norm = "fc_norm.weight" in shapes
     config = _config(_TIMM_NAMES.get(variant.name, "vit_base_patch16_224"), metadata, in_chans, facts)
-    pool = facts.get("global_pool") or ("avg" if fc_norm else "token")
+    pool = facts.get("global_pool") or default_pool(shapes)
     config["global_pool"] = pool
     config["num_classes"] = config["pretrained_cfg"]["num_classes"] = head[0] if head else 0
     config["model_args"] = {**_numbers(variant, metadata.preprocess, in_chans), "global_pool": pool, "fc_norm": fc_norm}
+    if facts.get("dynamic_img_size"):
+        config["model_args"]["dynamic_img_size"] = True
     return config
 
 
+def default_pool(names: Container[str]) -> str:
+    """Return how timm would pool for a head, told by the tensors' names alone."""
+    return "avg" if "fc_norm.weight" in names else "map" if "attn_pool.latent" in names else "token"
+
+
 def head_facts(folder: Path) -> dict[str, Any]:
-    """Return what a source's config.json says of a classification head: its labels and how its input is pooled."""
+    """Return what a source's config.json says of its use: the labels, how a head's input is pooled, free sizes."""
     config = read_json(folder / CONFIG) or {}
     inner = config.get("pretrained_cfg")
     fields = {**inner, **config} if isinstance(inner, dict) else config
+    if "labels" in fields:  # timm's older name of it
+        fields = {"label_names": fields["labels"], **fields}
     facts = {name: fields[name] for name in _KEPT if isinstance(fields.get(name), list | dict)}
-    if isinstance(fields.get("id2label"), dict) and "label_names" not in facts:  # transformers'
-        facts["label_names"] = [plain_text(str(name), "id2label") for name in fields["id2label"].values()]
+    numbered = fields.get("id2label")  # transformers'
+    if isinstance(numbered, dict) and "label_names" not in facts and all(key.isdecimal() for key in numbered):
+        facts["label_names"] = [plain_text(str(numbered[key]), "id2label") for key in sorted(numbered, key=int)]
     arguments = config.get("model_args")
-    pool = (arguments.get("global_pool") if isinstance(arguments, dict) else None) or fields.get("global_pool")
+    arguments = arguments if isinstance(arguments, dict) else {}
+    if arguments.get("dynamic_img_size") is True:
+        facts["dynamic_img_size"] = True
+    pool = arguments.get("global_pool") or fields.get("global_pool")
     return facts | ({"global_pool": pool} if pool in _POOLS else {})
 
 
@@ -102,6 +115,7 @@ def _numbers(variant: Variant, preprocess: Preprocessing, in_chans: int) -> dict
         "depth": variant.depth,
         "num_heads": variant.num_heads,
         "in_chans": in_chans,
+        "class_token": True,
     }
 
 

@@ -51,7 +51,7 @@ def variant_in_timm(architecture: str, arguments: Mapping[str, Any], where: Path
                 fc_norm=isinstance(theirs.fc_norm, nn.LayerNorm),
             )
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
-        message = f"{where}: timm's {architecture} with {known} cannot be built: {error!r}."
+        message = f"{where}: timm's {architecture} with {known} cannot be built as a plain ViT: {error}."
         raise LayoutError(message, path=where, reason=repr(error)) from error
     difference = first_difference(theirs, ours, heads=False)
     if difference:
@@ -73,7 +73,7 @@ def _build(architecture: str, arguments: dict[str, Any]) -> Any:
         if not timm.is_model(architecture):
             return None
         if not timm.models.is_model_in_modules(architecture, _FAMILIES):
-            raise ValueError("it is no ViT")
+            raise ValueError("it is no plain ViT")
         return timm.create_model(architecture, **arguments)
 
 

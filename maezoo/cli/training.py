@@ -84,7 +84,7 @@ def pretrain(
     trained = _train(recipe, source, output, device=device, start_from=start_from, compile=compile_)
     if isinstance(source, FolderImages) and source.unreadable:
         note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
-    path = write_result(trained, recipe, source, output / "model.safetensors", license=license_)
+    path = write_result(trained, recipe, source, output, license=license_)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
 

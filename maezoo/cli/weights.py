@@ -16,6 +16,7 @@ from maezoo.vocabulary import Layout, Target
 
 __all__ = ["cache", "convert", "download", "manifest_commands", "verify"]
 
+_SHOWN = 6  # keys in one line
 _STYLES = {"verified": "green", "unchanged": "yellow", "absent": "dim", "damaged": "red"}
 
 
@@ -136,8 +137,20 @@ def convert(
         say(f"taken: {done.taken or 'the names without a prefix'}")
     if done.others:
         say(f"not taken: {', '.join(done.others)}; --take chooses")
+    if done.classes:
+        unsaid = "" if done.pool_is_known else ", which the source does not say: check config.json"
+        say(f"head: {done.classes} classes, global_pool {done.global_pool}{unsaid}")
     if done.dropped:
-        say(f"left out: {', '.join(done.dropped)}")
+        say(f"left out: {_left_out(done.dropped)}")
+
+
+def _left_out(keys: tuple[str, ...]) -> str:
+    """Name what was left out, in one line."""
+    decoder = [key for key in keys if key.startswith("decoder.")]
+    others = [key for key in keys if key not in decoder]
+    parts = [f"the decoder ({len(decoder)} tensors)"] if decoder else []
+    more = [f"{len(others) - _SHOWN} more"] if len(others) > _SHOWN else []
+    return ", ".join([*parts, *others[:_SHOWN], *more])
 
 
 @manifest_commands.command()

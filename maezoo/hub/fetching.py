@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from maezoo.checkpoints.metadata import DECODER
-from maezoo.checkpoints.reader import has_decoder_file
+from maezoo.checkpoints.pairs import has_decoder_key
 from maezoo.errors import ArgumentError, DiskFullError, OfflineError, WeightsNotFoundError
 from maezoo.hub.cache import HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError
@@ -74,11 +74,11 @@ def fetch_decoder(
     Raises:
         WeightsNotFoundError, OfflineError, IntegrityError, DiskFullError: see `fetch`.
     """
-    if not has_decoder_file(path):
+    if not has_decoder_key(path):
         return
     place = PurePosixPath(file.filename)
     commit = path.parents[len(place.parts) - 1].name
-    decoder = HubFile(file.repo_id, commit, place.with_name(DECODER).as_posix())
+    decoder = HubFile(file.repo_id, commit, (place.parent / DECODER).as_posix())
     fetch_file(decoder, cache_dir=cache_dir, offline=offline, command=command)
 
 

@@ -121,7 +121,7 @@ def test_a_config_that_is_no_json_is_named(tmp_path, tiny_file):
             create(f"local-dir:{folder}")
 
 
-def test_a_timm_folder_lacks_the_target(tmp_path, tiny_file):
+def test_a_target_is_asked_only_of_a_file_with_a_decoder(tmp_path, tiny_file):
     path = tiny_file("timm", decoder=False, name="timm/model.safetensors")
     config = {
         "architecture": "vit_tiny_patch8_96",
@@ -134,10 +134,13 @@ def test_a_timm_folder_lacks_the_target(tmp_path, tiny_file):
         },
     }
     path.with_name("config.json").write_text(json.dumps(config))
+    model = create(f"local-dir:{path.parent}")
+    assert (model.target, model.preprocess.crop_pct, model.decoder) == (None, 0.9, None)
+    whole = tiny_file("fair", name="timm/model.safetensors")
     with pytest.raises(LayoutError, match=r"\(target\)"):
-        create(f"local-dir:{path.parent}")
+        create(f"local-dir:{whole.parent}")
     model = create("mae_vit_tiny.photos_pixel", checkpoint=path)
-    assert (model.target, model.preprocess.crop_pct, model.decoder) == ("pixel", 0.9, None)
+    assert (model.target, model.preprocess.crop_pct) == ("pixel", 0.9)
 
 
 def test_a_bare_file_is_used_like_the_weights_that_are_named(tiny_file):

@@ -1,9 +1,13 @@
 """From the hub to a working model, and from a model to the hub; each in a process of its own, as users have it."""
 
 import json
+import subprocess
+import sys
 
-from .conftest import NAME, REPO, TINY
+from .conftest import NAME, REPO, ROOT, TINY
 from .server import COMMIT
+
+PHOTO = ROOT / "tests/data/photos/coffee.jpg"
 
 
 def test_create_and_timm_load_from_the_hub_once(machine):
@@ -36,15 +40,49 @@ def test_pushed_models_come_back_to_maezoo_and_timm(machine):
         assert torch.equal(again.features(images), model.features(images))
         assert again.license == "mit" and again.preprocess == model.preprocess
         assert maezoo.create("hf-hub:me/mine@main", device="cpu", offline=True).name == "hf-hub:me/mine@main"
+        assert torch.equal(again.reconstruct(images).predicted, model.reconstruct(images).predicted)
         encoder = timm.create_model("hf-hub:me/mine", pretrained=True).eval()
-        assert torch.allclose(encoder.forward_features(images), model.encode(images), atol=1e-6)
+        assert torch.equal(encoder(images), model.encoder(images))
     """
     result = machine.run(code, MAEZOO_MANIFEST="", HF_TOKEN="hf_secret", HF_HUB_DISABLE_PROGRESS_BARS="1")
     assert result.stdout == f"{machine.hub.url}/me/mine/commit/{COMMIT}", result.stderr
     assert result.returncode == 0, result.stderr
     files = {name for repo, name in machine.hub.files if repo == "me/mine"}
-    assert files == {"README.md", "config.json", "model.safetensors"}
-    assert machine.hub.count("GET", "me/mine/resolve") == 2  # the weights for both, and timm's own config.json
+    assert files == {"README.md", "config.json", "decoder/model.safetensors", "model.safetensors"}
+    assert machine.hub.count("GET", "me/mine/resolve") == 3  # encoder and decoder for all, and timm's own config.json
+    code = """if True:
+        import sys
+        sys.modules["maezoo"] = None
+        import timm
+        print(timm.create_model("hf-hub:me/mine", pretrained=True).num_features)
+    """
+    alone = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**machine.environment, "HF_HOME": str(machine.folder / "elsewhere")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert alone.stdout == "192\n", alone.stderr
+    text = machine.hub.files["me/mine", "README.md"].decode()
+    assert 'timm.create_model("hf-hub:me/mine", pretrained=True)' in text
+
+
+def test_a_manifest_names_a_pushed_model_whose_decoder_has_its_own_file(machine):
+    import maezoo
+
+    folder = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").save_pretrained(machine.folder / "saved")
+    machine.hub.add(REPO, "decoder/model.safetensors", (folder / "decoder/model.safetensors").read_bytes())
+    machine.publish((folder / "model.safetensors").read_bytes())
+    code = f"""
+        import maezoo
+        print(maezoo.create("mae_vit_tiny", pretrained=True, decoder=False).decoder)
+        print(maezoo.create("mae_vit_tiny", pretrained=True).reconstruct({str(PHOTO)!r}).loss.shape)
+        print(maezoo.fetch("mae_vit_tiny", offline=True).name)
+    """
+    result = machine.run(code)
+    assert result.stdout.splitlines() == ["None", "torch.Size([1])", "model.safetensors"], result.stderr
+    assert machine.hub.count("GET") == 2  # the decoder only once it is needed
 
 
 def test_repositories_are_described_by_their_configs_or_the_manifest(machine):
