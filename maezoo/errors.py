@@ -24,7 +24,7 @@
     ├── WorkerError            (ChildProcessError)  a worker process died
     └── MissingExtraError      (ImportError)        an optional dependency is not installed
 
-Catch `MaezooError` for all of them, or the built-in named beside each.
+Catch `MaezooError` for all of them, or the built-in in brackets.
 Every message says what was wrong, what is allowed, and what to type instead. The same facts are attributes of the
 error (see `MaezooError`), so no program has to parse a message. All of them pickle.
 """

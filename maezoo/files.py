@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whose errors say which file it was; and their hashes."""
+"""Files that appear complete or not at all, whose errors say which file it was; and their hashes."""
 
 import errno
 import hashlib
@@ -56,10 +56,10 @@ def is_stream(path: Path) -> bool:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; rename it when the block ends well, remove it when not.
+    """Give a temporary path next to `path` to write to; rename it when the block succeeds, else remove it.
 
     A link stays a link, and the file that it leads to is replaced; a file that is replaced keeps its mode. What is
-    written to a pipe or device is sent there once it is whole.
+    written to a pipe or device is sent there once it is complete.
 
     Args:
         path: the file to make or replace. Its folder is made when missing.
@@ -147,7 +147,7 @@ def picture_format(path: Path) -> str:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
-    """Write tensors and metadata as a safetensors file that appears whole or not at all.
+    """Write tensors and metadata as a safetensors file that appears complete or not at all.
 
     Args:
         path: the file to make or replace.

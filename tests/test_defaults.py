@@ -19,7 +19,10 @@ from maezoo.training.views import crop_batch, draw_crops, draw_indices, step_gen
 
 PIXELS = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 HALF = (torch.arange(144) % 2 == 0).expand(2, -1)
-POINTS = LabelledFeatures(np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32), np.array(list("abcd" * 10)))
+POINTS, OTHERS = (
+    LabelledFeatures(np.random.default_rng(seed).normal(size=(40, 8)).astype(np.float32), np.array(list("abcd" * 10)))
+    for seed in (0, 1)
+)
 
 
 def random_weights() -> Tensor:
@@ -52,7 +55,7 @@ def all_of(model: maezoo.MAE, photos: list[Path]) -> dict[str, Callable[[], Tens
         "views": lambda: crop_batch(PIXELS, draw_crops(2, (0.2, 1), (0.75, 1.33), step_generator(0, 1)), 48),
         "crops": lambda: crops.area,
         "indices": lambda: draw_indices(7, 4, 1, 0),
-        "knn": lambda: torch.tensor(knn(POINTS, POINTS, k=3).accuracy, dtype=torch.float64, device="cpu"),
+        "knn": lambda: torch.tensor(knn(POINTS, OTHERS, k=3).accuracy, dtype=torch.float64, device="cpu"),
         "fill": lambda: nearest_fill(PIXELS.float(), HALF, 8),
     }
 
@@ -89,14 +92,14 @@ def test_the_callers_default_dtype_and_device_change_nothing(
 
 
 def test_nothing_but_random_weights_draws_from_the_callers_generators(model: maezoo.MAE, photos: list[Path]) -> None:
-    linear(POINTS, POINTS)  # scikit-learn draws when it is imported
+    linear(POINTS, OTHERS)  # scikit-learn draws when it is imported
     np.random.seed(3)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
     for name, make in all_of(model, photos[:2]).items():
         if name != "weights":
             make()
     maezoo.create("mae_vit_tiny", pretrained=True)
-    linear(POINTS, POINTS)
+    linear(POINTS, OTHERS)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == np.random.get_state()[1].tolist()  # type: ignore[index]
     assert before[2] == random.getstate()

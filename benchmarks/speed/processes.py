@@ -167,7 +167,7 @@ def _measured(imports: str, statement: str) -> tuple[float, float]:
 def _in_turns(
     names: list[str], run: Callable[[str], dict[str, float]], rounds: int, title: str, say: Say
 ) -> list[dict[str, Any]]:
-    """Measure in turns; return the medians and the times of each."""
+    """Measure alternately; return the medians and the times of each."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     failed: dict[str, str] = {}
     for number in range(rounds):

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maezoo.cli import evaluate, extract, finetuning, images, models, pictures, training, weights
+from maezoo.cli import eval_classify, evaluate, extract, finetuning, images, models, pictures, training, weights
 from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
 __all__ = ["app"]
+
+evaluate.commands.command("classify")(eval_classify.classify)
 
 _COMMANDS: dict[str, dict[str, Any]] = {
     "Models": {"list": models.list_weights, "info": models.show_info, "optimize": models.optimize},

@@ -1,15 +1,15 @@
-"""`maezoo eval classify`: a classifier's answers to labelled images."""
+"""`maezoo eval classify`: a classifier's answers to labelled images, scored as those of features are."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from maezoo.cli.evaluate import Confusion, PerClass, Table, check_outputs, report_score, write_score
 from maezoo.cli.finetuning import Classifiers, Source
 from maezoo.cli.options import BatchSize, Device, Json
-from maezoo.cli.screen import counted, errors, note, print_json, say, show_table
+from maezoo.cli.screen import counted, errors, note, print_json, say
 
 if TYPE_CHECKING:
-    from maezoo.training import Classifier
+    from maezoo.evaluation import Score
+    from maezoo.training import Classifier, LabelledImages
     from maezoo.training.validation import Answers
 
 __all__ = ["classify"]
@@ -20,13 +20,16 @@ def classify(
     source: Source,
     batch_size: BatchSize = 64,
     device: Device = "auto",
-    per_class: Annotated[bool, typer.Option("--per-class", help="Show the accuracy of each class.")] = False,
+    per_class: PerClass = False,
+    predictions: Table = None,
+    confusion: Confusion = None,
     as_json: Json = False,
 ) -> None:
     """Let a fine-tuned classifier answer to labelled images.
 
     The answers are compared with the labels: top-1 and top-5 with 95 % bootstrap intervals over the images.
     """
+    check_outputs(folder, source, predictions, confusion)
     from maezoo.cli.bar import Bar
     from maezoo.training import Classifier, read_labelled
     from maezoo.training.validation import answer
@@ -42,39 +45,40 @@ def classify(
             batch_size=batch_size,
             report=bar.show,
         )
-    summary = _summary(classifier, answers) | {"unreadable": images.unreadable}
     if images.unreadable:
         note(f"{counted(len(images.unreadable), 'image')} could not be read and were left out.", "yellow")
+    score, top5 = _score(classifier, images, answers), _top5(answers)
     if as_json:
-        print_json(summary)
-        return
-    for places in ("top1", "top5") if len(classifier.classes) > 5 else ("top1",):
-        low, high = summary[f"{places}_interval"]
-        say(f"{places[:3]}-{places[3:]} {summary[places]:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    mean = summary["class_accuracy"]
-    say(f"{counted(len(answers), 'image')}, {summary['classes']} classes, mean over classes {mean:.1%}")
-    if per_class:
-        show_table(
-            ("class", ">images", ">top-1"),
-            [(row["label"], str(row["images"]), f"{row['top1']:.1%}") for row in summary["per_class"]],
-        )
+        print_json({**score.to_dict(), **top5, "unreadable": images.unreadable})
+    else:
+        report_score(score, as_json=False, per_class=per_class)
+        if len(classifier.classes) > 5:
+            low, high = top5["top5_interval"]
+            say(f"top-5 {top5['top5']:.1%} (95 % interval {low:.1%} to {high:.1%})")
+    write_score(score, predictions, confusion)
 
 
-def _summary(classifier: "Classifier", answers: "Answers") -> dict[str, Any]:
-    """Return the numbers as plain data."""
+def _score(classifier: "Classifier", images: "LabelledImages", answers: "Answers") -> "Score":
+    """Score the answers; the classes are called by their names."""
+    import numpy as np
+
+    from maezoo.evaluation.predictions import Predictions
+    from maezoo.evaluation.score import score_predictions
+
+    classes = np.array(classifier.classes)
+    found = Predictions(
+        predicted=classes[answers.logits.argmax(dim=1).numpy()],
+        probabilities=answers.logits.double().softmax(dim=1).numpy(),
+        classes=classes,
+        ids=np.array([images.items[number].id for number in answers.numbers.tolist()]),
+        labels=classes[answers.targets.numpy()],
+    )
+    return score_predictions("classify", found, {"model": classifier.name})
+
+
+def _top5(answers: "Answers") -> dict[str, Any]:
+    """Return the share of images whose class is among the first five answers, and its interval."""
     from maezoo.evaluation.score import bootstrap_interval
 
-    ranks = answers.ranks()
-    shares: dict[str, Any] = {}
-    for places in (1, 5):
-        right = int((ranks < places).sum())
-        shares[f"top{places}"] = right / len(answers)
-        shares[f"top{places}_interval"] = bootstrap_interval(right, len(answers))
-    rows: list[dict[str, Any]] = []
-    for number, label in enumerate(classifier.classes):
-        of_class = ranks[answers.targets == number]
-        if len(of_class):
-            rows.append({"label": label, "images": len(of_class), "top1": (of_class < 1).float().mean().item()})
-    mean = sum(row["top1"] for row in rows) / len(rows)
-    settings = {"model": classifier.name, "classes": len(classifier.classes), "images": len(answers)}
-    return {**settings, **shares, "loss": answers.loss, "class_accuracy": mean, "per_class": rows}
+    right = int((answers.ranks() < 5).sum())
+    return {"top5": right / len(answers), "top5_interval": list(bootstrap_interval(right, len(answers)))}

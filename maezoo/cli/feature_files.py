@@ -22,7 +22,7 @@ Add = Callable[[list[str], Vectors], None]
 
 @contextmanager
 def feature_file(path: Path, width: int, about: Mapping[str, str]) -> Iterator[Add]:
-    """Give a function that adds names and their vectors (n, `width`); the file appears whole when the block ends well.
+    """Give a function that adds names and their vectors (n, `width`); the file appears when the block succeeds.
 
     Args:
         path: the suffix decides the format; `.npy` holds the vectors alone. A pipe without one gets CSV.

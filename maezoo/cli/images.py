@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from maezoo.cli.feature_files import Add
     from maezoo.engines import Task
 
-__all__ = ["create_for_images", "features", "reconstruct"]
+__all__ = ["add_features", "create_for_images", "features", "reconstruct"]
 
 
 def reconstruct(
@@ -77,7 +77,7 @@ def features(
     mae = _optimised(create_for_images(model, device, decoder=False), "features", len(images), batch_size)
     width = pooled_width(mae.embed_dim, pool)
     with feature_file(output, width, {"model": mae.name, "pool": pool}) as add:
-        good = _add_features(mae, images, pool, batch_size, add)
+        good = add_features(mae, images, pool, batch_size, add)
         if not good:
             raise ImageError(f"none of the {len(images)} images could be read; {output} was not written.")
     failed = len(images) - good
@@ -104,7 +104,7 @@ def _optimised(mae: "MAE", task: "Task", images: int, batch_size: int) -> "Image
     return optimize_for(mae, task, images, batch_size=batch_size, progress=errors.is_terminal)
 
 
-def _add_features(mae: "ImageMethods", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
+def add_features(mae: "ImageMethods", images: list[Path], pool: Pool, batch_size: int, add: "Add") -> int:
     """Add the features of the images that can be read, a batch at a time; return how many there were."""
     import torch
 

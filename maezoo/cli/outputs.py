@@ -10,9 +10,16 @@ import typer
 
 from maezoo.files import is_stream, picture_format
 
-__all__ = ["check_no_input", "picture_targets"]
+__all__ = ["check_figure_name", "check_no_input", "picture_targets"]
 
+_FIGURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 _STEM = 240  # bytes for an image's name, followed by "-1234.mae.png"; most file systems allow 255 in all
+
+
+def check_figure_name(output: Path, option: str) -> None:
+    """Refuse a figure whose suffix stands for no format, before any work is done."""
+    if output.suffix.lower() not in _FIGURES:
+        raise typer.BadParameter(f"{output} must end in {', '.join(_FIGURES)}.", param_hint=option)
 
 
 def check_no_input(output: Path, inputs: Iterable[Path]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, output_option
-from maezoo.cli.outputs import check_no_input
+from maezoo.cli.outputs import check_figure_name, check_no_input
 from maezoo.cli.screen import errors, note, print_json, say
 from maezoo.files import written_whole
 from maezoo.vocabulary import STRATEGIES
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["demo", "sweep"]
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
 def sweep(
@@ -42,8 +41,7 @@ def sweep(
 
     Below the curves the figure shows the first image at each ratio.
     """
-    if output.suffix.lower() not in _FORMATS:
-        raise typer.BadParameter(f"{output} must end in {', '.join(_FORMATS)}.", param_hint="-o")
+    check_figure_name(output, "-o")
     check_no_input(output, images)
     from maezoo.cli.images import create_for_images
     from maezoo.figures.canvas import encode_figure

@@ -26,7 +26,7 @@ def import_openvino() -> Any:
 
 
 def import_onnxruntime() -> Any:
-    """Return ONNX Runtime, which is told by a variable of the environment that it reads once, and by a call."""
+    """Return ONNX Runtime without telemetry: switched off by a variable, which it reads once, and by a call."""
     with _lock:
         if "onnxruntime" in sys.modules:
             return import_module("onnxruntime")

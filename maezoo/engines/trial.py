@@ -1,4 +1,4 @@
-"""Engines against each other: checked against eager PyTorch, then timed in turns on the same images."""
+"""Engines against each other: checked against eager PyTorch, then timed alternately on the same images."""
 
 import statistics
 import time
@@ -20,7 +20,7 @@ LIMITS: Mapping[Precision, float] = {"float32": 1e-4, "bfloat16": 0.999, "float1
 _Key = tuple[str, int]  # an engine's name, and the images that it sees at a time
 
 _SECONDS = 1.5  # of timing for each engine and batch size
-_ROUNDS = 5  # at least, in turns: other work on the machine then slows all of them alike
+_ROUNDS = 5  # at least, alternately: other work on the machine then slows all of them alike
 _TURN = 0.1  # seconds of calls in a row
 _PAUSE = 0.01  # seconds between two engines: until then the threads of the last one wait for work, and take the cores
 _TOO_SLOW = 2.0  # an engine this many times slower than the best at one batch size is not tried on the next
@@ -85,9 +85,9 @@ def time_all(
     batch_sizes: Sequence[int],
     advance: Callable[[str], None],
 ) -> list[Trial]:
-    """Time runners in turns on rising batch sizes; slow ones are not tried on the next.
+    """Time runners alternately on rising batch sizes; slow ones are not tried on the next.
 
-    The winner of one batch size takes part in the next in the chunks that it won with, in the same turns: between two
+    The winner of one batch size takes part in the next in the chunks that it won with, in the same rounds: between two
     sizes the machine may have become faster or slower, and the cutting itself costs something.
 
     Args:

@@ -1,9 +1,13 @@
 from .features import LabelledFeatures as LabelledFeatures
-from .features import read_features as read_features
 from .fillers import harmonic_fill as harmonic_fill
 from .fillers import hidden_error as hidden_error
 from .fillers import mean_fill as mean_fill
 from .fillers import nearest_fill as nearest_fill
-from .probes import knn as knn
-from .probes import linear as linear
+from .folds import cross_validate as cross_validate
+from .linear_probe import linear as linear
+from .neighbours import knn as knn
+from .predictions import Predictions as Predictions
+from .probe import Probe as Probe
+from .reading import read_features as read_features
+from .score import ClassScore as ClassScore
 from .score import Score as Score

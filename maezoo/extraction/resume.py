@@ -77,8 +77,8 @@ def _updated(records: Store, items: Items, found: Items, source: str, *, same: b
     items, changes = items.updated(found)
     if not same:
         _log.warning(
-            "%s has changed since this run began: %d images are new, %d are gone. The run keeps its list: what is "
-            "gone becomes an error, what is new is left out; extract it to another output.",
+            "%s has changed since this run began: %d images are new, %d are gone. The run keeps its list: files "
+            "deleted meanwhile are reported as errors, new files are ignored; extract those to another output.",
             *(source, changes.added, changes.gone),
         )
     if changes.changed:

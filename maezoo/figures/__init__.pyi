@@ -2,6 +2,7 @@ from .attention import class_attention as class_attention
 from .attention import plot_attention as plot_attention
 from .components import patch_components as patch_components
 from .components import plot_components as plot_components
+from .confusion import plot_confusion as plot_confusion
 from .grids import plot_reconstruction as plot_reconstruction
 from .grids import plot_whole as plot_whole
 from .similarity import patch_similarity as patch_similarity

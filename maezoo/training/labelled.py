@@ -106,20 +106,21 @@ class LabelledImages:
         """Yield all images that can be read, prepared as the weights want it.
 
         Yields:
-            (b, C, H, W) uint8 and their classes (b,) int64.
+            (b, C, H, W) uint8 and their numbers (b,) int64.
         """
 
-        def prepared(index: int) -> tuple[Tensor, int] | None:
+        def prepared(index: int) -> tuple[int, Tensor] | None:
             decoded = self._decode(index, round(max(preprocess.size) / preprocess.crop_pct))
             if decoded is None:
                 return None
-            return input_of(decoded, preprocess, in_chans, index), self.targets[index]
+            return index, input_of(decoded, preprocess, in_chans, index)
 
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self), batch_size):
                 found = list(filter(None, pool.map(prepared, range(start, min(len(self), start + batch_size)))))
                 if found:
-                    yield torch.cat([each for each, _ in found]), torch.tensor([target for _, target in found])
+                    numbers = torch.tensor([number for number, _ in found], dtype=torch.int64, device="cpu")
+                    yield torch.cat([pixels for _, pixels in found]), numbers
 
     def leave_out(self, name: str, why: str) -> None:
         """Remember an image that cannot be read, and warn of it."""

@@ -23,10 +23,12 @@ class Answers:
     Attributes:
         logits: (n, classes) float32 on the CPU.
         targets: (n,) int64, the right classes.
+        numbers: (n,) int64, which images they are.
     """
 
     logits: Tensor
     targets: Tensor
+    numbers: Tensor
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -51,7 +53,7 @@ class Answers:
         """Return the share of images whose class is among the first answers.
 
         Example:
-            >>> Answers(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).share_within(1)
+            >>> Answers(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]), torch.arange(2)).share_within(1)
             0.5
         """
         return (self.ranks() < places).float().mean().item()
@@ -85,18 +87,19 @@ def answer(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    logits, targets = list[Tensor](), list[Tensor]()
+    logits, numbers = list[Tensor](), list[Tensor]()
     done = 0
     try:
-        for pixels, classes in images.inputs(preprocess, in_chans, batch_size):
+        for pixels, some in images.inputs(preprocess, in_chans, batch_size):
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 logits.append(model(normalise(pixels.to(device), preprocess)).float().cpu())
-            targets.append(classes)
-            done += len(classes)
+            numbers.append(some)
+            done += len(some)
             if report:
                 report(done)
     finally:
         model.train(was_training)
-    if not targets:
+    if not numbers:
         raise DataError(f"none of the {len(images)} images of {images.source} can be read.", path=images.source)
-    return Answers(torch.cat(logits), torch.cat(targets))
+    which = torch.cat(numbers)
+    return Answers(torch.cat(logits), torch.tensor(images.targets)[which], which)

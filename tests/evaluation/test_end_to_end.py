@@ -45,6 +45,65 @@ def test_extract_then_eval(coloured):
         assert low <= 1.0 <= high
 
 
+def test_a_probe_is_scored_kept_and_applied(coloured):
+    """All that the commands write; the same predictions from the stored features, from images and in Python."""
+    from maezoo.evaluation import Probe
+
+    for part in ("train", "test"):
+        _run("extract", coloured / part, coloured / f"{part}-features", "--labels", "--pool", "mean", "--workers", 0)
+    train, test, out = coloured / "train-features", coloured / "test-features", coloured / "out"
+    names = {name: out / name for name in ("probe.safetensors", "predictions.csv", "confusion.png")}
+    files = ("--save", "--predictions", "--confusion")
+    options = [part for pair in zip(files, names.values(), strict=True) for part in pair]
+    shown = _run("eval", "linear", train, test, "--per-class", *options)
+    assert "linear 100.0% (95 % interval" in shown
+    assert "2 classes, balanced accuracy 100.0%, AUC 1.000\nC = " in shown
+    assert "chosen on a held-out fifth; converged" in shown
+    assert "blue\t100.0%\t100.0%\t4" in shown
+    with Image.open(names["confusion.png"]) as picture:
+        assert picture.width > 200
+    probe = names["probe.safetensors"]
+    from_features = _run("eval", "apply", probe, test, "-o", out / "again.csv")
+    assert from_features == ""
+    assert (out / "again.csv").read_text() == names["predictions.csv"].read_text()
+    from_images = json.loads(_run("eval", "apply", probe, coloured / "test", "--json"))
+    assert [row["predicted"] for row in from_images] == ["blue"] * 4 + ["red"] * 4
+    red = Probe.load(probe).predict_images(coloured / "test" / "red" / "0.png")
+    assert red.probability[0] == pytest.approx(from_images[4]["probability"], abs=1e-4)
+    (coloured / "bad.png").write_text("no")
+    answer = CliRunner().invoke(app, ["eval", "apply", *map(str, [probe, coloured / "bad.png", coloured / "test"])])
+    assert (answer.exit_code, answer.stdout.count("\n")) == (1, 8)
+    assert "1 of 9 images failed" in answer.stderr
+
+
+def test_one_folder_is_scored_in_folds(coloured):
+    _run("extract", coloured / "train", coloured / "features", "--labels", "--pool", "mean", "--workers", 0)
+    for method in ("knn", "linear"):
+        score = json.loads(_run("eval", method, coloured / "features", "--folds", 4, "--seed", 1, "--json"))
+        assert (score["total"], score["folds"], score["settings"]["seed"]) == (24, [1.0] * 4, 1)
+        assert [each["support"] for each in score["per_class"]] == [12, 12]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["features"], "or score features alone with --folds 5"),
+        (["features", "features", "--folds", "5"], "--folds splits TRAIN alone"),
+        (["features", "--folds", "1"], "greater than or equal to 2"),
+        (["features", "--folds", "5", "--confusion", "out.txt"], "must end in .png"),
+        (["features", "--folds", "5", "--predictions", "out.tsv"], "ends in .csv"),
+        (["features", "--folds", "5", "--save", "out.pkl"], "name it out.safetensors"),
+        (["in.csv", "--folds", "5", "--predictions", "in.csv"], "would be written over"),
+    ],
+)
+def test_wrong_usage_is_told_before_any_file_is_read(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["eval", "linear", *arguments])
+    assert answer.exit_code in (1, 2)
+    assert says in f"{answer.output} {answer.exception}"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def pack(tmp_path):
     """Labelled pictures of three faint colours in one file, as `benchmarks.quality` reads them."""

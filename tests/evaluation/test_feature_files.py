@@ -90,7 +90,8 @@ def test_a_half_finished_extraction_is_refused(tmp_path, photos):
 def test_the_command_line_gives_json_and_text(tmp_path):
     vectors = np.eye(4, dtype=np.float32).repeat(5, axis=0) + 0.01
     np.savez(tmp_path / "train.npz", features=vectors, label=np.repeat(list("abcd"), 5))
-    arguments = [str(tmp_path / "train.npz")] * 2
+    np.savez(tmp_path / "test.npz", features=vectors + 0.01, label=np.repeat(list("abcd"), 5))
+    arguments = [str(tmp_path / "train.npz"), str(tmp_path / "test.npz")]
     answer = CliRunner().invoke(app, ["eval", "knn", *arguments, "--json", "-k", "3"])
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout)["accuracy"] == 1.0

@@ -80,9 +80,9 @@ def test_lists_and_shards(coloured: Folder, tmp_path: Path) -> None:
                 tar.addfile(member, io.BytesIO(data))
     packed, _ = open_labelled(tmp_path / "shards", 0.0)
     assert counts(packed) == {"blue": 3, "red": 3}
-    pixels, targets = next(iter(packed.inputs(Preprocessing(size=(32, 32)), 3, 10)))
+    pixels, numbers = next(iter(packed.inputs(Preprocessing(size=(32, 32)), 3, 10)))
     assert pixels.shape == (6, 3, 32, 32)
-    assert targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert [packed.targets[number] for number in numbers.tolist()] == [0, 0, 0, 1, 1, 1]
 
 
 def test_one_broken_image_costs_only_itself(coloured: Folder, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,7 +90,7 @@ def test_one_broken_image_costs_only_itself(coloured: Folder, caplog: pytest.Log
     (source / "red" / "000.png").write_bytes(b"no picture")
     images, _ = open_labelled(source, 0.0)
     images.check_classes(32)
-    assert [len(targets) for _, targets in images.inputs(Preprocessing(size=(32, 32)), 3, 10)] == [3]
+    assert [numbers.tolist() for _, numbers in images.inputs(Preprocessing(size=(32, 32)), 3, 10)] == [[0, 1, 3]]
     assert list(images.unreadable) == ["red/000.png"]
     assert caplog.text.count("left out") == 1
 

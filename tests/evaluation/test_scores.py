@@ -1,11 +1,15 @@
 """Nearest neighbours and the linear probe: against scikit-learn, and on what cannot be evaluated."""
 
+import csv
+import json
+
 import numpy as np
 import pytest
 
-from maezoo.errors import DataError
+from maezoo.errors import ArgumentError, DataError
 from maezoo.evaluation import LabelledFeatures, knn, linear
 from maezoo.evaluation.score import bootstrap_interval
+from maezoo.evaluation.wording import settings_text
 
 
 def _clusters(seed: int, per_class: int = 30, spread: float = 0.8, width: int = 16) -> LabelledFeatures:
@@ -49,7 +53,11 @@ def test_string_labels_and_classes_that_the_training_set_lacks():
     train = LabelledFeatures(train.vectors[train.labels < 4], names[train.labels[train.labels < 4]])
     score = knn(train, LabelledFeatures(test.vectors, names[test.labels]))
     assert (score.correct, score.total, score.classes) == (120, 150, 4)
-    assert score.class_accuracy == pytest.approx(0.8)
+    assert score.balanced_accuracy == pytest.approx(0.8)
+    assert score.unknown == ("eel",)
+    assert [each.label for each in score.per_class] == ["ape", "bee", "cat", "dog", "eel"]
+    assert score.per_class[-1].precision is None
+    assert score.confusion.sum(axis=1).tolist() == [30] * 5
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,8 @@ def test_string_labels_and_classes_that_the_training_set_lacks():
     ],
 )
 def test_labels_of_which_none_could_ever_be_right_are_refused(train, test):
-    train, test = (LabelledFeatures(np.eye(3, dtype=np.float32), np.array(labels)) for labels in (train, test))
+    points = np.eye(3, dtype=np.float32)
+    train, test = LabelledFeatures(points, np.array(train)), LabelledFeatures(points + 1, np.array(test))
     for method in (knn, linear):
         with pytest.raises(DataError, match=f"{test.labels.tolist()[0]!r}.*where training has.*"):
             method(train, test)
@@ -109,18 +118,102 @@ def test_the_strength_is_searched_without_the_test_images():
     chosen = linear(train, test).settings
     shuffled = LabelledFeatures(test.vectors, np.random.default_rng(3).permutation(test.labels))
     assert linear(train, shuffled).settings == chosen
-    assert chosen["searched"]
+    assert chosen["chosen"] == "held-out fifth"
     assert chosen["converged"]
-    assert not linear(train, test, strength=0.5).settings["searched"]
+    assert linear(train, test, strength=0.5).settings["chosen"] == "given"
 
 
 def test_one_class_cannot_be_probed():
-    points = LabelledFeatures(np.ones((3, 2), np.float32), np.array(["a", "a", "a"]))
-    with pytest.raises(DataError, match="two classes"):
-        linear(points, points)
+    train = LabelledFeatures.of(np.eye(3), ["a", "a", "a"])
+    for method in (knn, linear):
+        with pytest.raises(DataError, match="two classes"):
+            method(train, (np.eye(3) + 1, ["a", "a", "b"]))
 
 
 @pytest.mark.parametrize("vectors", [np.ones((0, 3)), np.ones(3), np.full((3, 2), np.nan)])
 def test_unusable_features_are_refused(vectors):
     with pytest.raises(DataError):
         LabelledFeatures(vectors.astype(np.float32), np.zeros(len(vectors)))
+
+
+@pytest.mark.parametrize("method", [knn, linear])
+def test_numbers_are_scikit_learns(method):
+    from sklearn import metrics
+
+    train, test = _clusters(0, spread=2.0), _clusters(1, spread=2.0)
+    score = method(train, test)
+    predicted, shares = score.predictions.predicted, score.predictions.probabilities
+    assert score.accuracy == metrics.accuracy_score(test.labels, predicted)
+    assert score.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(test.labels, predicted))
+    assert score.auc == pytest.approx(metrics.roc_auc_score(test.labels, shares, multi_class="ovr"), abs=1e-6)
+    assert score.confusion.tolist() == metrics.confusion_matrix(test.labels, predicted).tolist()
+    assert [each.precision for each in score.per_class] == pytest.approx(
+        metrics.precision_score(test.labels, predicted, average=None)
+    )
+    assert np.allclose(shares.sum(axis=1), 1)
+    assert (predicted == score.predictions.classes[shares.argmax(axis=1)]).all()
+
+
+@pytest.mark.parametrize("method", [knn, linear])
+def test_two_classes_have_one_area_whatever_they_are_called(method):
+    from sklearn.metrics import roc_auc_score
+
+    train, test = (each.take(each.labels < 2) for each in (_clusters(0, spread=3.0), _clusters(1, spread=3.0)))
+    score = method(train, test)
+    assert 0.5 < score.auc < 1
+    assert score.auc == pytest.approx(roc_auc_score(test.labels, score.predictions.probabilities[:, 1]))
+    swapped = [LabelledFeatures(each.vectors, 1 - each.labels) for each in (train, test)]
+    assert method(*swapped).auc == pytest.approx(score.auc)
+
+
+def test_test_images_of_one_class_have_no_area():
+    train, test = _clusters(0), _clusters(1)
+    score = linear(train, test.take(test.labels == 2))
+    assert score.auc is None
+    assert json.loads(json.dumps(score.to_dict()))["auc"] is None
+    assert "AUC" not in repr(score)
+
+
+def test_a_small_temperature_leaves_the_nearest_image_alone_to_vote():
+    train, test = _clusters(0, spread=2.0), _clusters(1, spread=2.0)
+    assert knn(train, test, temperature=1e-4).correct == knn(train, test, k=1).correct
+
+
+def test_results_show_themselves_shortly_and_escape_labels():
+    train, test = _clusters(0), _clusters(1)
+    names = np.array(["<b>", "bee", "cat", "dog", "eel"])
+    score = linear(*(LabelledFeatures(each.vectors, names[each.labels]) for each in (train, test)))
+    for shown in (score, score.predictions, train):
+        assert len(repr(shown)) < 160
+        assert "\n" not in repr(shown)
+        assert shown._repr_html_().startswith("<table>")
+    assert "&lt;b&gt;" in score._repr_html_()
+    assert "<b>" not in score._repr_html_()
+
+
+@pytest.mark.parametrize("wrong", [{"strength": 0.0}, {"strength": float("nan")}, {"max_iterations": 0}])
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ArgumentError, match=r"at least 1|above 0"):
+        linear(_clusters(0), _clusters(1), **wrong)
+    with pytest.raises(ArgumentError, match="above 0"):
+        knn(_clusters(0), _clusters(1), temperature=float("nan"))
+
+
+def test_too_few_images_for_a_search_are_said_to_have_been_too_few():
+    score = linear(([[0.0], [1.0]], ["a", "b"]), ([[0.1], [0.9]], ["a", "b"]))
+    assert "too few images" in settings_text(score.settings)
+
+
+def test_predictions_are_written_as_a_table(tmp_path):
+    train, test = _clusters(0), _clusters(1)
+    names = [f'{number}, "x".jpg' for number in range(len(test))]
+    score = knn(train, LabelledFeatures.of(test.vectors, test.labels, ids=names))
+    score.predictions.save(tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "label", "predicted", "probability"]
+    assert [row["id"] for row in rows] == names
+    assert sum(row["label"] == row["predicted"] for row in rows) == score.correct
+    assert all(0.2 <= float(row["probability"]) <= 1 for row in rows)
+    with pytest.raises(ArgumentError, match=r"\.csv"):
+        score.predictions.save(tmp_path / "out.xlsx")
