@@ -73,7 +73,7 @@ def _score(classifier: "Classifier", images: "LabelledImages", answers: "Answers
         ids=np.array([images.items[number].id for number in answers.numbers.tolist()]),
         labels=classes[answers.targets.numpy()],
     )
-    return score_predictions("classify", found, {"model": classifier.name})
+    return score_predictions("classify", found, {"classifier": classifier.name})
 
 
 def _top5(answers: "Answers") -> dict[str, Any]:
