@@ -12,7 +12,8 @@ __all__ = ["FinetuneRecipe", "RecipeKind", "finetune_recipe"]
 RecipeKind = Literal["auto", "paper", "short"]
 
 _MANY = 100_000  # images from which "auto" takes the paper's recipe
-_SHORT_VIEWS = 6_000  # that a small set is shown in all, in 15 to 50 epochs
+_SHORT_VIEWS = 8_000  # that a small set is shown in all, in 20 to 50 epochs
+_SMALL_WIDTH = 384  # of encoders that take a higher rate, and no drop path, for few images
 _SIZES = ((12, 100, 5e-4, 0.65, 0.1), (24, 50, 1e-3, 0.75, 0.2), (math.inf, 50, 1e-3, 0.75, 0.3))
 """Rows of FAIR's FINETUNE.md for ViT-B, L and H: most blocks, epochs, base rate, layer decay, drop path."""
 
@@ -168,7 +169,7 @@ def finetune_recipe(variant: Variant, images: int, kind: RecipeKind = "auto", **
         raise ArgumentError.for_choice("recipe", kind, ("auto", "paper", "short"))
     paper = kind == "paper" or (kind == "auto" and images >= _MANY)
     head = changes.get("tune") == "head"
-    start = (_paper_probe() if head else _paper(variant)) if paper else _short(images, head=head)
+    start = (_paper_probe() if head else _paper(variant)) if paper else _short(variant, images, head=head)
     if changes.get("lora"):
         start = replace(start, layer_decay=1.0)  # each update starts from zero: none of them is to be protected
     if "epochs" in changes and "warmup_epochs" not in changes:
@@ -202,16 +203,18 @@ def _paper_probe() -> FinetuneRecipe:
     )
 
 
-def _short(images: int, *, head: bool) -> FinetuneRecipe:
-    """Return a recipe for few images, by our own experiments (docs/finetuning.md)."""
-    epochs = min(50, max(15, round(_SHORT_VIEWS / max(1, images))))
+def _short(variant: Variant, images: int, *, head: bool) -> FinetuneRecipe:
+    """Return a recipe for few images, by our own experiments with the bundled model (docs/finetuning.md)."""
+    epochs = min(50, max(20, round(_SHORT_VIEWS / max(1, images))))
+    small = variant.embed_dim < _SMALL_WIDTH
     mild = FinetuneRecipe(
         epochs=epochs,
         warmup_epochs=epochs / 10,
         batch_size=64 if images >= 1000 else 32,
-        base_lr=2e-3,
+        base_lr=8e-3 if small else 2e-3,
         layer_decay=0.75,
         clip=1.0,
+        drop_path=0.0 if small else 0.1,
         crop=(0.35, 1.0),
         augment="",
         erase=0.0,

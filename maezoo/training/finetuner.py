@@ -81,7 +81,8 @@ def finetune(
             folder `val` in `source` if there is one, else a fifth.
         recipe: `"paper"`, `"short"` or `"auto"`, see `finetune_recipe`; or all numbers.
         device: where to train.
-        workers: processes that decode and augment. `None`: none on the CPU, else one for each of up to 16 processors.
+        workers: processes that decode and augment. `None`: none on the CPU, else one for each of up to 16 processors. A
+            script that has them needs `if __name__ == "__main__":`, as they are spawned.
         compile: compile the model with `torch.compile`, for a minute at the start.
         report: called with the run's progress every `report_every` steps.
         report_every: steps between reports.
@@ -139,7 +140,6 @@ def finetune(
         )
         run.finish()
         classifier = _write(task, mae, folder)
-        judge.forget()
         validation = judge.validate(run.schedule.steps, classifier.model)
     return Finetuned(folder, classifier, numbers, len(images), validation, {**images.unreadable, **held_out.unreadable})
 

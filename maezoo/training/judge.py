@@ -55,16 +55,11 @@ class Judge:
         epochs = task.recipe.epochs
         every = -(-epochs // _VALIDATIONS)  # epochs
         self.at = {run.schedule.steps * epoch // epochs: epoch for epoch in range(every, epochs, every)}
-        self.last: Validation | None = None
 
     def after_step(self, done: int) -> None:
         """Validate at the end of some epochs; the end of the run is validated on what is kept."""
         if done in self.at:
             self.validate(done, self.task.model.vit)
-
-    def forget(self) -> None:
-        """Forget the last validation, which was of other weights."""
-        self.last = None
 
     def validate(self, done: int, model: nn.Module) -> Validation | None:
         """Validate a model, and write it to the log."""
@@ -72,11 +67,9 @@ class Judge:
             return None
         answers = answer(model, self.images, self.task.preprocess, in_chans=self.task.in_chans, dtype=self.run.dtype)
         epoch = done / self.run.schedule.steps * self.task.recipe.epochs
-        self.last = Validation(
-            done, round(epoch, 3), answers.accuracy, answers.share_within(5), answers.loss, len(answers)
-        )
+        found = Validation(done, round(epoch, 3), answers.accuracy, answers.share_within(5), answers.loss, len(answers))
         with errors_named(self.run.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(self.last)) + "\n")
+            file.write(json.dumps(asdict(found)) + "\n")
         if self.validated:
-            self.validated(self.last)
-        return self.last
+            self.validated(found)
+        return found

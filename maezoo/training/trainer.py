@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from maezoo.extraction.store import exclusive
 from maezoo.hardware import choose_device
 from maezoo.model import MaskedAutoencoder, Variant, find_variant
 from maezoo.paths import user_path
@@ -56,6 +57,8 @@ def pretrain(
     Raises:
         CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or `start_from` is not the
             file that the recipe names.
+        DataError: another run writes to `out`.
+        DiskFullError: no room for a checkpoint, also before the first step.
         DivergedError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
             the message names.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
@@ -68,10 +71,11 @@ def pretrain(
         >>> model.training
         False
     """
-    where = choose_device(device)
+    where, folder = choose_device(device), user_path(out)
     shape = variant or find_variant(recipe.model)
-    task = Pretraining(recipe, source, where, shape, start_from and user_path(start_from))
-    run = Run(task, user_path(out), where, compile)
-    train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
-    run.finish()
+    with exclusive(folder / ".lock", folder):
+        task = Pretraining(recipe, source, where, shape, start_from and user_path(start_from))
+        run = Run(task, folder, where, compile)
+        train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
+        run.finish()
     return task.model
