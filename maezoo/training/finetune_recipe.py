@@ -210,7 +210,7 @@ def _short(variant: Variant, images: int, *, head: bool) -> FinetuneRecipe:
     mild = FinetuneRecipe(
         epochs=epochs,
         warmup_epochs=epochs / 10,
-        batch_size=64 if images >= 1000 else 32,
+        batch_size=32 if images >= 1000 else 16,
         base_lr=8e-3 if small else 2e-3,
         layer_decay=0.75,
         clip=1.0,
