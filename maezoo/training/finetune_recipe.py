@@ -206,12 +206,12 @@ def _paper_probe() -> FinetuneRecipe:
 def _short(variant: Variant, images: int, *, head: bool) -> FinetuneRecipe:
     """Return a recipe for few images, by our own experiments with the bundled model (docs/finetuning.md)."""
     epochs = min(50, max(20, round(_SHORT_VIEWS / max(1, images))))
-    small = variant.embed_dim < _SMALL_WIDTH
+    batch_size, small = 32 if images >= 1000 else 16, variant.embed_dim < _SMALL_WIDTH
     mild = FinetuneRecipe(
         epochs=epochs,
         warmup_epochs=epochs / 10,
-        batch_size=32 if images >= 1000 else 16,
-        base_lr=8e-3 if small else 2e-3,
+        batch_size=batch_size,
+        base_lr=(1e-3 if small else 2.5e-4) * 256 / batch_size,  # the rate itself, for either batch
         layer_decay=0.75,
         clip=1.0,
         drop_path=0.0 if small else 0.1,
