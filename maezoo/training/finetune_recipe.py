@@ -224,4 +224,5 @@ def _short(variant: Variant, images: int, *, head: bool) -> FinetuneRecipe:
     )
     if not head:
         return mild
-    return replace(mild, base_lr=1e-2, weight_decay=0.0, drop_path=0.0, pool="cls", tune="head", smoothing=0.0)
+    rate = 5e-3 * 256 / batch_size
+    return replace(mild, base_lr=rate, weight_decay=0.0, drop_path=0.0, pool="cls", tune="head", smoothing=0.0)
