@@ -20,6 +20,7 @@ The public names; all else is internal.
     reconstruct_all                         every patch predicted while it is hidden
     extract                                 folders of images to Parquet
     search, dedup                           the nearest images and duplicates in what was extracted
+    finetune, Classifier                    a classifier from labelled images
     MaezooError, ImageError                 two of the errors in maezoo.errors
 
     figures, evaluation, training, extraction, errors     packages to use by name: maezoo.figures.plot_attention

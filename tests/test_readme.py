@@ -35,6 +35,10 @@ def desk(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) ->
     for name, source in zip(("cat", "dog", "photo"), photos, strict=False):
         with Image.open(source) as image:
             image.save(tmp_path / "photos" / f"{name}.jpg")
+            for number in range(2):
+                folder = tmp_path / "photos_by_class" / name
+                folder.mkdir(parents=True, exist_ok=True)
+                image.save(folder / f"{number}.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -8,11 +8,24 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maezoo.cli import evaluate, extract, images, models, pictures, retrieval, training, weights
+from maezoo.cli import (
+    eval_classify,
+    evaluate,
+    extract,
+    finetuning,
+    images,
+    models,
+    pictures,
+    retrieval,
+    training,
+    weights,
+)
 from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
 __all__ = ["app"]
+
+evaluate.commands.command("classify")(eval_classify.classify)
 
 _COMMANDS: dict[str, dict[str, Any]] = {
     "Models": {"list": models.list_weights, "info": models.show_info, "optimize": models.optimize},
@@ -28,7 +41,11 @@ _COMMANDS: dict[str, dict[str, Any]] = {
         "dedup": retrieval.dedup,
         "eval": evaluate.commands,
     },
-    "Training": {"pretrain": training.pretrain},
+    "Training": {
+        "pretrain": training.pretrain,
+        "finetune": finetuning.finetune,
+        "classify": finetuning.classify,
+    },
     "Weights": {
         "download": weights.download,
         "verify": weights.verify,
@@ -59,7 +76,8 @@ class _Commands(TyperGroup):
             for number, name in enumerate(commands):
                 help = self.commands[name].get_short_help_str(limit=50)
                 rows.append((f"{'' if number else subject:<10}  {name}", help))
-        options = ("/".join(sorted(option.opts, key=len)) for option in self.get_params(ctx))
+        shown = [option for option in self.get_params(ctx) if option.name != "show_completion"]  # else two lines
+        options = (min(option.opts, key=len) for option in shown)
         width = max(len(first) for first, _ in rows)
         formatter.write_paragraph()
         with formatter.indentation():

@@ -15,7 +15,7 @@ from maezoo.paths import user_path
 if TYPE_CHECKING:
     from maezoo.evaluation import Score
 
-__all__ = ["commands"]
+__all__ = ["Confusion", "PerClass", "Table", "check_outputs", "commands", "report_score", "write_score"]
 
 _PATH: dict[str, Any] = {"parser": user_path, "metavar": "PATH"}
 Train = Annotated[
@@ -60,7 +60,7 @@ def knn(
     Neighbours are training images, by cosine similarity; nearer ones weigh more.
     """
     _check_sets(train, test, folds)
-    _check_outputs(train, test, predictions, confusion)
+    check_outputs(train, test, predictions, confusion)
     from maezoo.evaluation import cross_validate, read_features
     from maezoo.evaluation import knn as run
 
@@ -71,8 +71,8 @@ def knn(
         )
     else:
         score = run(features, read_features(test, labels=labels), k=k, temperature=temperature, overlap=overlap)
-    _report(score, as_json, per_class)
-    _write(score, predictions, confusion)
+    report_score(score, as_json, per_class)
+    write_score(score, predictions, confusion)
 
 
 @commands.command()
@@ -101,7 +101,7 @@ def linear(
     Features are standardised first. The accuracy is that on the test images.
     """
     _check_sets(train, test, folds)
-    _check_outputs(train, test, predictions, confusion, save)
+    check_outputs(train, test, predictions, confusion, save)
     from maezoo.evaluation import Probe, cross_validate, read_features
     from maezoo.evaluation import linear as run
     from maezoo.evaluation.checks import separated
@@ -115,8 +115,8 @@ def linear(
         tested = read_features(test, labels=labels)
         probe = Probe.fit(separated(features, tested, overlap), **solver)
         score = probe.score(tested)
-    _report(score, as_json, per_class)
-    _write(score, predictions, confusion)
+    report_score(score, as_json, per_class)
+    write_score(score, predictions, confusion)
     if save and probe:
         probe.save(save)
         note(f"{save}  {probe!r}; apply it: maezoo eval apply {save} IMAGES")
@@ -130,7 +130,7 @@ def _check_sets(train: Path, test: Path | None, folds: int | None) -> None:
         raise typer.BadParameter("--folds splits TRAIN alone; leave out the test features, or --folds.")
 
 
-def _check_outputs(
+def check_outputs(
     train: Path, test: Path | None, predictions: Path | None, confusion: Path | None, save: Path | None = None
 ) -> None:
     """Refuse names that stand for no format, and inputs, before any work is done."""
@@ -146,7 +146,7 @@ def _check_outputs(
         check_no_input(name, filter(None, (train, test)))
 
 
-def _report(score: "Score", as_json: bool, per_class: bool) -> None:
+def report_score(score: "Score", as_json: bool, per_class: bool) -> None:
     """Print a score for people or for programs."""
     if as_json:
         print_json(score.to_dict())
@@ -175,7 +175,7 @@ def _report(score: "Score", as_json: bool, per_class: bool) -> None:
         )
 
 
-def _write(score: "Score", predictions: Path | None, confusion: Path | None) -> None:
+def write_score(score: "Score", predictions: Path | None, confusion: Path | None) -> None:
     """Write the files that were asked for."""
     if predictions:
         score.predictions.save(predictions)

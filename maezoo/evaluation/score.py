@@ -39,7 +39,7 @@ class Score:
     """The result of one evaluation.
 
     Attributes:
-        method: `"knn"` or `"linear"`.
+        method: `"knn"`, `"linear"`, or `"classify"` for a fine-tuned classifier.
         accuracy: share of test images whose label was predicted.
         interval: 95 % bootstrap interval of it over the test images.
         balanced_accuracy: mean over the classes of the test set of the recall of each.

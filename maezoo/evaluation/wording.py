@@ -21,6 +21,8 @@ def settings_text(settings: Mapping[str, Any]) -> str:
         >>> settings_text({"k": 20, "temperature": 0.07, "similarity": "cosine"})
         '20 neighbours by cosine, temperature 0.07'
     """
+    if "classifier" in settings:
+        return f"answers of {settings['classifier']}"
     if "strength" not in settings:
         return f"{settings['k']} neighbours by {settings['similarity']}, temperature {settings['temperature']}"
     strengths = settings["strength"] if isinstance(settings["strength"], list) else [settings["strength"]]

@@ -1,4 +1,14 @@
-"""Pretraining: the paper's recipe with its numbers as arguments, resumable to the bit."""
+"""Pretraining and fine-tuning: the paper's recipes with their numbers as arguments, resumable to the bit.
+
+    trainer, finetuner      the entrances: `pretrain` and `finetune`
+      -> loop               from the first step or a checkpoint to the last step
+        -> run              the state of a run: steps, averages, checkpoints (`checkpoint`), the log
+          -> pretraining, finetuning     the tasks: what is trained (`objective`, `classifier_model`), on which
+                            batches (`data` and `views`; `labels`, `labelled` and `draws`), by which `optimizers`
+
+`recipe` and `finetune_recipe` hold the numbers, `result` writes a pretrained model, `validation` judges a classifier,
+and `classifier` is what a user holds of it.
+"""
 
 import lazy_loader
 

@@ -28,9 +28,17 @@ _MACHINE_FIELDS = frozenset({"precision"})  # a run may be resumed on another ki
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, step: int, recipe: Recipe
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, step: int, facts: dict[str, Any]
 ) -> None:
     """Write the complete state of a run after `step` steps; the file appears complete or not at all.
+
+    Args:
+        path: the file to make or replace.
+        model: what is trained, with its loss.
+        ema: averages of its trainable parameters, by name.
+        optimizers: of it.
+        step: steps done.
+        facts: what decides the run's result, as plain data; a run is resumed only with the same.
 
     Raises:
         DivergedError: a number in it is NaN or infinite; the file that is there stays.
@@ -41,11 +49,11 @@ def save_checkpoint(
     wrong = not_finite(tensors)
     if wrong:
         raise DivergedError(f"{wrong} became NaN or infinite by step {step}")
-    write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(recipe.to_dict())})
+    write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(facts)})
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, recipe: Recipe
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, facts: dict[str, Any]
 ) -> int:
     """Resume a run from a checkpoint, in place.
 
@@ -62,9 +70,9 @@ def load_checkpoint(
         step, saved = int(metadata["step"]), json.loads(metadata["recipe"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError.about(
-            path, f"is not a checkpoint of maezoo pretrain: {error}. Remove it to start again."
+            path, f"is no checkpoint of a training run: {error}. Remove it to start again."
         ) from error
-    _check_recipe(path, saved, recipe.to_dict())
+    _check_facts(path, saved, facts)
     wrong = not_finite(tensors)
     if wrong:
         raise CheckpointError(
@@ -122,7 +130,7 @@ def _has_decoder_of(path: Path, model: MaskedAutoencoder) -> bool:
         return {key: file.shape(key) for key in file.keys if key.startswith("decoder.")} == wanted
 
 
-def _check_recipe(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _check_facts(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a checkpoint of another recipe, naming what differs."""
     keys = [key for key, value in wanted.items() if key not in _MACHINE_FIELDS and saved.get(key) != value]
     if keys:

@@ -1,37 +1,31 @@
-"""The optimizers of a recipe, and their state as named tensors."""
+"""The optimizers of a run, and their state as named tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from maezoo.training.recipe import Recipe
 
-__all__ = ["Optimizers"]
+__all__ = ["Optimizers", "pretraining_optimizers"]
 
 
 class Optimizers:
-    """One or two optimizers that together cover a model's trainable parameters and step as one.
+    """One or more optimizers that together cover a model's trainable parameters and step as one.
 
     Args:
-        model: the autoencoder.
-        recipe: rates, decays and the choice between AdamW alone and Muon for the blocks' matrices.
+        model: what is trained.
+        parts: the optimizers; each group has its highest rate as `peak_lr`.
+        lr_factor: the share of it at a step from 0.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        matrices = {name for name, p in named.items() if p.ndim == 2 and ".blocks." in f".{name}"}
-        to_muon = matrices if recipe.optimizer == "muon" else set()
-        rest = {name: p for name, p in named.items() if name not in to_muon}
-        self.recipe = recipe
-        self.names = {id(p): name for name, p in named.items()}
-        self.parts: list[torch.optim.Optimizer] = [_adamw(rest, recipe)]
-        if to_muon:
-            self.parts.append(_muon([named[name] for name in sorted(to_muon)], recipe))
+    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer], lr_factor: Callable[[int], float]) -> None:
+        self.parts, self.lr_factor = parts, lr_factor
+        self.names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
 
     def step(self, step: int) -> None:
         """Apply the gradients at the rate of a step, then clear them."""
-        factor = self.recipe.lr_factor(step)
+        factor = self.lr_factor(step)
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = group["peak_lr"] * factor
@@ -57,6 +51,23 @@ class Optimizers:
                     state = by_name.get(self.names[id(parameter)])
                     if state is not None:
                         part.state[parameter] = {key: _place(value, parameter) for key, value in state.items()}
+
+
+def pretraining_optimizers(model: nn.Module, recipe: Recipe) -> Optimizers:
+    """Make the optimizers of a recipe: AdamW alone, or Muon for the blocks' matrices and AdamW for the rest.
+
+    Args:
+        model: the autoencoder, with its loss.
+        recipe: rates, decays and the choice between the two.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    matrices = {name for name, p in named.items() if p.ndim == 2 and ".blocks." in f".{name}"}
+    to_muon = matrices if recipe.optimizer == "muon" else set()
+    rest = {name: p for name, p in named.items() if name not in to_muon}
+    parts: list[torch.optim.Optimizer] = [_adamw(rest, recipe)]
+    if to_muon:
+        parts.append(_muon([named[name] for name in sorted(to_muon)], recipe))
+    return Optimizers(model, parts, recipe.lr_factor)
 
 
 def _adamw(named: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:

@@ -89,6 +89,11 @@ class Recipe:
         """AdamW's peak rate: the base rate scaled linearly with the batch (Goyal et al. 2017)."""
         return self.base_lr * self.batch_size / 256
 
+    @property
+    def peak_lr(self) -> float:
+        """The rate that is reported: AdamW's."""
+        return self.adamw_lr
+
     def lr_factor(self, step: int) -> float:
         """Return the share of the peak rate at a step from 0: linear warm-up, then a half cosine to zero.
 

@@ -1,16 +1,17 @@
-"""pretrain(): the loop, from the first step or a checkpoint to the trained model."""
+"""pretrain(): from images to a trained autoencoder."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from maezoo.extraction.store import exclusive
 from maezoo.hardware import choose_device
-from maezoo.interrupts import Interrupts
 from maezoo.model import MaskedAutoencoder, Variant, find_variant
 from maezoo.paths import user_path
-from maezoo.progress import track
 from maezoo.training.data import ImageSource
+from maezoo.training.loop import train
+from maezoo.training.pretraining import Pretraining
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Progress, Run
 
@@ -56,6 +57,8 @@ def pretrain(
     Raises:
         CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or `start_from` is not the
             file that the recipe names.
+        DataError: another run writes to `out`.
+        DiskFullError: no room for a checkpoint, also before the first step.
         DivergedError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
             the message names.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
@@ -68,22 +71,11 @@ def pretrain(
         >>> model.training
         False
     """
-    run = Run(recipe, source, user_path(out), choose_device(device), variant or find_variant(recipe.model), compile)
-    start = done = run.resume(start_from and user_path(start_from))
-    interrupts = Interrupts()
-    bar = track(recipe.steps, "steps", show=progress)
-    with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
-        advance(start)
-        for step, loss in run.steps(start):
-            done = step + 1
-            advance(1)
-            run.log(done, loss, report, report_every)
-            if interrupts.came or run.seconds_since_save() > checkpoint_seconds:
-                run.save(done)
-            if interrupts.came:
-                break
-    if interrupts.came:
-        raise KeyboardInterrupt
-    if done > start:
-        run.save(done)
-    return run.finished_model()
+    where, folder = choose_device(device), user_path(out)
+    shape = variant or find_variant(recipe.model)
+    with exclusive(folder / ".lock", folder):
+        task = Pretraining(recipe, source, where, shape, start_from and user_path(start_from))
+        run = Run(task, folder, where, compile)
+        train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
+        run.finish()
+    return task.model

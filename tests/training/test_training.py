@@ -106,6 +106,14 @@ def test_a_bar_shows_the_steps(pack: Path, tmp_path: Path, capsys: pytest.Captur
     assert "6/6" in captured.err
 
 
+def test_a_second_run_in_the_folder_is_refused(pack: Path, tmp_path: Path) -> None:
+    def second(progress: Progress) -> None:
+        with pytest.raises(DataError, match="another run is writing"):
+            train(SHORT, open_source(pack), tmp_path)
+
+    train(SHORT, open_source(pack), tmp_path, report=second, report_every=3)
+
+
 def test_a_finished_run_is_not_run_again(pack: Path, tmp_path: Path) -> None:
     first = train(SHORT, open_source(pack), tmp_path)
     again = train(SHORT, open_source(pack), tmp_path, report=lambda p: pytest.fail("trained again"))

@@ -1,0 +1,57 @@
+"""The loop of every training run: from the first step or a checkpoint to the last step."""
+
+from collections.abc import Callable
+
+from maezoo.interrupts import Interrupts
+from maezoo.progress import track
+from maezoo.training.run import Progress, Run
+
+__all__ = ["train"]
+
+
+def train(
+    run: Run,
+    *,
+    report: Callable[[Progress], None] | None = None,
+    report_every: int = 50,
+    checkpoint_seconds: float = 300,
+    progress: bool = False,
+    after_step: Callable[[int], None] | None = None,
+) -> None:
+    """Resume a run from its checkpoint, or begin it, and train to its last step.
+
+    Args:
+        run: what is trained, and where it is kept.
+        report: called with the run's progress every `report_every` steps.
+        report_every: steps between reports.
+        checkpoint_seconds: seconds between checkpoints.
+        progress: show a bar.
+        after_step: called with the number of steps done.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or belongs to another run.
+        DiskFullError: no room for a checkpoint; said before the first step, too.
+        DivergedError: the loss or a weight is no longer finite; the last finite checkpoint stays.
+        KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
+    """
+    start = done = run.resume()
+    if start < run.schedule.steps:
+        run.check_room()
+    interrupts = Interrupts()
+    bar = track(run.schedule.steps, "steps", show=progress)
+    with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
+        advance(start)
+        for step, loss in run.steps(start):
+            done = step + 1
+            advance(1)
+            run.log(done, loss, report, report_every)
+            if after_step and not interrupts.came:
+                after_step(done)
+            if interrupts.came or run.seconds_since_save() > checkpoint_seconds:
+                run.save(done)
+            if interrupts.came:
+                break
+    if interrupts.came:
+        raise KeyboardInterrupt
+    if done > start:
+        run.save(done)
