@@ -48,7 +48,7 @@ class Machine:
     def publish(self, data: bytes | None = None, **changes) -> str:
         """Put a weights file onto the hub and into the manifest; return its sha256."""
         data = TINY.read_bytes() if data is None else data
-        sha256 = self.hub.add(REPO, "model.safetensors", data)
+        sha256 = self.hub.add(REPO, changes.get("filename", "model.safetensors"), data)
         packaged = json.loads((ROOT / "weights_manifest.json").read_text())["weights"]["mae_vit_tiny.photos_pixel"]
         entry = {key: value for key, value in packaged.items() if key != "package_file"} | {
             "repo_id": REPO,
