@@ -8,6 +8,7 @@ import pickle
 import re
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,10 @@ _DICTIONARIES = (
     *(f"{module}.utilities.parsing.AttributeDict" for module in _LIGHTNING),
     *(f"{module}.utilities.data.AttributeDict" for module in ("lightning_fabric", "lightning.fabric")),
 )
-_HARMLESS = [*((_StandIn, name) for name in _OBJECTS), *((_Entries, name) for name in _DICTIONARIES)]
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    *((_StandIn, name) for name in _OBJECTS),
+    *((_Entries, name) for name in _DICTIONARIES),
+]
 
 
 def load_pickle(path: Path, *, mapped: bool = False) -> Any:

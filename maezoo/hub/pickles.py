@@ -65,6 +65,8 @@ def fetch_copy(
             with hub_utils().WeakFileLock(place.with_suffix(".lock")):
                 kept = _usable_copy(entry, file, cache)  # another process may just have made it
                 if kept is None:
+                    if (old := find_copy(file, cache)) is not None:
+                        _logger.warning("%s is damaged, or was made of another file; it is made again", old)
                     path, sha256 = _verified(entry, file, cache, cache_dir, offline, command)
                     kept = _convert(entry, path, sha256, place)
             return kept
@@ -121,13 +123,9 @@ def _usable_copy(entry: WeightsEntry, file: HubFile, cache: HubCache) -> Path | 
     for place in _places(file, cache):
         if not place.is_file():
             continue
-        try:
-            check = check_copy(entry, place)
-            check.require("It is made again.")
-        except IntegrityError as error:
-            _logger.warning("%s", error)
-            continue
-        return place
+        with suppress(IntegrityError):
+            check_copy(entry, place).require("It is made again.")
+            return place
     return None
 
 

@@ -103,3 +103,18 @@ def machine(tmp_path, hub) -> Machine:
     made = Machine(tmp_path, hub)
     made.publish(bytes(range(256)) * 8000)  # 2 MB, no weights: the hub's business is bytes
     return made
+
+
+@pytest.fixture
+def here(machine, monkeypatch) -> Machine:
+    """That machine's hub, cache and manifest for code in this process: quick, where no second process is needed."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", machine.hub.url)
+    template = machine.hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(machine.cache))
+    monkeypatch.setenv("HF_HOME", machine.environment["HF_HOME"])
+    monkeypatch.setenv("MAEZOO_MANIFEST", str(machine.manifest))
+    monkeypatch.chdir(machine.folder)
+    return machine
