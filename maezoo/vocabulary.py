@@ -24,7 +24,7 @@ __all__ = [
 
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
-Layout = Literal["maezoo", "fair", "timm", "transformers"]
+Layout = Literal["maezoo", "fair", "timm", "transformers", "prithvi"]
 Strategy = Literal["random", "block", "grid"]
 Pool = Literal["cls", "mean", "cls+mean"]
 Positions = Literal["sincos", "sincos3d", "learned"]
