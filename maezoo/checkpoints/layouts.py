@@ -13,7 +13,16 @@ from typing import NamedTuple
 from maezoo.errors import LayoutError
 from maezoo.vocabulary import LAYOUTS, Layout
 
-__all__ = ["OurKeys", "canonical_key", "foreign_keys", "is_decoder", "is_head", "our_keys", "pixio_key", "recognise_layout"]
+__all__ = [
+    "OurKeys",
+    "canonical_key",
+    "foreign_keys",
+    "is_decoder",
+    "is_head",
+    "our_keys",
+    "pixio_key",
+    "recognise_layout",
+]
 
 _FAIR_DECODER = {
     "embed": "decoder_embed",

@@ -78,7 +78,9 @@ def _facts(config: Mapping[str, Any]) -> Facts:
         if key in config:
             ratios.add(config[key] / config.get(width, 0))
     if len(ratios) > 1:
-        raise ArgumentError(f"intermediate_size of encoder and decoder are {ratios} times their widths; they must agree")
+        raise ArgumentError(
+            f"intermediate_size of encoder and decoder are {ratios} times their widths; they must agree"
+        )
     if ratios:
         said["mlp_ratio"] = ratios.pop()
     return bounded_facts(said, known)
@@ -141,7 +143,8 @@ def transformers_config(metadata: WeightsMetadata) -> dict[str, Any]:
     if facts.class_tokens > 1:
         numbers = {theirs: getattr(variant, ours) for theirs, ours in _NUMBERS.items() if "decoder" not in theirs}
         kind = {"architectures": ["PixioModel"], "model_type": "pixio"}
-        return {**kind, **numbers, "n_cls_tokens": facts.class_tokens, "mlp_ratio": facts.mlp_ratio, **shared}
+        ratio = int(facts.mlp_ratio) if facts.mlp_ratio.is_integer() else facts.mlp_ratio  # transformers wants an int
+        return {**kind, **numbers, "n_cls_tokens": facts.class_tokens, "mlp_ratio": ratio, **shared}
     numbers = {theirs: getattr(variant, ours) for theirs, ours in _NUMBERS.items()}
     return {
         "architectures": ["ViTMAEForPreTraining" if "decoder" in metadata.parts else "ViTMAEModel"],

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from maezoo.errors import ArgumentError
 from maezoo.images.batches import ImageLikes, look_at
+from maezoo.model import pool_tokens
 from maezoo.progress import track
 
 if TYPE_CHECKING:
