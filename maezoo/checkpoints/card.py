@@ -85,7 +85,9 @@ def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0
         h=h,
         w=w,
         preprocess=metadata.preprocess,
-        epsilon="" if metadata.norm_epsilon == NORM_EPSILON else _EPSILON.format(epsilon=metadata.norm_epsilon),
+        epsilon=""
+        if metadata.facts.norm_epsilon == NORM_EPSILON
+        else _EPSILON.format(epsilon=metadata.facts.norm_epsilon),
     )
 
 

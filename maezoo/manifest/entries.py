@@ -13,7 +13,8 @@ from maezoo.errors import ManifestError, UnknownModelError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.checks import Repeated, entry_problem, read_bounded_json
 from maezoo.manifest.names import is_entry_name, short
-from maezoo.model.variants import VARIANTS
+from maezoo.model.facts import Facts
+from maezoo.model.variants import VARIANTS, find_variant
 from maezoo.notebooks import html_table
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part, Target
@@ -85,6 +86,11 @@ class WeightsEntry:
     def has_decoder(self) -> bool:
         """Whether the file can reconstruct."""
         return "decoder" in self.parts
+
+    @property
+    def facts_of_model(self) -> Facts:
+        """What the weights ask of the model."""
+        return find_variant(self.architecture).facts
 
     @property
     def url(self) -> str | None:
