@@ -3,12 +3,20 @@
 from typing import Literal, TypeAlias, get_args
 
 __all__ = [
+    "EXPORT_FORMATS",
+    "EXPORT_INPUTS",
+    "EXPORT_PRECISIONS",
+    "EXPORT_TASKS",
     "LAYOUTS",
     "PARTS",
     "POOLS",
     "STRATEGIES",
     "TARGETS",
     "WINDOWS",
+    "ExportFormat",
+    "ExportInput",
+    "ExportPrecision",
+    "ExportTask",
     "Layout",
     "Part",
     "Pool",
@@ -24,6 +32,10 @@ Layout = Literal["maezoo", "fair", "timm", "transformers"]
 Strategy = Literal["random", "block", "grid"]
 Pool = Literal["cls", "mean", "cls+mean"]
 WindowRule = Literal["full", "auto", "percentiles"]
+ExportFormat = Literal["onnx", "torch", "openvino"]
+ExportTask = Literal["features", "tokens", "maps", "encode", "reconstruct"]
+ExportPrecision = Literal["float32", "float16", "bfloat16", "int8"]
+ExportInput = Literal["pixels", "normalised"]
 Window: TypeAlias = WindowRule | tuple[float, float]
 """Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
 
@@ -33,6 +45,10 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 POOLS: tuple[str, ...] = get_args(Pool)
 WINDOWS: tuple[str, ...] = get_args(WindowRule)
+EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
+EXPORT_TASKS: tuple[str, ...] = get_args(ExportTask)
+EXPORT_PRECISIONS: tuple[str, ...] = get_args(ExportPrecision)
+EXPORT_INPUTS: tuple[str, ...] = get_args(ExportInput)
 
 
 def __dir__() -> list[str]:
