@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from maezoo.cli import evaluate, extract, images, models, pictures, retrieval, training, weights
+from maezoo.cli import evaluate, exporting, extract, images, models, pictures, retrieval, training, weights
 from maezoo.cli.exits import StoppedError
 from maezoo.version import __version__
 
@@ -28,6 +28,7 @@ _COMMANDS: dict[str, dict[str, Any]] = {
         "dedup": retrieval.dedup,
         "eval": evaluate.commands,
     },
+    "Export": {"export": exporting.export, "run": exporting.run},
     "Training": {"pretrain": training.pretrain},
     "Weights": {
         "download": weights.download,
@@ -59,9 +60,9 @@ class _Commands(TyperGroup):
             for number, name in enumerate(commands):
                 help = self.commands[name].get_short_help_str(limit=50)
                 rows.append((f"{'' if number else subject:<10}  {name}", help))
-        options = ("/".join(sorted(option.opts, key=len)) for option in self.get_params(ctx))
+        shown = (option for option in self.get_params(ctx) if "completion" not in option.name)
+        options = ("/".join(sorted(option.opts, key=len)) for option in shown)
         width = max(len(first) for first, _ in rows)
-        formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_dl(rows)
             formatter.write_dl([("Options".ljust(width), ", ".join(options))])
