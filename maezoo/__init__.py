@@ -23,8 +23,8 @@ The public names; all else is internal.
     search, dedup                           the nearest images and duplicates in what was extracted
     MaezooError, ImageError                 two of the errors in maezoo.errors
 
-    figures, evaluation, training, extraction, exporting,     packages to use by name: maezoo.figures.plot_attention
-    errors
+    figures, evaluation, training, errors,                packages to use by name: maezoo.figures.plot_attention
+    extraction, exporting
     model, images, masks, checkpoints, manifest, hub,     the parts, for those who build their own
     engines, hardware, vocabulary, demo
 

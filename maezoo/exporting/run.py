@@ -122,7 +122,7 @@ def _write(
     model: ImageMethods, settings: Settings, facts: Facts, path: Path, advance: Callable[[str], None]
 ) -> tuple[Comparison, ...]:
     """Write the files of a format and check them."""
-    exact = float32_copy(model)
+    exact = float32_copy(model, settings)
     module = export_module(exact, settings, model.preprocess, precision=settings.precision)
     size = settings.img_size or other_size(model)
     example = example_inputs(model, settings, model.preprocess, settings.batch or 2, size)

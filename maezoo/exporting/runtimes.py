@@ -150,7 +150,7 @@ def _open_openvino(path: Path, threads: int | None) -> tuple[Mapping[str, str], 
     strings = {
         key: graph.get_rt_info(["maezoo", key]).astype(str) for key in keys if graph.has_rt_info(["maezoo", key])
     }
-    settings = {"INFERENCE_PRECISION_HINT": "bf16" if strings.get("precision") == "bfloat16" else "f32"}
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if strings.get("precision") == "bfloat16" else "f32"}
     if threads is not None:
         settings |= {"INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(graph, "CPU", settings).create_infer_request()

@@ -120,10 +120,11 @@ def export_module(
     return (_Masked if masked else _Whole)(copied, settings, preprocess).eval()
 
 
-def float32_copy(model: MaskedAutoencoder) -> MaskedAutoencoder:
-    """Return a model in float32 on the CPU whose modules can be changed; tensors are shared where they are that."""
-    plain = MaskedAutoencoder(model.encoder, model.decoder, target=model.target)
-    if model.cls_token.device.type == "cpu" and all(each.dtype == torch.float32 for each in model.parameters()):
+def float32_copy(model: MaskedAutoencoder, settings: Settings) -> MaskedAutoencoder:
+    """Return what a task needs of a model, in float32 on the CPU, for changes; tensors are shared where they are that."""
+    decoder = model.decoder if settings.task == "reconstruct" else None
+    plain = MaskedAutoencoder(model.encoder, decoder, target=model.target)
+    if model.cls_token.device.type == "cpu" and all(each.dtype == torch.float32 for each in plain.parameters()):
         return cast(MaskedAutoencoder, eager.shared_copy(plain))
     return copy.deepcopy(plain).to("cpu", torch.float32)
 
