@@ -19,11 +19,13 @@ The public names; all else is internal.
     mask_from_noise, mask_from_pixels
     reconstruct_all                         every patch predicted while it is hidden
     extract                                 folders of images to Parquet
+    export                                  a model as ONNX, torch.export or OpenVINO, checked
     search, dedup                           the nearest images and duplicates in what was extracted
     finetune, Classifier                    a classifier from labelled images
     MaezooError, ImageError                 two of the errors in maezoo.errors
 
-    figures, evaluation, training, extraction, errors     packages to use by name: maezoo.figures.plot_attention
+    figures, evaluation, training, errors,                packages to use by name: maezoo.figures.plot_attention
+    extraction, exporting
     model, images, masks, checkpoints, manifest, hub,     the parts, for those who build their own
     engines, hardware, vocabulary, demo
 

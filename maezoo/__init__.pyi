@@ -4,6 +4,7 @@ from . import downstream as downstream
 from . import engines as engines
 from . import errors as errors
 from . import evaluation as evaluation
+from . import exporting as exporting
 from . import extraction as extraction
 from . import figures as figures
 from . import hardware as hardware
@@ -28,6 +29,7 @@ from .api.whole_image import WholeReconstruction as WholeReconstruction
 from .api.whole_image import reconstruct_all as reconstruct_all
 from .errors import ImageError as ImageError
 from .errors import MaezooError as MaezooError
+from .exporting.run import export as export
 from .extraction.run import extract as extract
 from .images.sample import sample as sample
 from .masks.draw import block_mask as block_mask

@@ -3,6 +3,10 @@
 from typing import Literal, TypeAlias, get_args
 
 __all__ = [
+    "EXPORT_FORMATS",
+    "EXPORT_INPUTS",
+    "EXPORT_PRECISIONS",
+    "EXPORT_TASKS",
     "LAYOUTS",
     "PARTS",
     "POOLS",
@@ -11,6 +15,10 @@ __all__ = [
     "STRATEGIES",
     "TARGETS",
     "WINDOWS",
+    "ExportFormat",
+    "ExportInput",
+    "ExportPrecision",
+    "ExportTask",
     "Layout",
     "Part",
     "Pool",
@@ -30,6 +38,10 @@ Pool = Literal["cls", "mean", "cls+mean"]
 Positions = Literal["sincos", "sincos3d", "learned"]
 Resampling = Literal["antialias", "bicubic", "aligned", "leading"]
 WindowRule = Literal["full", "auto", "percentiles"]
+ExportFormat = Literal["onnx", "torch", "openvino"]
+ExportTask = Literal["features", "tokens", "maps", "encode", "reconstruct"]
+ExportPrecision = Literal["float32", "float16", "bfloat16", "int8"]
+ExportInput = Literal["pixels", "normalised"]
 Window: TypeAlias = WindowRule | tuple[float, float]
 """Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
 
@@ -41,6 +53,10 @@ POOLS: tuple[str, ...] = get_args(Pool)
 POSITIONS: tuple[str, ...] = get_args(Positions)
 RESAMPLINGS: tuple[str, ...] = get_args(Resampling)
 WINDOWS: tuple[str, ...] = get_args(WindowRule)
+EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
+EXPORT_TASKS: tuple[str, ...] = get_args(ExportTask)
+EXPORT_PRECISIONS: tuple[str, ...] = get_args(ExportPrecision)
+EXPORT_INPUTS: tuple[str, ...] = get_args(ExportInput)
 
 
 def __dir__() -> list[str]:

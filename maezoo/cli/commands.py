@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from maezoo.cli import (
     eval_classify,
     evaluate,
+    exporting,
     extract,
     finetuning,
     images,
@@ -41,6 +42,7 @@ _COMMANDS: dict[str, dict[str, Any]] = {
         "dedup": retrieval.dedup,
         "eval": evaluate.commands,
     },
+    "Export": {"export": exporting.export, "run": exporting.run},
     "Training": {
         "pretrain": training.pretrain,
         "finetune": finetuning.finetune,
@@ -76,10 +78,9 @@ class _Commands(TyperGroup):
             for number, name in enumerate(commands):
                 help = self.commands[name].get_short_help_str(limit=50)
                 rows.append((f"{'' if number else subject:<10}  {name}", help))
-        shown = [option for option in self.get_params(ctx) if option.name != "show_completion"]  # else two lines
-        options = (min(option.opts, key=len) for option in shown)
+        shown = (option for option in self.get_params(ctx) if "completion" not in option.name)
+        options = ("/".join(sorted(option.opts, key=len)) for option in shown)
         width = max(len(first) for first, _ in rows)
-        formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_dl(rows)
             formatter.write_dl([("Options".ljust(width), ", ".join(options))])

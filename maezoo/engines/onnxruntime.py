@@ -1,10 +1,8 @@
 """ONNX Runtime on the CPU: float32, or int8 weights for each output channel with activations quantised as they come."""
 
-import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.engines.graph import write_onnx
+from maezoo.engines.quantise import quantise
 from maezoo.engines.quiet import import_onnxruntime
 from maezoo.engines.runner import Runner
-from maezoo.hardware import int8_saturates
 
 __all__ = ["is_available", "prepare"]
-
-# Stays in float32: its output has a few values far larger than the rest, and what int8 gets wrong there goes through
-# all later blocks. On the bundled model that is most of the whole error (docs/performance.md).
-_EXACT = "encoder.blocks.0.mlp"
 
 
 def is_available() -> bool:
@@ -42,7 +36,8 @@ def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) 
     with tempfile.TemporaryDirectory(prefix="maezoo-", ignore_cleanup_errors=True) as folder:
         path = write_onnx(module, (example[0].float(), *example[1:]), Path(folder))
         if dtype == torch.int8:
-            path = _quantised(path)
+            exact, path = path, path.with_name("int8.onnx")
+            quantise(exact, path)
         session = _session(path)
         # A graph for any shape is slower on a single image by a twentieth. int8 weights are small enough to hold twice.
         alone = _session(path, _free_axes(session, single)) if dtype == torch.int8 else session
@@ -78,47 +73,3 @@ def _free_axes(session: Any, shapes: tuple[tuple[int, ...], ...]) -> dict[str, i
         for axis, size in zip(each.shape, shape, strict=True)
         if isinstance(axis, str)
     }
-
-
-def _quantised(path: Path) -> Path:
-    """Quantise the weights of the matrix products to int8, one scale for each output channel; see `_EXACT`."""
-    import onnx
-
-    import_onnxruntime()
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
-
-    target = path.with_name("int8.onnx")
-    model = onnx.load(path, load_external_data=False)
-    exact = [node.name for node in model.graph.node if any(_EXACT in each.value for each in node.metadata_props)]
-    add_pre_process_metadata(model)  # else it advises a preparation that changes nothing here
-    onnx.save(model, path)
-    with _root_handler():
-        quantize_dynamic(
-            path,
-            target,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            nodes_to_exclude=exact,
-            per_channel=True,
-            reduce_range=int8_saturates(),
-            weight_type=QuantType.QInt8,
-            use_external_data_format=True,
-        )
-    return target
-
-
-@contextmanager
-def _root_handler() -> Iterator[None]:
-    """Give the root logger a handler for a while if it has none: the quantiser's first message would set one for good.
-
-    It is the one that Python itself takes where there is none.
-    """
-    root, last = logging.getLogger(), logging.lastResort
-    if root.handlers or last is None:
-        yield
-        return
-    root.addHandler(last)
-    try:
-        yield
-    finally:
-        root.removeHandler(last)

@@ -10,19 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from maezoo.errors import ImageError
-from maezoo.images.decoding import ImageLike, open_image
-from maezoo.images.pixels import to_uint8
+from maezoo.images.decoding import ImageLike
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.images.resizing import channel_statistics, least_side, prepare_array, resized
 from maezoo.images.window import Scaling
 
 __all__ = ["check_pixels", "denormalise", "input_of", "least_side", "normalise", "prepare", "prepare_upright"]
-
-_RESAMPLE = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: int = 3, *, first: int = 0) -> Tensor:
@@ -58,7 +51,7 @@ def prepare_upright(image: Image.Image, preprocess: Preprocessing) -> Tensor:
         >>> prepare_upright(Image.new("RGB", (60, 40)), Preprocessing(size=(32, 32))).shape
         torch.Size([1, 3, 32, 32])
     """
-    return _as_batch([_resized(image, preprocess, 3)])
+    return _as_batch([resized(image, preprocess, 3)])
 
 
 def normalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
@@ -119,12 +112,12 @@ def input_of(image: Any, preprocess: Preprocessing, in_chans: int, index: int, s
 def _convert(image: Any, preprocess: Preprocessing, in_chans: int, name: str, scaling: Scaling) -> Tensor:
     """Convert as `input_of` says."""
     if not isinstance(image, Tensor):
-        return _as_batch([_prepare_one(image, preprocess, in_chans, name, scaling)])
+        return _as_batch([prepare_array(image, preprocess, in_chans, name, scaling)])
     if image.ndim != 3:
         raise ImageError(f"{name}: a tensor in a list is one image (C, H, W); got {tuple(image.shape)}.")
     if check_pixels(image, f"{name}, a tensor,").dtype != torch.uint8:
         return image[None]
-    return _as_batch([_prepare_one(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name, scaling)])
+    return _as_batch([prepare_array(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name, scaling)])
 
 
 def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
@@ -132,57 +125,8 @@ def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, C, H, W)
 
 
-def _prepare_one(
-    image: ImageLike, preprocess: Preprocessing, in_chans: int, name: str, scaling: Scaling
-) -> NDArray[np.uint8]:
-    """Decode and resize one image to (H, W, C) uint8."""
-    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == in_chans and in_chans not in (1, 3):
-        if 0 in image.shape:
-            raise ImageError(f"{name}: an array of the shape {image.shape} holds no pixels.")
-        values = to_uint8(image, name, scaling)
-        planes = [Image.fromarray(np.ascontiguousarray(values[:, :, c])) for c in range(in_chans)]
-        return np.stack([np.asarray(_resize(plane, preprocess)) for plane in planes], axis=2)
-    if in_chans not in (1, 3):
-        raise ImageError(f"{name}: this model takes {in_chans} channels; pass arrays (H, W, {in_chans}) or tensors.")
-    return _resized(open_image(image, name=name, least=least_side(preprocess), scaling=scaling), preprocess, in_chans)
-
-
-def _resized(upright: Image.Image, preprocess: Preprocessing, in_chans: int) -> NDArray[np.uint8]:
-    """Resize an upright RGB picture to (H, W, 3), or (H, W, 1) grey."""
-    picture = _resize(upright, preprocess)
-    return np.asarray(picture.convert("L"))[:, :, None] if in_chans == 1 else np.asarray(picture)
-
-
-def least_side(preprocess: Preprocessing) -> int:
-    """Return the side that both sides of a decoded image must at least have to be scaled down only."""
-    return round(max(preprocess.size) / preprocess.crop_pct)
-
-
-def _resize(image: Image.Image, preprocess: Preprocessing) -> Image.Image:
-    """Resize to the model's input in one step, reading only the part that is kept."""
-    H, W = preprocess.size
-    box = None if preprocess.resize == "squash" else _crop_box(image.size, (H, W), preprocess.crop_pct)
-    return image.resize((W, H), _RESAMPLE[preprocess.interpolation], box=box)
-
-
-def _crop_box(source: tuple[int, int], size: tuple[int, int], crop_pct: float) -> tuple[float, float, float, float]:
-    """Return the part of a (width, height) image that "resize to cover, then cut the centre" keeps."""
-    width, height = source
-    H, W = size
-    scale = max(int(H / crop_pct) / height, int(W / crop_pct) / width)
-    resized = max(W, int(width * scale + 1e-6)), max(H, int(height * scale + 1e-6))
-    left, top = round((resized[0] - W) / 2), round((resized[1] - H) / 2)
-    x, y = width / resized[0], height / resized[1]
-    return left * x, top * y, min(width, (left + W) * x), min(height, (top + H) * y)
-
-
 def _statistics(preprocess: Preprocessing, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation for a number of channels, each (C, 1, 1)."""
-
-    def spread(values: tuple[float, ...]) -> Tensor:
-        if channels == 1:
-            values = (sum(values) / len(values),)
-        row = [values[channel % len(values)] for channel in range(channels)]
-        return torch.tensor(row, dtype=torch.float32, device=device).view(-1, 1, 1)
-
-    return spread(preprocess.mean), spread(preprocess.std)
+    mean, std = channel_statistics(preprocess, channels)
+    rows = (torch.tensor(row, dtype=torch.float32, device=device).view(-1, 1, 1) for row in (mean, std))
+    return next(rows), next(rows)

@@ -107,11 +107,20 @@ def resize_positions(
 
     Raises:
         SizeError: `"leading"` positions, and a grid that is no shorter strip.
+        ArgumentError: a grid that is a symbol, and positions that are not resized by antialiased bicubic filters.
 
     Example:
         >>> resize_positions(sincos_positions((4, 4), 8), (4, 4), (2, 6)).shape
         torch.Size([1, 13, 8])
     """
+    if any(isinstance(side, torch.SymInt) for side in new_grid):
+        if resampling != "antialias":
+            raise ArgumentError(
+                f"these weights resize their positions as {resampling!r}, which a graph for any size cannot do; "
+                "make it for one size, img_size=(H, W).",
+                found=resampling,
+            )
+        return _resize_by_matrices(positions, old_grid, new_grid, prefix)
     if tuple(old_grid) == tuple(new_grid):
         return positions
     if resampling == "leading":
@@ -146,3 +155,29 @@ def _leading(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, 
             found=tuple(new_grid),
         )
     return positions[:, : prefix + columns]
+
+
+def _resize_by_matrices(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int], prefix: int) -> Tensor:
+    """Resize positions to a grid whose size is a symbol, in a graph for any size: one matrix for rows, one for columns.
+
+    A branch for the native grid would be decided by the example that the graph is traced with, and the operator for
+    antialiased bicubic resizing is missing in some engines. Every engine multiplies matrices.
+    """
+    (h, w), (new_h, new_w) = old_grid, new_grid
+    grid = positions[:, prefix:].float().reshape(h, w, -1)  # (h, w, D)
+    columns = _bicubic_matrix(w, new_w, positions.device) @ grid  # (h, w', D)
+    rows = _bicubic_matrix(h, new_h, positions.device) @ columns.reshape(h, -1)  # (h', w' * D)
+    resized = rows.reshape(1, new_h * new_w, positions.shape[2])
+    return torch.cat([positions[:, :prefix], resized.to(positions.dtype)], dim=1)
+
+
+def _bicubic_matrix(old: int, new: int, device: torch.device) -> Tensor:
+    """Return the weights (new, old) of antialiased bicubic resizing (Keys 1981, a = -0.5), as PyTorch and Pillow do."""
+    places = torch.arange(new, device=device, dtype=torch.float32)[:, None] + 0.5
+    scale = old / (places.new_zeros(1) + new)  # a tensor: a quotient of symbols is not known to every engine
+    x = (torch.arange(old, device=device, dtype=torch.float32)[None] + 0.5 - places * scale) / scale.clamp(min=1)
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    weights = torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    return weights / weights.sum(dim=1, keepdim=True)
