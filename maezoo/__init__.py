@@ -24,8 +24,8 @@ The public names; all else is internal.
     finetune, Classifier                    a classifier from labelled images
     MaezooError, ImageError                 two of the errors in maezoo.errors
 
-    figures, evaluation, training, errors,                packages to use by name: maezoo.figures.plot_attention
-    extraction, exporting
+    figures, evaluation, training, extraction,            packages to use by name: maezoo.figures.plot_attention
+    retrieval, downstream, exporting, errors
     model, images, masks, checkpoints, manifest, hub,     the parts, for those who build their own
     engines, hardware, vocabulary, demo
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import ArgumentError, DataError
-from maezoo.evaluation import read_features
+from maezoo.evaluation import knn
 from tests.images.test_dicom import CT, STEPS, dicom
 
 
@@ -60,7 +60,7 @@ def test_features_through_different_windows_are_not_compared(scans, tmp_path, sm
     for window in ("full", "auto"):
         maezoo.extract(scans, tmp_path / window, model=small, labels=True, window=window, workers=0)
     with pytest.raises(DataError, match="preprocess"):
-        read_features(tmp_path / "full").check_fits(read_features(tmp_path / "auto"))
+        knn(tmp_path / "full", tmp_path / "auto")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
