@@ -124,6 +124,7 @@ def test_an_entry_may_be_an_index_and_the_commands_list_all_its_files(here, shar
     assert (row["status"], row["size"]) == ("verified", size)
     row = run("cache")
     assert (row["size"], len(row["files"])) == (size, 3)
+    assert run("download", NAME)["size"] == size
     snapshot = here.cache / f"models--zoo--tiny/snapshots/{COMMIT}"
     (snapshot / SHARDS[0]).unlink()
     row = run("verify")
