@@ -164,6 +164,9 @@ def info(name: str) -> WeightsEntry:
 def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
     """Return the path of a weight's verified file, downloading it when it must.
 
+    Of weights in several files it is that of their index; of weights that are published as a pickle it is that of the
+    safetensors copy that was made of it.
+
     Args:
         name: weights, an architecture, or `"hf-hub:org/repo[@revision]"`.
         cache_dir: where downloads are kept; huggingface_hub's cache when `None`.

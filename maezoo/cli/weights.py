@@ -42,9 +42,10 @@ def download(
             failed += 1
             complain(f"{name}: {error}")
             continue
-        done.append({"name": name, "path": str(path), "size": path.stat().st_size})
+        size = _size(path)
+        done.append({"name": name, "path": str(path), "size": size})
         if not as_json:
-            say(f"{name}  {bytes_text(path.stat().st_size)}  {path}")
+            say(f"{name}  {bytes_text(size)}  {path}")
     if as_json:
         print_json(done)
     if failed:
@@ -198,6 +199,14 @@ def _fetch(name: str, cache_dir: Path | None) -> Path:
     except WeightsNotFoundError:
         return path  # a file that describes itself needs none
     return path
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a weights file, or of all that an index names."""
+    from maezoo.checkpoints.index import INDEX, read_index
+
+    files = {path, *read_index(path).values()} if path.name.endswith(INDEX) else {path}
+    return sum(file.stat().st_size for file in files)
 
 
 def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | None:

@@ -88,7 +88,7 @@ def verify_entries(
         skip_absent: say nothing of those that are not here.
     """
     results = (_verify(entry, cache_dir) for entry in entries)
-    return VerifyReport(tuple(result for result in results if not (skip_absent and result.status == "absent")))
+    return VerifyReport(tuple(result for result in results if not (skip_absent and result.path is None)))
 
 
 def last_check(entry: WeightsEntry, path: Path, cache_dir: str | Path | None = None) -> Record | None:
