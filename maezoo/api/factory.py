@@ -133,7 +133,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Example:
         >>> list_models("*large")
-        ['mae_vit_large']
+        ['mae_vit_large', 'pixio_vit_large']
     """
     return ModelNames(name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern))
 

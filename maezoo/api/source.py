@@ -199,7 +199,8 @@ def _described(
         inferred = Description(
             match_variant(numbers_of(shapes), told.class_tokens), facts=VIDEO if file.is_of_videos else None
         )
-        known = configured.filled_from(likeness or Description()).filled_from(inferred)
+        like = likeness or Description()
+        known = replace(configured, facts=like.facts or configured.facts).filled_from(like).filled_from(inferred)
     has_decoder = any(key.startswith("decoder.") for key in shapes)
     has_decoder |= metadata is not None and "decoder" in metadata.parts  # in a file that is not next to it
     variant, target, preprocess = known.require(file.path, _how(name), decoder=has_decoder)

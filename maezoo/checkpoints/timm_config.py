@@ -112,7 +112,7 @@ def head_facts(folder: Path) -> dict[str, Any]:
 def _numbers(variant: Variant, preprocess: Preprocessing, facts: Facts) -> dict[str, Any]:
     """Return timm's arguments for an encoder, the rare ones only where they are needed.
 
-    A configuration of timm's cannot say the norms' epsilon: timm alone computes with 1e-6, maezoo with the weights' own.
+    timm's configurations cannot say the norms' epsilon: timm alone computes with 1e-6, maezoo with the weights' own.
     """
     unusual: dict[str, Any] = {}
     if facts.class_tokens > 1:

@@ -75,11 +75,12 @@ def _facts(config: Mapping[str, Any]) -> Facts:
         said["norm_epsilon"] = config["layer_norm_eps"]
     ratios = {config["mlp_ratio"]} if "mlp_ratio" in config else set()
     for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
-        if key in config:
-            ratios.add(config[key] / config.get(width, 0))
+        if config.get(key) and (key == "intermediate_size" or config.get(width)):
+            ratios.add(config[key] / config[width])
     if len(ratios) > 1:
+        shown = " and ".join(map(str, sorted(ratios)))
         raise ArgumentError(
-            f"intermediate_size of encoder and decoder are {ratios} times their widths; they must agree"
+            f"the blocks' hidden layers are {shown} times as wide as the blocks; one ratio is supported"
         )
     if ratios:
         said["mlp_ratio"] = ratios.pop()

@@ -117,7 +117,8 @@ def _batch_attention(model: "ImageMethods", batch: PatchedImages, layers: Sequen
 def _attend(attention: Any, x: Tensor, prefix: int) -> Tensor:
     """Recompute a timm Attention's softmax(q k) for the class token: (B, prefix + N, D) -> (B, heads, N) float32.
 
-    Of several class tokens it is that of the first. The fused kernels never show these weights, so q and k are taken from the block's own projection.
+    Of several class tokens it is that of the first. The fused kernels never show these weights, so q and k are taken
+    from the block's own projection.
     """
     B, tokens, _ = x.shape
     qkv = attention.qkv(x).reshape(B, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)

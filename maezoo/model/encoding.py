@@ -64,7 +64,7 @@ class MaskedEncoder(nn.Module):
 
     @property
     def pos_embed(self) -> nn.Parameter:
-        """The encoder's positions, (1, 1 + N, D) at the native grid; a row for each class token, where it has several."""
+        """The encoder's positions, (1, 1 + N, D) at the native grid; with a row for each of several class tokens."""
         return cast(nn.Parameter, self.encoder.pos_embed)
 
     @property

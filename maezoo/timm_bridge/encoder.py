@@ -1,6 +1,7 @@
 """What `timm.create_model` gives for our names: built and adapted by timm, from files that we verified."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import adapt_filters
 from maezoo.checkpoints.folders import weights_in
+from maezoo.checkpoints.frames import image_tensors, is_of_videos
 from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
 from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import LayoutError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
-from maezoo.model import Variant, build_encoder
+from maezoo.model import Facts, Variant, build_encoder
 from maezoo.model.encoding import channels_of
 from maezoo.model.trunk import Trunk
 from maezoo.paths import user_path
@@ -46,8 +48,9 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
         >>> timm.create_model("mae_vit_tiny", pretrained=True, num_classes=10).num_classes
         10
     """
-    parts = (variant.name, partial(build_encoder, variant), encoder_tensors)
-    model: VisionTransformer = build_verified(variant, *parts, pretrained, {"out_indices": 3} | kwargs)
+    builder = partial(build_encoder, variant, facts=_facts(variant, kwargs.get("pretrained_cfg")))
+    arguments = {"out_indices": 3} | kwargs
+    model: VisionTransformer = build_verified(variant, variant.name, builder, encoder_tensors, pretrained, arguments)
     if hasattr(model, "patch_embed"):  # not a pyramid around it
         register: Any = model.register_load_state_dict_pre_hook
         register(_take_any_layout)
@@ -104,6 +107,8 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer | Trunk
         LayoutError: the keys belong to no known layout, or one of the encoder's is missing or has no place there.
             (timm itself is not strict once `num_classes` differs from the file's.)
     """
+    of_videos = any(is_of_videos(key, tuple(tensor.shape)) for key, tensor in tensors.items())
+    tensors = image_tensors(tensors, of_videos=of_videos)
     layout = recognise_layout(tensors.keys())
     sources, unknown = our_keys(tensors.keys(), layout)
     ours = {key.removeprefix("encoder."): names for key, names in sources.items() if key.startswith("encoder.")}
@@ -128,6 +133,14 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer | Trunk
     fresh = {key: value for key, value in model.state_dict().items() if key.startswith(_POOLING) and key not in found}
     encoder: Any = model  # timm looks at its patch embedding and positions
     return dict(checkpoint_filter_fn(found, encoder)) | fresh
+
+
+def _facts(variant: Variant, config: Any) -> Facts:
+    """Return what the weights that timm's configuration names ask of the model; channels are timm's business."""
+    tag = config if isinstance(config, str) else getattr(config, "tag", None)
+    entry = load_manifest().entries.get(f"{variant.name}.{tag}") if tag else None
+    facts = variant.facts if entry is None else entry.facts_of_model
+    return replace(facts, in_chans=variant.facts.in_chans)
 
 
 def _own_channels(name: str, config: Any, file: str | None, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _pretrained_cfg(variant: Variant, entry: WeightsEntry) -> "PretrainedCfg":
     return _plain_cfg(
         variant,
         **source,
-        input_size=(3, *preprocess.size),
+        input_size=(entry.facts_of_model.in_chans, *preprocess.size),
         interpolation=preprocess.interpolation,
         crop_pct=preprocess.crop_pct,
         crop_mode="squash" if preprocess.resize == "squash" else "center",

@@ -12,6 +12,7 @@ from timm.models import VisionTransformer
 
 import maezoo
 from maezoo.checkpoints.convert import convert
+from maezoo.manifest.entries import load_manifest
 from maezoo.timm_bridge.registry import register
 from maezoo.vocabulary import Layout
 
@@ -24,9 +25,9 @@ def test_names_and_tags_are_registered() -> None:
     assert set(timm.list_pretrained("mae_vit_*", exclude_filters="*_pyramid.*")) == set(maezoo.list_pretrained())
     for name in ALL_NAMES:
         assert timm.is_model(name)
-        if "small" not in name:  # nobody has published its weights
-            plain, config = name.removesuffix("_pyramid"), timm.get_pretrained_cfg(name)
-            assert f"{plain}.{config.tag}" == maezoo.info(plain).name
+    for name in load_manifest().defaults:
+        for each in (name, f"{name}_pyramid"):
+            assert f"{name}.{timm.get_pretrained_cfg(each).tag}" == maezoo.info(name).name
     config = timm.get_pretrained_cfg("mae_vit_large.in1k_normpix")
     assert (config.license, config.input_size, config.crop_pct) == ("cc-by-nc-4.0", (3, 224, 224), 0.9)
     assert timm.get_pretrained_cfg("mae_vit_base.in1k_pixel").crop_mode == "squash"
