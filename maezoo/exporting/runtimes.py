@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maezoo.engines.quiet import import_onnxruntime, import_openvino
+from maezoo.engines.quiet import import_onnxruntime, openvino_core
 from maezoo.errors import ArgumentError, DataError, MissingExtraError, SizeError, SourceMissingError
 from maezoo.exporting.facts import Facts
 from maezoo.images.decoding import ImageLike
@@ -143,8 +143,7 @@ def _open_onnx(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call
 
 
 def _open_openvino(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call]:
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     graph = core.read_model(path)
     keys = Facts.__dataclass_fields__
     strings = {

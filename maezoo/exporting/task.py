@@ -121,7 +121,7 @@ def export_module(
 
 
 def float32_copy(model: MaskedAutoencoder, settings: Settings) -> MaskedAutoencoder:
-    """Return what a task needs of a model, in float32 on the CPU, for changes; tensors are shared where they are that."""
+    """Return what a task needs of a model, in float32 on the CPU, for changes; tensors are shared where they can be."""
     decoder = model.decoder if settings.task == "reconstruct" else None
     plain = MaskedAutoencoder(model.encoder, decoder, target=model.target)
     if model.cls_token.device.type == "cpu" and all(each.dtype == torch.float32 for each in plain.parameters()):
