@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.engines.quiet import import_onnxruntime, openvino_core
-from maezoo.errors import ArgumentError, DataError, MissingExtraError, SizeError, SourceMissingError
+from maezoo.errors import ArgumentError, DataError, EngineError, MissingExtraError, SizeError, SourceMissingError
 from maezoo.exporting.facts import Facts
 from maezoo.images.decoding import ImageLike
 from maezoo.images.resizing import normalise_arrays, prepare_array
@@ -64,15 +64,23 @@ class ExportedModel:
         inputs = self._checked(images, visible)
         batch = self.facts.batch
         if batch is None:
-            return dict(zip(self.facts.outputs, self._call(inputs), strict=True))
+            return dict(zip(self.facts.outputs, self._run(inputs), strict=True))
         parts = []
         for start in range(0, len(images), batch):
             rows = [each[start : start + batch] for each in inputs]
             count = len(rows[0])
             full = [np.concatenate([each, np.repeat(each[-1:], batch - count, axis=0)]) for each in rows]
-            parts.append([output[:count] for output in self._call(full)])
+            parts.append([output[:count] for output in self._run(full)])
         joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
         return dict(zip(self.facts.outputs, joined, strict=True))
+
+    def _run(self, inputs: Arrays) -> Arrays:
+        """Call the runtime."""
+        try:
+            return self._call(inputs)
+        except Exception as error:  # each has errors of its own
+            first = str(error).strip().partition("\n")[0][:300]
+            raise EngineError(f"the {self.facts.format} file failed: {first}", reason=first) from error
 
     def _checked(self, images: NDArray[Any], visible: NDArray[np.int64] | None) -> Arrays:
         """Refuse what the file does not take, before its runtime words it."""
