@@ -126,7 +126,7 @@ def open_exported(path: str | Path, *, threads: int | None = None) -> ExportedMo
         raise MissingExtraError.for_extra(extra, f"opening {path.suffix} files")
     try:
         strings, call = opener(path, threads)
-    except (RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+    except Exception as error:  # each runtime has errors of its own, of a damaged file
         first = str(error).strip().partition("\n")[0][:300]
         raise DataError.about(path, f"cannot be opened: {first}") from error
     return ExportedModel(Facts.from_strings(strings, path), call)
@@ -137,10 +137,7 @@ def _open_onnx(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it logs as errors, it raises too
     options.intra_op_num_threads = threads or 0
-    try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no base but this one
-        raise ValueError(str(error)) from error
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
 
     def call(arrays: Arrays) -> Arrays:

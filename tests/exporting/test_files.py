@@ -114,10 +114,12 @@ def test_nothing_is_written_over_and_nothing_is_left(any_size: ExportReport, mod
     assert [path.name for path in tmp_path.iterdir()] == ["preprocess.json"]
 
 
-def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.onnx").write_text("no graph")
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".xml"])
+def test_a_foreign_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"text{suffix}"
+    path.write_text("no graph")
     with pytest.raises(DataError, match="cannot be opened"):
-        open_exported(tmp_path / "text.onnx")
+        open_exported(path)
 
 
 @pytest.mark.parametrize(
