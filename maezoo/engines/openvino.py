@@ -1,6 +1,5 @@
 """OpenVINO on the CPU, in float32 or, where the CPU has it, bfloat16."""
 
-import functools
 import threading
 from importlib.util import find_spec
 from typing import Any
@@ -9,12 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.engines.graph import export_graph
-from maezoo.engines.quiet import import_openvino
+from maezoo.engines.quiet import import_openvino, openvino_core
 from maezoo.engines.runner import Runner
 
 __all__ = ["is_available", "prepare"]
-
-_one_core = threading.Lock()
 
 
 def is_available() -> bool:
@@ -84,21 +81,6 @@ def _taking_bfloat16(graph: Any) -> Any:
     return outside.build()
 
 
-def _core() -> Any:
-    """Return the one core of this process.
-
-    Each core gives the thread a stack for signal handlers and takes it away when it goes; where a second one came
-    between, the next signal, a Ctrl-C or the end of a child, then finds no stack and ends the process.
-    """
-    with _one_core:
-        return _make_core()
-
-
-@functools.cache
-def _make_core() -> Any:
-    return import_openvino().Core()
-
-
 def _program(graph: Any, shapes: tuple[tuple[int, ...], ...] | None, dtype: torch.dtype) -> Any:
     """Compile a graph for fixed shapes, or for any."""
     settings: dict[str, Any] = {
@@ -109,4 +91,4 @@ def _program(graph: Any, shapes: tuple[tuple[int, ...], ...] | None, dtype: torc
     if shapes is not None:
         graph = graph.clone()
         graph.reshape(dict(enumerate(shapes)))
-    return _core().compile_model(graph, "CPU", settings).create_infer_request()
+    return openvino_core().compile_model(graph, "CPU", settings).create_infer_request()

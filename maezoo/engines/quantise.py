@@ -30,7 +30,12 @@ def quantise(path: Path, target: Path, *, external: bool = True) -> None:
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
     model = onnx.load(path, load_external_data=False)
-    exact = [node.name for node in model.graph.node if any(_EXACT in each.value for each in node.metadata_props)]
+    no_matrices = {each.name for each in model.graph.initializer if len(each.dims) > 2}  # positions that are resized
+    exact = [
+        node.name
+        for node in model.graph.node
+        if any(_EXACT in each.value for each in node.metadata_props) or no_matrices.intersection(node.input)
+    ]
     add_pre_process_metadata(model)  # else it advises a preparation that changes nothing here
     onnx.save(model, path)
     with _root_handler():

@@ -3,6 +3,7 @@
 Both decide while they are imported. What a user has imported already stays as the user had it.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -11,9 +12,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-__all__ = ["import_onnxruntime", "import_openvino"]
+__all__ = ["import_onnxruntime", "import_openvino", "openvino_core"]
 
-_lock = threading.Lock()
+_lock, _one_core = threading.Lock(), threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -23,6 +24,21 @@ def import_openvino() -> Any:
             return import_module("openvino")
         with _replaced(sys.modules, "openvino_telemetry", None):
             return import_module("openvino")
+
+
+def openvino_core() -> Any:
+    """Return the one core of this process.
+
+    Each core gives the thread a stack for signal handlers and takes it away when it goes; where a second one came
+    between, the next signal, a Ctrl-C or the end of a child, then finds no stack and ends the process.
+    """
+    with _one_core:
+        return _make_core()
+
+
+@functools.cache
+def _make_core() -> Any:
+    return import_openvino().Core()
 
 
 def import_onnxruntime() -> Any:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maezoo.engines.trial import LIMITS
@@ -78,7 +80,7 @@ def _photographs(batch: int, preprocess: Preprocessing, channels: int) -> Tensor
     return prepare([np.asarray(each)[:, :, order] for each in pictures], preprocess, channels)
 
 
-def _comparison(batch: int, size: tuple[int, int], found: list[np.ndarray], wanted: list[np.ndarray]) -> Comparison:  # type: ignore[type-arg]
+def _comparison(batch: int, size: tuple[int, int], found: list[NDArray[Any]], wanted: list[NDArray[Any]]) -> Comparison:
     """Compare the outputs of one batch."""
     difference, relative, cosine = 0.0, 0.0, 1.0
     for ours, theirs in zip(found, wanted, strict=True):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,10 @@ def write_onnx_file(program: ExportedProgram, path: Path, facts: Facts) -> None:
 
 def write_torch_file(program: ExportedProgram, path: Path, facts: Facts) -> None:
     """Write a .pt2 file."""
-    torch.export.save(program, path, extra_files={TORCH_FACTS: json.dumps(facts.to_strings())})
+    buffer = BytesIO()  # to a file on a full disk PyTorch's writer does not fail but ends the process
+    torch.export.save(program, buffer, extra_files={TORCH_FACTS: json.dumps(facts.to_strings())})
+    with path.open("wb") as file:
+        file.write(buffer.getbuffer())
 
 
 def write_openvino_file(program: ExportedProgram, path: Path, facts: Facts) -> None:

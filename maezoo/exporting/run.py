@@ -33,6 +33,7 @@ from maezoo.vocabulary import ExportFormat, ExportInput, ExportPrecision, Export
 __all__ = ["export"]
 
 PREPROCESS = "preprocess.json"
+_FULL = ("no space left", "file too large", "disk full")  # what libraries say without the system's number
 
 
 def export(
@@ -224,7 +225,7 @@ def _refuse_if_full(path: Path, error: Exception) -> None:
     """Raise the error of a full disk where that is what a library means: some say it in words alone."""
     text = str(error).lower()
     full = shutil.disk_usage(path.parent).free < 2**20
-    if full or "no space" in text or "file too large" in text or "failed writing file" in text:
+    if full or any(words in text for words in _FULL):
         reason = os.strerror(errno.ENOSPC)
         raise DiskFullError(
             f"{path.name} cannot be written: {reason}. Make room, or name another place.", path=path, reason=reason

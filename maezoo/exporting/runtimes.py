@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maezoo.engines.quiet import import_onnxruntime, import_openvino
-from maezoo.errors import ArgumentError, DataError, MissingExtraError, SizeError, SourceMissingError
+from maezoo.engines.quiet import import_onnxruntime, openvino_core
+from maezoo.errors import ArgumentError, DataError, EngineError, MissingExtraError, SizeError, SourceMissingError
 from maezoo.exporting.facts import Facts
 from maezoo.images.decoding import ImageLike
 from maezoo.images.resizing import normalise_arrays, prepare_array
@@ -64,15 +64,23 @@ class ExportedModel:
         inputs = self._checked(images, visible)
         batch = self.facts.batch
         if batch is None:
-            return dict(zip(self.facts.outputs, self._call(inputs), strict=True))
+            return dict(zip(self.facts.outputs, self._run(inputs), strict=True))
         parts = []
         for start in range(0, len(images), batch):
             rows = [each[start : start + batch] for each in inputs]
             count = len(rows[0])
             full = [np.concatenate([each, np.repeat(each[-1:], batch - count, axis=0)]) for each in rows]
-            parts.append([output[:count] for output in self._call(full)])
+            parts.append([output[:count] for output in self._run(full)])
         joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
         return dict(zip(self.facts.outputs, joined, strict=True))
+
+    def _run(self, inputs: Arrays) -> Arrays:
+        """Call the runtime."""
+        try:
+            return self._call(inputs)
+        except Exception as error:  # each has errors of its own
+            first = str(error).strip().partition("\n")[0][:300]
+            raise EngineError(f"the {self.facts.format} file failed: {first}", reason=first) from error
 
     def _checked(self, images: NDArray[Any], visible: NDArray[np.int64] | None) -> Arrays:
         """Refuse what the file does not take, before its runtime words it."""
@@ -118,7 +126,7 @@ def open_exported(path: str | Path, *, threads: int | None = None) -> ExportedMo
         raise MissingExtraError.for_extra(extra, f"opening {path.suffix} files")
     try:
         strings, call = opener(path, threads)
-    except (RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+    except Exception as error:  # each runtime has errors of its own, of a damaged file
         first = str(error).strip().partition("\n")[0][:300]
         raise DataError.about(path, f"cannot be opened: {first}") from error
     return ExportedModel(Facts.from_strings(strings, path), call)
@@ -129,10 +137,7 @@ def _open_onnx(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it logs as errors, it raises too
     options.intra_op_num_threads = threads or 0
-    try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no base but this one
-        raise ValueError(str(error)) from error
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
 
     def call(arrays: Arrays) -> Arrays:
@@ -143,8 +148,7 @@ def _open_onnx(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call
 
 
 def _open_openvino(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call]:
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     graph = core.read_model(path)
     keys = Facts.__dataclass_fields__
     strings = {

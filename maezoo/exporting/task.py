@@ -121,7 +121,7 @@ def export_module(
 
 
 def float32_copy(model: MaskedAutoencoder, settings: Settings) -> MaskedAutoencoder:
-    """Return what a task needs of a model, in float32 on the CPU, for changes; tensors are shared where they are that."""
+    """Return what a task needs of a model, in float32 on the CPU, for changes; tensors are shared where they can be."""
     decoder = model.decoder if settings.task == "reconstruct" else None
     plain = MaskedAutoencoder(model.encoder, decoder, target=model.target)
     if model.cls_token.device.type == "cpu" and all(each.dtype == torch.float32 for each in plain.parameters()):
@@ -144,9 +144,9 @@ def _fix_size(model: MaskedAutoencoder, grid: tuple[int, int]) -> None:
     embedding = next(part for part in model.encoder.patch_embed.modules() if hasattr(part, "grid_size"))
     parts: Sequence[nn.Module] = [model.encoder, *([] if model.decoder is None else [model.decoder])]
     for part in parts:
-        resized = resize_positions(part.pos_embed.detach(), old, grid)  # type: ignore[operator, arg-type]
+        resized = resize_positions(part.pos_embed.detach(), old, grid)  # type: ignore[operator]
         part.pos_embed = nn.Parameter(resized, requires_grad=False)
-    embedding.grid_size = grid  # type: ignore[assignment]
-    embedding.img_size = (grid[0] * P, grid[1] * P)  # type: ignore[assignment]
+    embedding.grid_size = grid
+    embedding.img_size = (grid[0] * P, grid[1] * P)
     if model.decoder is not None:
         model.decoder.grid_size = grid

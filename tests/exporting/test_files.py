@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from maezoo.api.mae import MAE
 from maezoo.errors import ArgumentError, DataError, SizeError
@@ -18,7 +19,7 @@ from maezoo.masks.visible import visible_indices
 SIZES = [(1, 32, 32), (7, 40, 64), (2, 64, 24), (1, 8, 8)]
 
 
-def pixels(batch: int, height: int, width: int) -> np.ndarray:  # type: ignore[type-arg]
+def pixels(batch: int, height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (batch, 3, height, width), dtype=np.uint8)
 
 
@@ -114,10 +115,12 @@ def test_nothing_is_written_over_and_nothing_is_left(any_size: ExportReport, mod
     assert [path.name for path in tmp_path.iterdir()] == ["preprocess.json"]
 
 
-def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.onnx").write_text("no graph")
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".xml"])
+def test_a_foreign_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"text{suffix}"
+    path.write_text("no graph")
     with pytest.raises(DataError, match="cannot be opened"):
-        open_exported(tmp_path / "text.onnx")
+        open_exported(path)
 
 
 @pytest.mark.parametrize(
