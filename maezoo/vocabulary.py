@@ -6,12 +6,16 @@ __all__ = [
     "LAYOUTS",
     "PARTS",
     "POOLS",
+    "POSITIONS",
+    "RESAMPLINGS",
     "STRATEGIES",
     "TARGETS",
     "WINDOWS",
     "Layout",
     "Part",
     "Pool",
+    "Positions",
+    "Resampling",
     "Strategy",
     "Target",
     "Window",
@@ -23,6 +27,8 @@ Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers"]
 Strategy = Literal["random", "block", "grid"]
 Pool = Literal["cls", "mean", "cls+mean"]
+Positions = Literal["sincos", "sincos3d", "learned"]
+Resampling = Literal["antialias", "bicubic", "aligned", "leading"]
 WindowRule = Literal["full", "auto", "percentiles"]
 Window: TypeAlias = WindowRule | tuple[float, float]
 """Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
@@ -32,6 +38,8 @@ PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 POOLS: tuple[str, ...] = get_args(Pool)
+POSITIONS: tuple[str, ...] = get_args(Positions)
+RESAMPLINGS: tuple[str, ...] = get_args(Resampling)
 WINDOWS: tuple[str, ...] = get_args(WindowRule)
 
 

@@ -7,6 +7,7 @@ from .build import empty_weights as empty_weights
 from .build import initialise as initialise
 from .build import parameter_count as parameter_count
 from .decoder import Decoder as Decoder
+from .facts import Facts as Facts
 from .patches import PatchedImages as PatchedImages
 from .patches import PatchStatistics as PatchStatistics
 from .patches import denormalise_patches as denormalise_patches

@@ -1,0 +1,48 @@
+"""What weights ask of the model that runs them, beyond the numbers of an architecture. No torch here."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from maezoo.vocabulary import Pool, Positions, Resampling
+
+__all__ = ["PAPER", "PIXIO", "Facts"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What weights ask of the model that runs them; the defaults are those of He et al. 2021.
+
+    They are properties of the weights and no choices of a user: with others the same weights give other numbers.
+
+    Attributes:
+        in_chans: channels C of the input, and of the decoder's prediction.
+        class_tokens: how many class tokens stand before the patches, each with its own position.
+        norm_epsilon: what the norms of encoder and decoder add to a variance.
+        mlp_ratio: width of a block's hidden layer, as a multiple of the block's own.
+        positions: `"sincos"` (fixed, rows and columns), `"sincos3d"` (fixed, rows, columns and the first frame of
+            a video) or `"learned"` (trained with the weights).
+        resampling: how positions are resized to another grid: bicubic `"antialias"`, plain `"bicubic"`, bicubic with
+            `"aligned"` corners, or `"leading"`, the first ones of a strip.
+        pooling: what `features` gives unless it is asked for something else.
+    """
+
+    in_chans: int = 3
+    class_tokens: int = 1
+    norm_epsilon: float = 1e-6
+    mlp_ratio: float = 4.0
+    positions: Positions = "sincos"
+    resampling: Resampling = "antialias"
+    pooling: Pool = "cls"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, fit for JSON.
+
+        Example:
+            >>> Facts(in_chans=13).to_dict()["in_chans"]
+            13
+        """
+        return asdict(self)
+
+
+PAPER = Facts()
+PIXIO = Facts(class_tokens=8, positions="learned", resampling="bicubic")  # facebookresearch/pixio, pixio.py
