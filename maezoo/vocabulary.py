@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias, get_args
 
 __all__ = [
+    "FIELDS",
     "LAYOUTS",
     "PARTS",
     "POOLS",
@@ -11,6 +12,7 @@ __all__ = [
     "STRATEGIES",
     "TARGETS",
     "WINDOWS",
+    "Field",
     "Layout",
     "Part",
     "Pool",
@@ -22,6 +24,7 @@ __all__ = [
     "WindowRule",
 ]
 
+Field = Literal["photos", "satellite", "audio", "medical", "text"]
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers"]
@@ -33,6 +36,7 @@ WindowRule = Literal["full", "auto", "percentiles"]
 Window: TypeAlias = WindowRule | tuple[float, float]
 """Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
 
+FIELDS: tuple[str, ...] = get_args(Field)
 TARGETS: tuple[str, ...] = get_args(Target)
 PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)

@@ -41,7 +41,8 @@ class Description:
     @classmethod
     def of_entry(cls, entry: WeightsEntry) -> "Description":
         """Describe the weights of a manifest's entry."""
-        return cls(VARIANTS.get(entry.architecture), entry.target, entry.preprocess, entry.license, entry.name)
+        preprocess = None if "preprocess.mean" in entry.unstated else entry.preprocess
+        return cls(VARIANTS.get(entry.architecture), entry.target, preprocess, entry.license, entry.name)
 
     def filled_from(self, other: "Description") -> "Description":
         """Return this description, what it lacks taken from another."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from maezoo.errors import UnknownModelError
+from maezoo.model.facts import PAPER, PIXIO, Facts
 
 __all__ = ["VARIANTS", "Variant", "find_variant", "match_variant", "named_variant", "numbers_of"]
 
@@ -12,8 +13,9 @@ __all__ = ["VARIANTS", "Variant", "find_variant", "match_variant", "named_varian
 class Variant:
     """One architecture: the numbers of its encoder and of its decoder.
 
-    The three published sizes are those of He et al. 2021 (https://arxiv.org/abs/2111.06377, appendix A);
-    `mae_vit_tiny` is ours, small enough to be part of the package.
+    Three sizes are those of He et al. 2021 (https://arxiv.org/abs/2111.06377, appendix A). `mae_vit_tiny` is ours,
+    small enough to be part of the package; `mae_vit_small` is the size that others trained. Pixio's are those of
+    its code (https://github.com/facebookresearch/pixio); its decoder's weights are not published.
     """
 
     name: str
@@ -26,15 +28,26 @@ class Variant:
     decoder_depth: int
     decoder_heads: int
 
+    @property
+    def facts(self) -> Facts:
+        """What weights of this architecture ask of the model, unless they say otherwise."""
+        return PIXIO if self.name.startswith("pixio_") else PAPER
+
 
 VARIANTS = {
     variant.name: variant
     for variant in (
         #        name             img  P   D     depth heads  decoder: D  depth heads
         Variant("mae_vit_tiny",   96,  8,  192,  6,    3,              192, 3,  3),
+        Variant("mae_vit_small",  224, 16, 384,  12,   6,              512, 8,  16),
         Variant("mae_vit_base",   224, 16, 768,  12,   12,             512, 8,  16),
         Variant("mae_vit_large",  224, 16, 1024, 24,   16,             512, 8,  16),
         Variant("mae_vit_huge",   224, 14, 1280, 32,   16,             512, 8,  16),
+        Variant("pixio_vit_base", 256, 16, 768,  12,   12,             512, 32, 16),
+        Variant("pixio_vit_large", 256, 16, 1024, 24,  16,             512, 32, 16),
+        Variant("pixio_vit_huge", 256, 16, 1280, 32,   16,             512, 32, 16),
+        Variant("pixio_vit_1b",   256, 16, 1536, 48,   24,             512, 32, 16),
+        Variant("pixio_vit_5b",   256, 16, 3072, 48,   32,             512, 32, 16),
     )
 }  # fmt: skip
 
@@ -57,27 +70,30 @@ def find_variant(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def match_variant(numbers: Mapping[str, int]) -> Variant | None:
-    """Return the first variant that has all of these numbers; `None` when there is none.
+def match_variant(numbers: Mapping[str, int], class_tokens: int = 1) -> Variant | None:
+    """Return the first variant that has all of these numbers, and class tokens; `None` when there is none.
 
     Example:
         >>> match_variant({"embed_dim": 768, "patch_size": 16, "depth": 12}).name
         'mae_vit_base'
     """
-    matching = (v for v in VARIANTS.values() if all(getattr(v, field) == value for field, value in numbers.items()))
-    return next(matching, None)
+    for variant in VARIANTS.values():
+        if variant.facts.class_tokens == class_tokens and numbers.items() <= vars(variant).items():
+            return variant
+    return None
 
 
-def named_variant(img_size: int, numbers: Mapping[str, int]) -> Variant:
+def named_variant(img_size: int, numbers: Mapping[str, int], class_tokens: int = 1) -> Variant:
     """Return the variant that has these numbers, or a new one called by its width and depth.
 
     Args:
         img_size: side of a new variant's input in pixels.
         numbers: of the encoder, and of the decoder if there is one.
+        class_tokens: of the encoder.
     """
     none = {"decoder_dim": 0, "decoder_depth": 0, "decoder_heads": 0}
     name = f"mae_vit_{numbers['embed_dim']}x{numbers['depth']}"
-    return match_variant(numbers) or Variant(name, img_size, **{**none, **numbers})
+    return match_variant(numbers, class_tokens) or Variant(name, img_size, **{**none, **numbers})
 
 
 def numbers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from maezoo.errors import LayoutError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
+from maezoo.manifest.support import require_loadable
 from maezoo.model import Variant, build_encoder
 from maezoo.paths import user_path
 
@@ -150,4 +151,5 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
         return {"file": str(path), "source": None}
     tag = fields.get("tag")
     entry = load_manifest().find(f"{variant.name}.{tag}" if tag else variant.name)
+    require_loadable(entry)
     return {"file": str(fetch(entry, cache_dir=cache_dir))}

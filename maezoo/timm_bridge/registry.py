@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from maezoo.manifest.entries import Manifest, WeightsEntry, load_manifest
+from maezoo.manifest.support import obstacles
 from maezoo.model.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _default_cfg(variant: Variant, manifest: Manifest) -> "DefaultCfg":
     """Describe an architecture's weights to timm, the default tag first."""
     from timm.models._pretrained import DefaultCfg
 
-    entries = [entry for entry in manifest.entries.values() if entry.architecture == variant.name]
+    entries = [e for e in manifest.entries.values() if e.architecture == variant.name and not obstacles(e)]
     default = manifest.defaults.get(variant.name)
     entries.sort(key=lambda entry: entry.tag != default)
     if not entries:
@@ -83,12 +84,11 @@ def _pretrained_cfg(variant: Variant, entry: WeightsEntry) -> "PretrainedCfg":
     return _plain_cfg(
         variant,
         **source,
-        input_size=(3, *preprocess.size),
+        input_size=(entry.facts_of_model.in_chans, *preprocess.size),
         interpolation=preprocess.interpolation,
         crop_pct=preprocess.crop_pct,
         crop_mode="squash" if preprocess.resize == "squash" else "center",
-        mean=preprocess.mean,
-        std=preprocess.std,
+        **{} if "preprocess.mean" in entry.unstated else {"mean": preprocess.mean, "std": preprocess.std},
         license=entry.license,
         origin_url=entry.source_url,
         notes=(entry.notes,) if entry.notes else None,
