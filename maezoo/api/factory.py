@@ -133,7 +133,7 @@ def list_models(pattern: str = "*") -> list[str]:
     """List the architectures that match a shell-style pattern.
 
     Example:
-        >>> list_models("*large")
+        >>> list_models("mae_*large")
         ['mae_vit_large']
     """
     return ModelNames(name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern))

@@ -92,7 +92,7 @@ class Preprocessing:
             raise ArgumentError(f"preprocess has a value of the wrong type: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, lists for tuples, fit for JSON; bands and window only where they are not the usual ones."""
+        """Return plain data, lists for tuples, fit for JSON; bands and window only where they are unusual."""
         usual = (("window", "full"), ("bands", None))
         fields = {key: value for key, value in asdict(self).items() if (key, value) not in usual}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}

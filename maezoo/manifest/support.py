@@ -4,6 +4,8 @@ A manifest may know of weights before there is code for them. What is looked at 
 entry loads as soon as its layout has a table and the model takes what it asks for.
 """
 
+from importlib.util import find_spec
+
 from maezoo.errors import UnsupportedWeightsError
 from maezoo.manifest.entry import WeightsEntry
 from maezoo.model.facts import PAPER
@@ -12,14 +14,15 @@ from maezoo.vocabulary import LAYOUTS
 
 __all__ = ["obstacles", "require_loadable"]
 
-# Each is deleted by who makes it work.
-READS_PICKLES = False
-FIXED_FACTS = {
+# What reads pickles, and what builds a model from facts, are parts of their own: without them these stand in the way.
+READS_PICKLES = find_spec("maezoo.hub.pickles") is not None
+_FIXED = {
     "class_tokens": "class tokens",
     "norm_epsilon": "as LayerNorm epsilon",
     "mlp_ratio": "as MLP ratio",
     "positions": "positions",
 }
+FIXED_FACTS = {} if "prithvi" in LAYOUTS else _FIXED  # the layout and the model that takes facts come together
 """Facts in which the model is that of the paper, and how an error calls them."""
 TAKEN = {"positions": ("sincos", "learned")}  # both are read from the file
 

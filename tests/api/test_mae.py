@@ -276,10 +276,13 @@ def test_random_weights_only_when_asked_for() -> None:
 
 
 def test_lists() -> None:
-    assert maezoo.list_models() == ["mae_vit_tiny", "mae_vit_base", "mae_vit_large", "mae_vit_huge"]
-    assert maezoo.list_models("*hu*") == ["mae_vit_huge"]
+    sizes = ["mae_vit_tiny", "mae_vit_small", "mae_vit_base", "mae_vit_large", "mae_vit_huge"]
+    assert maezoo.list_models("mae_*") == sizes
+    assert maezoo.list_models("*hu*") == ["mae_vit_huge", "pixio_vit_huge"]
     assert "mae_vit_large.in1k_normpix" in maezoo.list_pretrained()
     assert maezoo.list_pretrained("*tiny*") == ["mae_vit_tiny.photos_pixel"]
+    assert maezoo.list_pretrained(field="audio", commercial=True) == ["mae_vit_base.audioset"]
+    assert maezoo.list_pretrained("pixio_*", commercial=True) == []
     assert maezoo.info("mae_vit_base").name == "mae_vit_base.in1k_pixel"
 
 
