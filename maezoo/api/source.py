@@ -108,7 +108,8 @@ def _from_entry(
     file = opened.enter_context(open_weights(path, mapped=True))
     variant = find_variant(entry.architecture)
     h, w = entry.preprocess.size
-    layout = file.layout if file.splits_decoder else entry.layout  # with or without its second file
+    # A file that is one of two, or was converted, has other names than the published one.
+    layout = file.layout if file.splits_decoder or file.is_converted else entry.layout
     return WeightsSource(
         name=entry.name,
         variant=variant,

@@ -12,7 +12,7 @@ from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.check import check_tensors
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR
 from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
-from maezoo.checkpoints.metadata import WeightsMetadata
+from maezoo.checkpoints.metadata import SOURCE_KEY, WeightsMetadata
 from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.sharing import shared_tensors, write_folder
 from maezoo.checkpoints.timm_config import default_pool, head_facts
@@ -75,6 +75,7 @@ def convert(
     like: Description | None = None,
     encoder_only: bool = False,
     take: str | None = None,
+    published: str | None = None,
 ) -> Conversion:
     """Write a weights file in another layout.
 
@@ -86,6 +87,8 @@ def convert(
         encoder_only: leave the decoder out.
         take: which of several state dicts in the source, by its name or prefix there, such as `"model_ema"` or
             `"teacher"`; `None` is the model itself before an average of it.
+        published: the sha256 of a source in the cache, verified. It is written into the output's header; `like` has all
+            that is known of the source, and what stands next to that is not asked.
 
     Returns:
         What was done, and which state dict was taken. Heads of fine-tuned files are kept where the layout has a name
@@ -104,7 +107,7 @@ def convert(
     """
     output = user_path(output)
     folder = _is_folder(output)
-    read = read_foreign(user_path(source), take=take)
+    read = read_foreign(user_path(source), take=take, alone=published is not None)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
     variant = known.variant or match_variant(numbers_of({key: tuple(tensor.shape) for key, tensor in tensors.items()}))
@@ -127,7 +130,7 @@ def convert(
         pool = facts.get("global_pool") or default_pool(named)
     else:
         named, facts, pool = to_layout(tensors, to), {}, None
-        _write(path, named, to, metadata, configs=folder)
+        _write(path, named, to, metadata, configs=folder, published=published)
     head = tensors.get("encoder.head.weight")
     return Conversion(
         source=read.path,
@@ -190,11 +193,17 @@ def _metadata(
 
 
 def _write(
-    path: Path, tensors: dict[str, Tensor], to: Layout, metadata: WeightsMetadata | None, *, configs: bool
+    path: Path,
+    tensors: dict[str, Tensor],
+    to: Layout,
+    metadata: WeightsMetadata | None,
+    *,
+    configs: bool,
+    published: str | None,
 ) -> None:
     """Write a file; for a folder also what transformers looks for next to it."""
     header = metadata.to_header() if metadata is not None and to == "maezoo" else {"format": "pt"}
-    write_safetensors(path, tensors, header)
+    write_safetensors(path, tensors, header if published is None else {**header, SOURCE_KEY: published})
     if not configs or metadata is None or to != "transformers":
         return
     in_chans = tensors["vit.embeddings.patch_embeddings.projection.weight"].shape[1]

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-__all__ = ["holds_pickle", "name_kind"]
+__all__ = ["holds_pickle", "is_pickle_name", "name_kind"]
 
 _START = 1024  # bytes looked at
 _TAR = slice(257, 262)
@@ -21,6 +21,7 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "a JPEG picture",
     b"%PDF": "a PDF document",
 }
+_PICKLE_NAMES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 _PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -36,6 +37,16 @@ def holds_pickle(path: Path) -> bool:
     if start == b"PK":
         return any(name.endswith("data.pkl") for name in _names_in_zip(path))
     return start in _PICKLE
+
+
+def is_pickle_name(name: str) -> bool:
+    """Tell whether a file is called as PyTorch's own files are.
+
+    Example:
+        >>> is_pickle_name("sub/checkpoint-399.pth"), is_pickle_name("model.safetensors")
+        (True, False)
+    """
+    return name.lower().endswith(_PICKLE_NAMES)
 
 
 def name_kind(path: Path) -> str | None:

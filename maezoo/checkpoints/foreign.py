@@ -1,8 +1,5 @@
 """Any weights file or folder, read as our tensors: safetensors, or a pickle that holds tensors and nothing else."""
 
-import argparse
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +14,7 @@ from maezoo.checkpoints.folders import PICKLES, describe_folder
 from maezoo.checkpoints.index import read_index
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
 from maezoo.checkpoints.naming import StateDict, find_state_dict
+from maezoo.checkpoints.pickles import load_pickle
 from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.listing import files_in
@@ -63,12 +61,14 @@ class _Read(NamedTuple):
     norm_epsilon: float | None = None
 
 
-def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
+def read_foreign(path: Path, *, take: str | None = None, alone: bool = False) -> ForeignWeights:
     """Read a weights file, or the one in a folder, whatever its layout.
 
     Args:
         path: the file, an index of several, or a folder.
         take: which of several state dicts in it, such as `"model_ema"`; `None` is the model before its average.
+        alone: all is known of the file, and nobody changes it: nothing next to it nor its hash is asked what it is, and
+            of a pickle no more is read than the tensors that are used.
 
     Raises:
         WeightsNotFoundError: there is none.
@@ -77,7 +77,7 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
     """
     file = _file_in(path)
     pickles = file.name.endswith(".bin.index.json") or holds_pickle(file)
-    raw, found, description, epsilon = _read_pickles(file, take) if pickles else _read_safetensors(file, take)
+    raw, found, description, epsilon = _read_pickles(file, take, alone) if pickles else _read_safetensors(file, take)
     layout = recognise_layout(raw)
     sources, unknown = our_keys(raw, layout)
     strange = [key for key in unknown if not is_head(key)]
@@ -88,8 +88,8 @@ def read_foreign(path: Path, *, take: str | None = None) -> ForeignWeights:
         key: raw[names[0]] if len(names) == 1 else torch.cat([raw[name] for name in names])
         for key, names in sources.items()
     }
-    described = description.filled_from(describe_folder(file.parent))
-    if layout == "transformers":
+    described = description if alone else description.filled_from(describe_folder(file.parent))
+    if layout == "transformers" and not alone:
         epsilon = epsilon or configured_epsilon(file)
     dropped = (*unknown, *found.outside)
     return ForeignWeights(file, layout, tensors, dropped, described, found.taken, found.others, epsilon)
@@ -123,12 +123,12 @@ def _read_safetensors(path: Path, take: str | None) -> _Read:
     return _Read(tensors, found, description, metadata.norm_epsilon)
 
 
-def _read_pickles(path: Path, take: str | None) -> _Read:
+def _read_pickles(path: Path, take: str | None, alone: bool) -> _Read:
     """Read a state dict of PyTorch's, from one file or from those of an index."""
     files = sorted(set(read_index(path).values())) if path.name.endswith(".json") else [path]
     tensors: dict[str, Tensor] = {}
     for file in files:
-        tensors |= _tensors_in(_load_pickle(file))
+        tensors |= _tensors_in(load_pickle(file, mapped=alone))
     nameless = tuple(name for name in tensors if name.endswith("]"))
     found = find_state_dict([name for name in tensors if name not in nameless], take, path)
     if not found.names or any(_PLACE in name for name in found.names):
@@ -138,31 +138,8 @@ def _read_pickles(path: Path, take: str | None) -> _Read:
     top = found.taken.partition(_PLACE)[0]
     outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
     chosen = {key: tensors[name] for key, name in found.names.items()}
-    description = recognise_file(path) if files == [path] else Description()
+    description = recognise_file(path) if files == [path] and not alone else Description()
     return _Read(chosen, replace(found, outside=(*outside, *nameless)), description)
-
-
-def _load_pickle(path: Path) -> Any:
-    """Read a pickle; code in it is never run."""
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):  # FAIR's options
-            warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
-            with path.open("rb") as file:  # by its contents: torch takes a path's ending for its kind
-                return torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsNotFoundError(f"there is no file {path}.", path=path) from error
-    except pickle.UnpicklingError as error:
-        raise IntegrityError(
-            f"{path} is refused: its pickle asks to run code, or holds more than tensors ({_first_line(error)}). "
-            f"Save its state dict alone, as safetensors.",
-            path=path,
-            reason=_first_line(error),
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        reason = _first_line(error)
-        raise IntegrityError(
-            f"{path} is damaged or no file of PyTorch's: {reason}", path=path, reason=reason
-        ) from error
 
 
 def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]:
@@ -175,10 +152,3 @@ def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]
             else:
                 found |= _tensors_in(value, f"{place}{key}{_PLACE}", depth + 1)
     return found
-
-
-def _first_line(error: Exception) -> str:
-    """Return an error's first line: torch explains at length how to read such files nevertheless."""
-    return (
-        str(error).strip().splitlines()[0].partition(". This file can still")[0] if str(error) else type(error).__name__
-    )

@@ -12,12 +12,13 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, Variant
 from maezoo.vocabulary import PARTS, TARGETS, Part, Target
 
-__all__ = ["DECODER", "DECODER_KEY", "WEIGHTS", "WeightsMetadata"]
+__all__ = ["DECODER", "DECODER_KEY", "SOURCE_KEY", "WEIGHTS", "WeightsMetadata"]
 
 WEIGHTS = "model.safetensors"  # of a folder
 DECODER = "decoder/model.safetensors"  # below it: older timm takes any *.safetensors in the folder for the model
 _KEY = "maezoo"
 DECODER_KEY = "maezoo_decoder"  # the hash of the decoder's tensors, in both files of a folder
+SOURCE_KEY = "maezoo_source"  # the sha256 of the published file that this one was converted from
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 from maezoo.checkpoints.filetype import name_kind
 from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
-from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, WeightsMetadata
+from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, SOURCE_KEY, WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.checkpoints.pairs import join_decoder
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
@@ -94,6 +94,11 @@ class WeightsFile:
     def splits_decoder(self) -> bool:
         """Whether it is an encoder whose decoder has a file of its own, which need not be there."""
         return DECODER_KEY in self.header
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether it is our copy of a file that was published in another format."""
+        return SOURCE_KEY in self.header
 
     @property
     def files(self) -> tuple[Path, ...]:

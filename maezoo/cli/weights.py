@@ -201,18 +201,17 @@ def _fetch(name: str, cache_dir: Path | None) -> Path:
 
 
 def _cached(entry: WeightsEntry, cache_dir: Path | None) -> dict[str, Any] | None:
-    """Describe the file of an entry that is on this machine."""
-    from maezoo.hub.cache import HubCache
-    from maezoo.hub.fetching import hub_file, locate
-    from maezoo.hub.verification import read_record
+    """Describe the files of an entry that are on this machine."""
+    from maezoo.hub.fetching import locate_all
+    from maezoo.hub.report import last_check
 
-    path = locate(entry, cache_dir=cache_dir)
-    if path is None:
+    files = locate_all(entry, cache_dir=cache_dir)
+    if not files:
         return None
-    place = HubCache.at(cache_dir).record(hub_file(entry)) if entry.package_file is None else None
-    record = read_record(path, place)
+    record = last_check(entry, files[0], cache_dir)
     verified = record and time.strftime("%Y-%m-%d %H:%M", time.localtime(record.checked_at))
-    return {"name": entry.name, "size": path.stat().st_size, "verified": verified, "path": str(path)}
+    size = sum(path.stat().st_size for path in files)
+    return {"name": entry.name, "size": size, "verified": verified, "path": str(files[0]), "files": [*map(str, files)]}
 
 
 def _preprocessing(text: str | None) -> Any:

@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR, read_json
+from maezoo.checkpoints.index import INDEX
 from maezoo.checkpoints.metadata import WEIGHTS
-from maezoo.errors import UnknownModelError
+from maezoo.errors import UnknownModelError, WeightsNotFoundError
+from maezoo.hub.cache import HubCache
 from maezoo.hub.client import HubFile
-from maezoo.hub.fetching import fetch, fetch_decoder, fetch_file
+from maezoo.hub.fetching import fetch
+from maezoo.hub.files import fetch_file
+from maezoo.hub.models import fetch_model
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license
 from maezoo.manifest.names import path_problem, repo_problem, short
@@ -72,7 +76,9 @@ class Repository:
         return HubFile(self.repo_id, self.revision or "main", filename)
 
     def fetch(self, *, decoder: bool = False, cache_dir: str | Path | None = None, offline: bool | None = None) -> Path:
-        """Return its weights file, verified; the manifest's pins and licences hold for the manifest's repositories.
+        """Return its weights file, or the index of several, verified.
+
+        The manifest's pins and licences hold for the manifest's repositories.
 
         Args:
             decoder: fetch the decoder too, where it has a file of its own.
@@ -87,11 +93,23 @@ class Repository:
             return fetch(known, decoder=decoder, cache_dir=cache_dir, offline=offline)
         if known is not None and known.noncommercial:
             acknowledge_license(known.name, known.license, known.license_note)
-        file, command = self.file(WEIGHTS), f"maezoo download {HUB}{self}"
-        path = fetch_file(file, cache_dir=cache_dir, offline=offline, command=command)
-        if decoder:
-            fetch_decoder(file, path, cache_dir=cache_dir, offline=offline, command=command)
-        return path
+        whole, index = self.file(WEIGHTS), self.file(f"{WEIGHTS}{INDEX}")
+        command = f"maezoo download {HUB}{self}"
+        cache = HubCache.at(cache_dir)
+        if cache.find(whole) is None and cache.find(index) is not None:
+            return fetch_model(index, cache_dir=cache_dir, offline=offline, command=command)
+        try:
+            return fetch_model(whole, decoder=decoder, cache_dir=cache_dir, offline=offline, command=command)
+        except WeightsNotFoundError as error:
+            if (error.reason, error.url) != ("no such file", whole.url):
+                raise
+            missing = error
+        try:
+            return fetch_model(index, cache_dir=cache_dir, offline=offline, command=command)
+        except WeightsNotFoundError as error:
+            if (error.reason, error.url) != ("no such file", index.url):
+                raise
+        raise _without_safetensors(self, missing) from missing
 
     def fetch_configs(self, weights: Path, *, cache_dir: str | Path | None = None, offline: bool | None = None) -> None:
         """Fetch the configuration files of the commit that a weights file belongs to, so that they are next to it.
@@ -108,3 +126,16 @@ class Repository:
         path = fetch_file(commit.file(CONFIG), cache_dir=cache_dir, offline=offline)
         if "hidden_size" in (read_json(path) or {}):  # transformers keeps the preparation in a second file
             fetch_file(commit.file(PREPROCESSOR), cache_dir=cache_dir, offline=offline)
+
+
+def _without_safetensors(repository: Repository, missing: WeightsNotFoundError) -> WeightsNotFoundError:
+    """Word the error for a repository that has neither model.safetensors nor an index."""
+    command = f"hf download {repository.repo_id} --local-dir FOLDER"
+    return WeightsNotFoundError(
+        f"{missing} Nor is there an index of several files. maezoo loads nothing else from the hub: if the repository "
+        f"has a .bin or .pth file, `{command}`, then `maezoo convert FOLDER OUTPUT`.",
+        reason=missing.reason,
+        expected=WEIGHTS,
+        url=missing.url,
+        command=command,
+    )

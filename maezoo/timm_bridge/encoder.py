@@ -139,17 +139,19 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
     """Return timm's `file` for the weights that its configuration names."""
     fields = config if isinstance(config, dict) else vars(config) if hasattr(config, "tag") else {"tag": config}
     if fields.get("source") == "local-dir":
-        path = weights_in(user_path(fields["file"]))
-        if path.suffix == ".json":
-            command = f"maezoo convert {path.parent} FOLDER"
-            raise LayoutError(
-                f"{path}: timm reads one file; `{command}` makes one of these.", path=path, command=command
-            )
-        return {"file": str(path), "source": None}
+        return {"file": _one_file(weights_in(user_path(fields["file"]))), "source": None}
     if fields.get("source") == "hf-hub":
         path = Repository.parse(fields["hf_hub_id"]).fetch(cache_dir=cache_dir)
-        return {"file": str(path), "source": None}
+        return {"file": _one_file(path), "source": None}
     tag = fields.get("tag")
     entry = load_manifest().find(f"{variant.name}.{tag}" if tag else variant.name)
     require_loadable(entry)
-    return {"file": str(fetch(entry, cache_dir=cache_dir))}
+    return {"file": _one_file(fetch(entry, cache_dir=cache_dir))}
+
+
+def _one_file(path: Path) -> str:
+    """Return the path of a weights file as timm takes it."""
+    if path.suffix != ".json":
+        return str(path)
+    command = f"maezoo convert {path.parent} FOLDER"
+    raise LayoutError(f"{path}: timm reads one file; `{command}` makes one of these.", path=path, command=command)

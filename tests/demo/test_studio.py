@@ -105,7 +105,7 @@ def test_choices_can_all_reconstruct_and_are_here_and_the_bundled_one_is_first(b
 )
 def test_a_visitor_starts_no_download_and_opens_no_folder(studio, request_, tmp_path, monkeypatch, name, error):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("maezoo.hub.fetching.ask", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("maezoo.hub.files.ask", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(error):
         studio.look(replace(request_, model=name))
 

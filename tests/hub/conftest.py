@@ -48,7 +48,7 @@ class Machine:
     def publish(self, data: bytes | None = None, **changes) -> str:
         """Put a weights file onto the hub and into the manifest; return its sha256."""
         data = TINY.read_bytes() if data is None else data
-        sha256 = self.hub.add(REPO, "model.safetensors", data)
+        sha256 = self.hub.add(REPO, changes.get("filename", "model.safetensors"), data)
         packaged = json.loads((ROOT / "weights_manifest.json").read_text())["weights"]["mae_vit_tiny.photos_pixel"]
         entry = {key: value for key, value in packaged.items() if key != "package_file"} | {
             "repo_id": REPO,
@@ -103,3 +103,18 @@ def machine(tmp_path, hub) -> Machine:
     made = Machine(tmp_path, hub)
     made.publish(bytes(range(256)) * 8000)  # 2 MB, no weights: the hub's business is bytes
     return made
+
+
+@pytest.fixture
+def here(machine, monkeypatch) -> Machine:
+    """That machine's hub, cache and manifest for code in this process: quick, where no second process is needed."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", machine.hub.url)
+    template = machine.hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(machine.cache))
+    monkeypatch.setenv("HF_HOME", machine.environment["HF_HOME"])
+    monkeypatch.setenv("MAEZOO_MANIFEST", str(machine.manifest))
+    monkeypatch.chdir(machine.folder)
+    return machine

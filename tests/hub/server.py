@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LARGE = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 Fault = Callable[["Handler", bytes], bool]
 
 
@@ -27,6 +28,7 @@ class Hub:
         self.head_faults: list[Fault] = []
         self.get_faults: list[Fault] = []
         self.always: Fault | None = None
+        self.in_git: set[tuple[str, str]] = set()  # files that are small enough not to be in LFS
         self.etags: dict[tuple[str, str], str] = {}
         self.lock = threading.Lock()
         self._server = Server(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": self}))
@@ -94,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.send_file(repo, filename, data, body)
 
     def send_file(self, repo, filename, data, body=True, *, cut=None, damage=None, pace=None):
-        large = filename.endswith(".safetensors")
+        large = filename.endswith(LARGE) and (repo, filename) not in self.hub.in_git
         etag = (
             self.hub.etags.get((repo, filename))
             or (hashlib.sha256(data) if large else hashlib.sha1(b"blob %d\0" % len(data) + data)).hexdigest()

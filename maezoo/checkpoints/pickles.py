@@ -1,0 +1,133 @@
+"""PyTorch's own files, read as tensors and nothing else: no code in them runs, and nothing that they name is imported.
+
+torch reads them (`weights_only=True`). Trainers leave their options next to the weights, in a few classes that are
+known to be harmless: these names are answered with a stand-in that forgets what it is given. Any other name is refused.
+"""
+
+import pickle
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maezoo.errors import IntegrityError, WeightsNotFoundError
+
+__all__ = ["load_pickle"]
+
+_NAMED = re.compile(r"\bGLOBAL (\S+)")
+_LOCK = threading.Lock()  # torch keeps its list of allowed names for all threads together
+
+
+class _StandIn:
+    """An object of a class that is not here: made of anything, and keeping nothing."""
+
+    def __new__(cls, *_: object, **__: object) -> "_StandIn":
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+class _Entries:
+    """A dictionary of a class that is not here: torch fills plain ones only."""
+
+    def __new__(cls, *_: object, **__: object) -> dict[Any, Any]:  # type: ignore[misc]
+        return {}
+
+
+_LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
+_OBJECTS = (
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    *(f"builtins.{name}" for name in ("list", "dict", "int", "float", "str", "bool", "tuple", "frozenset", "slice")),
+    *(
+        f"{module}.{name}"
+        for module in ("pathlib", "pathlib._local")
+        for name in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+    ),
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *(f"{module}.multiarray.{name}" for module in ("numpy.core", "numpy._core") for name in ("scalar", "_reconstruct")),
+    "numpy.dtype",
+    "numpy.ndarray",
+    "torch.torch_version.TorchVersion",
+    "typing.Any",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    *(f"omegaconf.nodes.{name}Node" for name in ("Any", "Boolean", "Bytes", "Float", "Integer", "Path", "String")),
+    *(f"{module}.callbacks.model_checkpoint.ModelCheckpoint" for module in _LIGHTNING),
+    *(f"{module}.callbacks.early_stopping.EarlyStopping" for module in _LIGHTNING),
+)
+_DICTIONARIES = (
+    "collections.defaultdict",
+    *(f"{module}.utilities.parsing.AttributeDict" for module in _LIGHTNING),
+    *(f"{module}.utilities.data.AttributeDict" for module in ("lightning_fabric", "lightning.fabric")),
+)
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    *((_StandIn, name) for name in _OBJECTS),
+    *((_Entries, name) for name in _DICTIONARIES),
+]
+
+
+def load_pickle(path: Path, *, mapped: bool = False) -> Any:
+    """Read a file of PyTorch's.
+
+    Args:
+        path: the file; its contents tell its kind, not its name.
+        mapped: map it, so that only the tensors that are used are read. For a file that nobody changes meanwhile.
+
+    Returns:
+        What was saved: dictionaries, lists, numbers, texts and tensors, and stand-ins for anything else.
+
+    Raises:
+        WeightsNotFoundError: no such file.
+        IntegrityError: it is damaged, no file of PyTorch's, or names something that is not known to be harmless.
+    """
+    try:
+        with (
+            _LOCK,
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(_HARMLESS),
+            path.open("rb") as file,  # torch takes a path's ending for its kind
+        ):
+            warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
+            archive = file.read(2) == b"PK"
+            file.seek(0)
+            if mapped and archive:
+                return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsNotFoundError(f"there is no file {path}.", path=path) from error
+    except pickle.UnpicklingError as error:
+        raise _refusal(path, str(error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = _first_line(str(error)) or type(error).__name__
+        raise IntegrityError(
+            f"{path} is damaged or no file of PyTorch's: {reason}", path=path, reason=reason
+        ) from error
+
+
+def _refusal(path: Path, explanation: str) -> IntegrityError:
+    """Word the error for a pickle that torch does not read, with the name that it asks for."""
+    named = _NAMED.search(explanation)
+    reason = f"it names {named[1]}" if named else _first_line(explanation.rpartition("WeightsUnpickler error:")[2])
+    return IntegrityError(
+        f"{path} is refused: its pickle asks to run code, or holds more than tensors ({reason}). "
+        f"Save its state dict alone, as safetensors.",
+        path=path,
+        reason=reason,
+        found=named[1] if named else None,
+    )
+
+
+def _first_line(text: str) -> str:
+    """Return an error's first line: torch explains at length how to read such files nevertheless."""
+    return next(iter(text.strip().splitlines()), "").partition(". This file can still")[0]
