@@ -133,8 +133,8 @@ def list_models(pattern: str = "*") -> list[str]:
     """List the architectures that match a shell-style pattern.
 
     Example:
-        >>> list_models("mae_*large")
-        ['mae_vit_large']
+        >>> list_models("*large")
+        ['mae_vit_large', 'pixio_vit_large']
     """
     return ModelNames(name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern))
 
@@ -221,7 +221,7 @@ def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> V
 def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int | None, decoder: bool) -> MAE:
     """Build the empty model: on the meta device when a file will fill it."""
     size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
-    channels = source.in_chans if in_chans is None else in_chans
+    channels = source.facts.in_chans if in_chans is None else in_chans
     if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
         message = f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}."
         raise ArgumentError(message, found=in_chans)
@@ -229,7 +229,7 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
         plain = build_mae(
             source.variant,
             decoder=decoder and source.has_decoder,
-            in_chans=channels,
+            facts=replace(source.facts, in_chans=int(channels)),
             img_size=(int(size[0]), int(size[1])),
             target=source.target,
             init=source.file is None,
@@ -237,4 +237,11 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
     preprocess = source.preprocess
     if preprocess.size != plain.img_size:
         preprocess = replace(preprocess, size=plain.img_size)
-    return MAE(plain.encoder, plain.decoder, preprocess=preprocess, target=source.target, name=source.name)
+    return MAE(
+        plain.encoder,
+        plain.decoder,
+        preprocess=preprocess,
+        target=source.target,
+        name=source.name,
+        facts=source.facts,
+    )

@@ -15,7 +15,8 @@ from maezoo.images.batches import ImageLikes, Images, batches, look_at, normalis
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.masks.visible import DrawnRows, GivenRows, MaskRows
-from maezoo.model import Decoder, MaskedAutoencoder, PatchedImages, pool_tokens
+from maezoo.model import Decoder, Facts, MaskedAutoencoder, PatchedImages, pool_tokens
+from maezoo.model.facts import PAPER
 from maezoo.progress import track
 from maezoo.vocabulary import POOLS, Pool, Strategy, Target
 
@@ -33,6 +34,7 @@ class ImageMethods(MaskedAutoencoder):
         target: what the decoder predicts, `"pixel"` or `"normpix"`; `None` for an encoder alone where it is not known.
         preprocess: how image-likes become input; its size is the default size of the input.
         name: architecture or `architecture.tag`, for errors and records.
+        facts: of the weights, as for `MaskedAutoencoder`.
 
     Attributes:
         preprocess: as given.
@@ -52,8 +54,9 @@ class ImageMethods(MaskedAutoencoder):
         preprocess: Preprocessing,
         target: Target | None = "pixel",
         name: str = "mae",
+        facts: Facts = PAPER,
     ) -> None:
-        super().__init__(encoder, decoder, target=target)
+        super().__init__(encoder, decoder, target=target, facts=facts)
         self.preprocess = preprocess
         self.name = name
         self.entry: WeightsEntry | None = None
@@ -101,8 +104,8 @@ class ImageMethods(MaskedAutoencoder):
             progress: show a bar.
 
         Returns:
-            (B, 1 + K, D) normed tokens on the model's device: the class token, then the K visible patches in raster
-            order.
+            (B, 1 + K, D) normed tokens on the model's device: the class token (or all of them, where there are
+            several), then the K visible patches in raster order.
 
         Raises:
             ImageError: an image cannot be read; the message says which and why.
@@ -122,13 +125,14 @@ class ImageMethods(MaskedAutoencoder):
         return tokens
 
     def features(
-        self, images: ImageLikes, *, pool: Pool = "cls", batch_size: int = 32, progress: bool = False
+        self, images: ImageLikes, *, pool: Pool | None = None, batch_size: int = 32, progress: bool = False
     ) -> Tensor:
         """Return one vector for each image, after the encoder's trained norm.
 
         Args:
             images: as in `encode`.
-            pool: `"cls"` (the class token), `"mean"` (of the patch tokens) or `"cls+mean"` (both, 2 D wide).
+            pool: `"cls"` (the class token, or the mean of several), `"mean"` (of the patch tokens) or `"cls+mean"`
+                (both, 2 D wide); what the authors of the weights use when `None`, `model.facts.pooling`.
             batch_size: images at a time.
             progress: show a bar.
 
@@ -139,11 +143,12 @@ class ImageMethods(MaskedAutoencoder):
             ArgumentError: an unknown pool.
             ImageError, SizeError: as in `encode`.
         """
-        if pool not in POOLS:
+        chosen = self.pooling if pool is None else pool
+        if chosen not in POOLS:
             raise ArgumentError.for_choice("pool", pool, POOLS)
 
         def run(batch: PatchedImages) -> Tensor:
-            return pool_tokens(self.encode_tokens(batch), pool)
+            return pool_tokens(self.encode_tokens(batch), chosen, self.num_prefix_tokens)
 
         return torch.cat(self._map(look_at(images), run, batch_size, progress))
 
@@ -175,7 +180,8 @@ class ImageMethods(MaskedAutoencoder):
 
         def run(batch: PatchedImages) -> list[Tensor]:
             found = self.block_tokens(batch, layers, norm=norm)
-            return [x[:, 1:].transpose(1, 2).reshape(len(x), -1, *batch.grid_size) for x in found]  # (B, D, h, w)
+            prefix = self.num_prefix_tokens
+            return [x[:, prefix:].transpose(1, 2).reshape(len(x), -1, *batch.grid_size) for x in found]  # (B, D, h, w)
 
         parts = self._map(look_at(images), run, batch_size, progress)
         return [torch.cat(each) for each in zip(*parts, strict=True)]

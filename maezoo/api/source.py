@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_preprocessing, check_shapes
+from maezoo.checkpoints.bounds import bounded_preprocessing, check_shapes
 from maezoo.checkpoints.folders import describe_folder, weights_in
 from maezoo.checkpoints.reader import WeightsFile, open_weights
 from maezoo.errors import ArgumentError, LayoutError
@@ -15,7 +15,8 @@ from maezoo.manifest.description import Description
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license, is_noncommercial
 from maezoo.manifest.support import require_loadable
-from maezoo.model.variants import Variant, find_variant, match_variant, numbers_of
+from maezoo.model.facts import PAPER, VIDEO, Facts
+from maezoo.model.variants import Variant, facts_in, find_variant, match_variant, numbers_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Target
 
@@ -40,7 +41,7 @@ class WeightsSource:
         grid: patch grid (h, w) of the file's positions; `None` for what the file says.
         entry: the manifest's entry, if the weights have one.
         license: of the weights.
-        in_chans: channels that the weights take.
+        facts: what the weights ask of the model.
     """
 
     name: str
@@ -54,7 +55,7 @@ class WeightsSource:
     grid: tuple[int, int] | None = None
     entry: WeightsEntry | None = None
     license: str = "unknown"
-    in_chans: int = 3
+    facts: Facts = PAPER
 
     def __enter__(self) -> "WeightsSource":
         return self
@@ -108,6 +109,7 @@ def _from_entry(
     file = opened.enter_context(open_weights(path, mapped=True))
     variant = find_variant(entry.architecture)
     h, w = entry.preprocess.size
+    facts = entry.facts_of_model
     # A file that is one of two, or was converted, has other names than the published one.
     layout = file.layout if file.splits_decoder or file.is_converted else entry.layout
     return WeightsSource(
@@ -119,11 +121,11 @@ def _from_entry(
         file=file,
         layout=layout,
         # Neither a header nor a config.json next to a file in the cache overrules the manifest.
-        norm_epsilon=NORM_EPSILON,
+        norm_epsilon=facts.norm_epsilon,
         grid=(h // variant.patch_size, w // variant.patch_size),
         entry=entry,
         license=entry.license,
-        in_chans=file.channels(layout) or 3,
+        facts=replace(facts, in_chans=file.channels(layout) or facts.in_chans),
     )
 
 
@@ -137,11 +139,10 @@ def _untrained(name: str) -> WeightsSource:
     architecture, dot, _ = name.partition(".")
     variant = find_variant(architecture)
     if not dot:
-        return WeightsSource(name, variant, "pixel", Preprocessing(size=(variant.img_size, variant.img_size)))
+        preprocess = Preprocessing(size=(variant.img_size, variant.img_size))
+        return WeightsSource(name, variant, "pixel", preprocess, facts=variant.facts)
     entry = load_manifest().find(name)
-    return WeightsSource(
-        name, variant, entry.target or "pixel", entry.preprocess, in_chans=entry.facts_of_model.in_chans
-    )
+    return WeightsSource(name, variant, entry.target or "pixel", entry.preprocess, facts=entry.facts_of_model)
 
 
 def _from_checkpoint(name: str, path: Path, opened: ExitStack) -> WeightsSource:
@@ -201,18 +202,23 @@ def _described(
     metadata = file.metadata
     shapes = file.shapes(file.layout)
     if metadata is not None:
-        known = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license)
-    else:
-        known = configured.filled_from(likeness or Description()).filled_from(
-            Description(match_variant(numbers_of(shapes)))
+        known = Description(
+            metadata.variant, metadata.target, metadata.preprocess, metadata.license, facts=metadata.facts
         )
+    else:
+        told = facts_in(shapes, PAPER)
+        inferred = Description(
+            match_variant(numbers_of(shapes), told.class_tokens), facts=VIDEO if file.is_of_videos else None
+        )
+        like = likeness or Description()
+        known = replace(configured, facts=like.facts or configured.facts).filled_from(like).filled_from(inferred)
     has_decoder = any(key.startswith("decoder.") for key in shapes)
     has_decoder |= metadata is not None and "decoder" in metadata.parts  # in a file that is not next to it
     variant, target, preprocess = known.require(file.path, _how(name), decoder=has_decoder)
-    in_chans = file.channels(file.layout) or 3
+    facts = facts_in(shapes, known.facts or variant.facts)
     try:
         check_shapes(variant, shapes)
-        bounded_preprocessing(preprocess, variant.patch_size, in_chans)
+        bounded_preprocessing(preprocess, variant.patch_size, facts.in_chans)
     except ArgumentError as error:
         message = f"{file.path} does not fit what is said of it: {error}."
         raise LayoutError(message, path=file.path, expected=error.expected, found=error.found) from error
@@ -227,8 +233,14 @@ def _described(
         file=file,
         layout=file.layout,
         license=known.license or "unknown",
-        in_chans=in_chans,
+        grid=_grid_of(known.trained_size, variant),
+        facts=facts,
     )
+
+
+def _grid_of(size: tuple[int, int] | None, variant: Variant) -> tuple[int, int] | None:
+    """Return the patch grid of the images that positions are for, where that is known."""
+    return None if size is None else (size[0] // variant.patch_size, size[1] // variant.patch_size)
 
 
 def _how(name: str) -> str:

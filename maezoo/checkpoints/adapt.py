@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from maezoo.model import MaskedAutoencoder, resize_positions
+from maezoo.model.positions import first_frame_positions
 
 __all__ = ["Fit", "adapt_filters", "adapt_prediction"]
 
@@ -18,10 +19,12 @@ class Fit:
     Attributes:
         model: to be filled.
         old_grid: patch grid (h, w) of the file's positions, where that is known; else they are taken as square.
+        of_videos: the file's positions have rows for every frame of a video; they are made anew for one.
     """
 
     model: MaskedAutoencoder
     old_grid: tuple[int, int] | None = None
+    of_videos: bool = False
 
     def works(self, key: str, found: tuple[int, ...], wanted: torch.Size) -> bool:
         """Whether a tensor of a shape can be made what the model needs; no tensor is read."""
@@ -47,17 +50,22 @@ class Fit:
 
     def _positions(self, tensor: Tensor, shape: torch.Size) -> tuple[Tensor, str | None]:
         """Resize positions to the model's grid."""
-        if tensor.ndim != 3 or tensor.shape[0] != 1 or tensor.shape[1] < 2 or tensor.shape[2] != shape[2]:
+        prefix, new = self.model.num_prefix_tokens, self.model.grid_size
+        if tensor.ndim != 3 or tensor.shape[0] != 1 or tensor.shape[1] <= prefix or tensor.shape[2] != shape[2]:
             return tensor, None
-        count, new = tensor.shape[1] - 1, self.model.grid_size
+        made = self.of_videos and tensor.shape[2] % 16 == 0
+        if made:
+            tensor = first_frame_positions(self.old_grid or new, tensor.shape[2]).to(tensor.device)
+        count = tensor.shape[1] - prefix
         side = math.isqrt(count)
         old = new if tensor.shape == shape else (side, side)
         if self.old_grid is not None and math.prod(self.old_grid) == count:
             old = self.old_grid
         if old == new or math.prod(old) != count:
-            return tensor, None
+            return tensor, "positions of one frame" if made else None
         change = f"positions {old[0]}x{old[1]} -> {new[0]}x{new[1]}"
-        return resize_positions(tensor.float(), old, new), change
+        how = self.model.facts.resampling
+        return resize_positions(tensor.float(), old, new, prefix=prefix, resampling=how), change
 
 
 def adapt_prediction(tensor: Tensor, old: int, new: int) -> Tensor:

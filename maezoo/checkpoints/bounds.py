@@ -1,15 +1,19 @@
 """Numbers and words from outside, checked before anything is built from them."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from maezoo.errors import ArgumentError
 from maezoo.images.preprocessing import MOST_CHANNELS, Preprocessing
+from maezoo.model.facts import PAPER, Facts
 from maezoo.model.variants import Variant, numbers_of
+from maezoo.vocabulary import POOLS, POSITIONS, RESAMPLINGS
 
 __all__ = [
+    "LARGEST_SIDE",
     "NORM_EPSILON",
+    "bounded_facts",
     "bounded_preprocessing",
     "bounded_variant",
     "check_shapes",
@@ -18,10 +22,12 @@ __all__ = [
     "whole_number",
 ]
 
-NORM_EPSILON = 1e-6  # of the training code and of timm
+NORM_EPSILON = PAPER.norm_epsilon  # of the training code and of timm
+
+LARGEST_SIDE = 16_384  # pixels
 
 _BOUNDS = {
-    "img_size": (1, 16_384),
+    "img_size": (1, LARGEST_SIDE),
     "patch_size": (1, 1_024),
     "embed_dim": (1, 65_536),
     "depth": (1, 1_024),
@@ -31,6 +37,8 @@ _BOUNDS = {
     "decoder_heads": (0, 1_024),
 }
 _MOST_PATCHES = 2**18
+_MOST_CLASS_TOKENS = 1_024
+_WIDEST_MLP = 64
 _LEAST_CROP = 0.1  # of a side: a smaller share would have images blown up before the crop
 _LONGEST = 10_000  # characters of a name, a licence or an origin
 
@@ -101,6 +109,35 @@ def bounded_variant(numbers: Mapping[str, Any]) -> Variant:
         if checked[heads] and checked[width] % checked[heads]:
             raise ArgumentError(f"{width} is {checked[width]}; it should be a multiple of {heads}, {checked[heads]}")
     return variant
+
+
+def bounded_facts(data: Mapping[str, Any], known: Facts = PAPER) -> Facts:
+    """Return facts of weights that could be those of a model.
+
+    Args:
+        data: plain data, as `Facts.to_dict` gives it; what it lacks is taken from `known`.
+        known: what holds where nothing is said.
+
+    Raises:
+        ArgumentError: one is unknown, of another kind or out of bounds.
+
+    Example:
+        >>> bounded_facts({"in_chans": 13, "pooling": "mean"}).in_chans
+        13
+    """
+    unknown = sorted(set(map(str, data)) - {field.name for field in fields(Facts)})
+    if unknown:
+        raise ArgumentError(f"{_shown(unknown[0])} is no fact of weights; these are: {', '.join(known.to_dict())}")
+    facts = replace(known, **data)
+    whole_number(facts.in_chans, "in_chans", 1, MOST_CHANNELS)
+    whole_number(facts.class_tokens, "class_tokens", 1, _MOST_CLASS_TOKENS)
+    for field, words in (("positions", POSITIONS), ("resampling", RESAMPLINGS), ("pooling", POOLS)):
+        if getattr(facts, field) not in words:
+            raise ArgumentError.for_choice(field, getattr(facts, field), words)
+    ratio: Any = facts.mlp_ratio
+    if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 < ratio <= _WIDEST_MLP:
+        raise ArgumentError(f"mlp_ratio is {_shown(ratio)}; it should be a number above 0, at most {_WIDEST_MLP}")
+    return replace(facts, norm_epsilon=norm_epsilon(facts.norm_epsilon), mlp_ratio=float(ratio))
 
 
 def bounded_preprocessing(

@@ -66,7 +66,7 @@ def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0
         >>> 'timm.create_model("local-dir:mine", pretrained=True)' in text
         True
     """
-    h, w = metadata.preprocess.size
+    (h, w), epsilon = metadata.preprocess.size, metadata.facts.norm_epsilon
     if classes:
         what = _CLASSIFIER.format(classes=classes, labels=_named(labels))
     else:
@@ -85,7 +85,7 @@ def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0
         h=h,
         w=w,
         preprocess=metadata.preprocess,
-        epsilon="" if metadata.norm_epsilon == NORM_EPSILON else _EPSILON.format(epsilon=metadata.norm_epsilon),
+        epsilon="" if epsilon == NORM_EPSILON else _EPSILON.format(epsilon=epsilon),
     )
 
 

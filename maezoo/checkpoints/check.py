@@ -11,7 +11,7 @@ from maezoo.checkpoints.layouts import is_head
 from maezoo.checkpoints.reader import require_finite
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.model import VARIANTS, MaskedAutoencoder, Variant, build_mae
+from maezoo.model import VARIANTS, Facts, MaskedAutoencoder, Variant, build_mae
 from maezoo.model.build import empty_weights
 
 __all__ = ["check_tensors"]
@@ -23,6 +23,7 @@ def check_tensors(
     variant: Variant | None,
     preprocess: Preprocessing | None,
     *,
+    facts: Facts,
     square: bool,
     exact: bool,
 ) -> None:
@@ -33,6 +34,7 @@ def check_tensors(
         tensors: by our keys.
         variant: the architecture; `None` where it is not known.
         preprocess: how images are prepared, where known.
+        facts: of the weights.
         square: refuse a grid that is not square, since the output cannot tell it.
         exact: refuse positions of another grid than that of the images, since they are not resized.
 
@@ -46,7 +48,7 @@ def check_tensors(
             path=path,
             expected=tuple(VARIANTS),
         )
-    model = _empty_model(path, tensors, variant, preprocess)
+    model = _empty_model(path, tensors, variant, preprocess, facts)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     if "encoder.fc_norm.weight" in tensors:  # fine-tuned files have this norm in place of the encoder's
         shapes = {key: shape for key, shape in shapes.items() if not key.startswith("encoder.norm.")}
@@ -56,7 +58,9 @@ def check_tensors(
         problem = f"lacks {', '.join(missing[:6])}" if missing else f"has no place for {', '.join(surplus[:6])}"
         message = f"{path} is no complete {variant.name}: it {problem}."
         raise LayoutError(message, path=path, expected=tuple(missing), found=tuple(surplus))
-    grid = _grid(path, tensors, variant, preprocess, square=square, exact=exact)
+    positions = tensors["encoder.pos_embed"]
+    count = positions.shape[1] - model.num_prefix_tokens if positions.ndim == 3 else 0
+    grid = _grid(path, count, variant, preprocess, square=square, exact=exact)
     fit = Fit(model, grid)
     for key, tensor in tensors.items():
         require_finite(tensor, f"{path}: {key}")
@@ -67,7 +71,7 @@ def check_tensors(
 
 
 def _empty_model(
-    path: Path, tensors: dict[str, Tensor], variant: Variant, preprocess: Preprocessing | None
+    path: Path, tensors: dict[str, Tensor], variant: Variant, preprocess: Preprocessing | None, facts: Facts
 ) -> MaskedAutoencoder:
     """Build what `create` would build of the output, without memory."""
     filters = tensors.get("encoder.patch_embed.proj.weight")
@@ -85,12 +89,12 @@ def _empty_model(
         raise LayoutError(f"{path} has a decoder; what is said of it ({variant.name}) has none.", path=path)
     size = preprocess.size if preprocess is not None else None
     with empty_weights():
-        return build_mae(variant, decoder=decoder, in_chans=filters.shape[1], img_size=size, init=False)
+        return build_mae(variant, facts=facts, decoder=decoder, img_size=size, init=False)
 
 
 def _grid(
     path: Path,
-    tensors: dict[str, Tensor],
+    count: int,
     variant: Variant,
     preprocess: Preprocessing | None,
     *,
@@ -98,8 +102,6 @@ def _grid(
     exact: bool,
 ) -> tuple[int, int] | None:
     """Return the grid of the positions, which the output must be able to tell: our header says it, or timm's config."""
-    positions = tensors["encoder.pos_embed"]
-    count = positions.shape[1] - 1 if positions.ndim == 3 else 0
     side = math.isqrt(count)
     h, w = [side // variant.patch_size for side in preprocess.size] if preprocess is not None else (side, side)
     if h * w == count:

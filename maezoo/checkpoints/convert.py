@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.check import check_tensors
 from maezoo.checkpoints.configs import CONFIG, PREPROCESSOR
 from maezoo.checkpoints.foreign import ForeignWeights, read_foreign
@@ -20,7 +19,8 @@ from maezoo.checkpoints.transformers_config import transformers_config, transfor
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors, written_whole
 from maezoo.manifest.description import Description, hint_for_name
-from maezoo.model.variants import match_variant, numbers_of
+from maezoo.model.facts import PAPER
+from maezoo.model.variants import facts_in, match_variant, numbers_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Part
 
@@ -110,14 +110,20 @@ def convert(
     read = read_foreign(user_path(source), take=take, alone=published is not None)
     known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
-    variant = known.variant or match_variant(numbers_of({key: tuple(tensor.shape) for key, tensor in tensors.items()}))
-    known = replace(known, variant=variant)
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    told = facts_in(shapes, known.facts or PAPER)
+    variant = known.variant or match_variant(numbers_of(shapes), told.class_tokens)
+    facts_known = facts_in(shapes, known.facts or (variant.facts if variant is not None else PAPER))
+    if read.norm_epsilon is not None:
+        facts_known = replace(facts_known, norm_epsilon=read.norm_epsilon)
+    known = replace(known, variant=variant, facts=facts_known)
     check_tensors(
         read.path,
         tensors,
         variant,
         known.preprocess,
-        square=to in ("fair", "transformers") or (to == "timm" and not folder),
+        facts=facts_known,
+        square=to in ("fair", "prithvi") or (to in ("timm", "transformers") and not folder),
         exact=to == "transformers",
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
@@ -188,8 +194,8 @@ def _metadata(
     variant, target, preprocess = known.require(read.path, _HOW + hint_for_name(read.path), decoder=decoder)
     parts: tuple[Part, ...] = ("encoder", "decoder") if decoder else ("encoder",)
     origin = known.origin or f"converted from {read.path.name} ({read.layout} layout)"
-    epsilon = read.norm_epsilon or NORM_EPSILON
-    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, epsilon)
+    facts = known.facts or variant.facts
+    return WeightsMetadata(variant, target, preprocess, parts, known.license or "unknown", origin, facts)
 
 
 def _write(
@@ -206,9 +212,8 @@ def _write(
     write_safetensors(path, tensors, header if published is None else {**header, SOURCE_KEY: published})
     if not configs or metadata is None or to != "transformers":
         return
-    in_chans = tensors["vit.embeddings.patch_embeddings.projection.weight"].shape[1]
     files = {
-        CONFIG: transformers_config(metadata, in_chans),
+        CONFIG: transformers_config(metadata),
         PREPROCESSOR: transformers_preprocessor(metadata.preprocess),
     }
     for name, data in files.items():

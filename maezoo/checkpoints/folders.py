@@ -34,7 +34,7 @@ def describe_folder(folder: Path) -> Description:
     where = folder / CONFIG
     if "maezoo" in config:
         found = WeightsMetadata.from_data(config["maezoo"], where)
-        return Description(found.variant, found.target, found.preprocess, found.license, found.origin)
+        return Description(found.variant, found.target, found.preprocess, found.license, found.origin, found.facts)
     if "architecture" in config:
         return read_timm(config, where)
     if "hidden_size" in config:
@@ -90,8 +90,7 @@ def describe_model(
         origin: where they come from, in words.
     """
     parts: tuple[Part, ...] = ("encoder",) if model.decoder is None else ("encoder", "decoder")
-    epsilon: Any = model.encoder.norm.eps
-    return WeightsMetadata(_variant_of(model), model.target, preprocess, parts, license, origin, float(epsilon))
+    return WeightsMetadata(_variant_of(model), model.target, preprocess, parts, license, origin, model.facts)
 
 
 def _variant_of(model: MaskedAutoencoder) -> Variant:
@@ -108,7 +107,7 @@ def _variant_of(model: MaskedAutoencoder) -> Variant:
         numbers["decoder_dim"] = model.decoder.dim
         numbers["decoder_depth"] = len(blocks)
         numbers["decoder_heads"] = int(blocks[0].attn.num_heads)
-    return named_variant(model.img_size[0], numbers)
+    return named_variant(model.img_size[0], numbers, model.num_prefix_tokens)
 
 
 def save_folder(

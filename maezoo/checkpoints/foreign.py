@@ -11,6 +11,7 @@ from torch import Tensor
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.filetype import holds_pickle
 from maezoo.checkpoints.folders import PICKLES, describe_folder
+from maezoo.checkpoints.frames import image_tensors, is_of_videos
 from maezoo.checkpoints.index import read_index
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
 from maezoo.checkpoints.naming import StateDict, find_state_dict
@@ -19,6 +20,7 @@ from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.listing import files_in
 from maezoo.manifest.description import Description, recognise_file
+from maezoo.model.facts import VIDEO
 from maezoo.vocabulary import Layout
 
 __all__ = ["ForeignWeights", "read_foreign"]
@@ -116,11 +118,19 @@ def _read_safetensors(path: Path, take: str | None) -> _Read:
     with open_weights(path, take=take) as file:
         metadata = file.metadata
         tensors = {key: file.read(key) for key in file.keys}
-        found = file.naming
+        found, of_videos = file.naming, file.is_of_videos
     if metadata is None:
-        return _Read(tensors, found, Description())
-    description = Description(metadata.variant, metadata.target, metadata.preprocess, metadata.license, metadata.origin)
-    return _Read(tensors, found, description, metadata.norm_epsilon)
+        tensors = image_tensors(tensors, of_videos=of_videos)
+        return _Read(tensors, found, Description(facts=VIDEO if of_videos else None))
+    description = Description(
+        metadata.variant,
+        metadata.target,
+        metadata.preprocess,
+        metadata.license,
+        metadata.origin,
+        metadata.facts,
+    )
+    return _Read(tensors, found, description, metadata.facts.norm_epsilon)
 
 
 def _read_pickles(path: Path, take: str | None, alone: bool) -> _Read:
@@ -139,6 +149,9 @@ def _read_pickles(path: Path, take: str | None, alone: bool) -> _Read:
     outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
     chosen = {key: tensors[name] for key, name in found.names.items()}
     description = recognise_file(path) if files == [path] and not alone else Description()
+    of_videos = any(is_of_videos(key, tuple(tensor.shape)) for key, tensor in chosen.items())
+    description = description.filled_from(Description(facts=VIDEO if of_videos else None))
+    chosen = image_tensors(chosen, of_videos=of_videos)
     return _Read(chosen, replace(found, outside=(*outside, *nameless)), description)
 
 

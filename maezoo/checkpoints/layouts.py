@@ -1,7 +1,9 @@
 """Key layouts: what each of our tensors is called in files of other layouts. Names only, no tensors.
 
 Our own names are `encoder.<timm's name>` and `decoder.<name>`. Each of our tensors is one of theirs, except that
-transformers splits `attn.qkv` into query, key and value, which are its thirds along the first axis.
+transformers splits `attn.qkv` into query, key and value, which are its thirds along the first axis, and that others
+keep several class tokens in one tensor, whose first is timm's `cls_token` and whose others are its `reg_token`
+(`frames.py` parts them).
 """
 
 import re
@@ -11,7 +13,16 @@ from typing import NamedTuple
 from maezoo.errors import LayoutError
 from maezoo.vocabulary import LAYOUTS, Layout
 
-__all__ = ["OurKeys", "canonical_key", "foreign_keys", "is_decoder", "is_head", "our_keys", "recognise_layout"]
+__all__ = [
+    "OurKeys",
+    "canonical_key",
+    "foreign_keys",
+    "is_decoder",
+    "is_head",
+    "our_keys",
+    "pixio_key",
+    "recognise_layout",
+]
 
 _FAIR_DECODER = {
     "embed": "decoder_embed",
@@ -31,6 +42,7 @@ _TRANSFORMERS_BLOCK = {
 }
 _TRANSFORMERS_OTHER = {
     "encoder.cls_token": "vit.embeddings.cls_token",
+    "encoder.reg_token": "vit.embeddings.reg_token",
     "encoder.pos_embed": "vit.embeddings.position_embeddings",
     "encoder.patch_embed.proj": "vit.embeddings.patch_embeddings.projection",
     "encoder.norm": "vit.layernorm",
@@ -51,6 +63,8 @@ _THEIR_BLOCK = re.compile(
 )
 _BLOCK = re.compile(r"(?P<part>encoder|decoder)\.blocks\.(?P<index>\d+)\.(?P<module>.+)\.(?P<kind>weight|bias)")
 _HEAD_PARTS = ("head.", "fc_norm.", "attn_pool.")
+_PIXIO_NORM = re.compile(r"(?:vit\.)?encoder\.layer\.(\d+)\.norm([12])\.")
+_COORDINATES = re.compile(r"(?:.*\.)?(?:temporal|location)_embed_(?:enc|dec)\..*")  # Prithvi's, for dates and places
 _HEADS = (*_HEAD_PARTS, *(f"encoder.{part}" for part in _HEAD_PARTS), "classifier.", "pooler.", "vit.pooler.")
 
 
@@ -74,11 +88,13 @@ def foreign_keys(key: str, layout: Layout) -> tuple[str, ...]:
     if layout == "transformers":
         return _transformers_keys(key)
     if part == "encoder":
-        return (rest,)
+        return (key if layout == "prithvi" else rest,)
     if layout == "timm":
         return ()
     head, dot, tail = rest.partition(".")
-    return (f"{_FAIR_DECODER[head]}{dot}{tail}",) if head in _FAIR_DECODER else ()
+    if head not in _FAIR_DECODER:
+        return ()
+    return (f"{'decoder.' if layout == 'prithvi' else ''}{_FAIR_DECODER[head]}{dot}{tail}",)
 
 
 def _transformers_keys(key: str) -> tuple[str, ...]:
@@ -97,8 +113,8 @@ def _transformers_keys(key: str) -> tuple[str, ...]:
 def canonical_key(key: str, layout: Layout) -> str:
     """Return the spelling of the published files for a key that a file may spell otherwise.
 
-    transformers 5.24 saves the decoder's blocks as `decoder.decoder_encoder.layer.N`, and a bare `ViTMAEModel` or
-    `ViTModel` without the leading `vit.`.
+    transformers 5.24 saves the decoder's blocks as `decoder.decoder_encoder.layer.N`, a bare `ViTMAEModel` or
+    `ViTModel` without the leading `vit.`, and the norms of a `PixioModel` under timm's names.
 
     Example:
         >>> canonical_key("decoder.decoder_encoder.layer.0.output.dense.bias", "transformers")
@@ -106,9 +122,22 @@ def canonical_key(key: str, layout: Layout) -> str:
     """
     if layout != "transformers":
         return key
+    if block := _PIXIO_NORM.match(key):
+        place = "before" if block[2] == "1" else "after"
+        return f"vit.encoder.layer.{block[1]}.layernorm_{place}.{key[block.end() :]}"
     if key.startswith(("embeddings.", "encoder.layer.", "layernorm.")):
         return f"vit.{key}"
     return key.replace("decoder.decoder_encoder.layer.", "decoder.decoder_layers.", 1)
+
+
+def pixio_key(key: str) -> str:
+    """Return what transformers' `PixioModel` calls a tensor that its `ViTMAEModel` calls `key`.
+
+    Example:
+        >>> pixio_key("vit.encoder.layer.0.layernorm_before.bias")
+        'encoder.layer.0.norm1.bias'
+    """
+    return key.removeprefix("vit.").replace(".layernorm_before.", ".norm1.").replace(".layernorm_after.", ".norm2.")
 
 
 class OurKeys(NamedTuple):
@@ -146,10 +175,14 @@ def our_keys(keys: Iterable[str], layout: Layout) -> OurKeys:
 
 def _our_key(key: str, layout: Layout) -> tuple[str, int] | None:
     """Return our name of a file's tensor, and which of those to be joined it is."""
-    if layout == "maezoo":
+    if _COORDINATES.fullmatch(key):
+        return None
+    if layout == "maezoo" or (layout == "prithvi" and key.startswith("encoder.")):
         return (key, 0) if key.startswith(("encoder.", "decoder.")) else None
     if layout == "transformers":
         return _from_transformers(key)
+    if layout == "prithvi":
+        key, layout = key.removeprefix("decoder."), "fair"
     head, dot, tail = key.partition(".")
     if layout == "fair" and head in _OUR_DECODER:
         return f"decoder.{_OUR_DECODER[head]}{dot}{tail}", 0
@@ -183,27 +216,27 @@ def is_decoder(key: str, layout: Layout) -> bool:
 
 
 def is_head(key: str) -> bool:
-    """Whether a key belongs to a classification head or pooler, which an autoencoder has no use for.
+    """Whether a key belongs to what an autoencoder of images has no use for: a head, a pooler, a video's coordinates.
 
     Example:
         >>> is_head("fc_norm.weight"), is_head("norm.weight")
         (True, False)
     """
-    return key.startswith(_HEADS)
+    return key.startswith(_HEADS) or _COORDINATES.fullmatch(key) is not None
 
 
 def recognise_layout(keys: Collection[str]) -> Layout:
     """Tell a file's layout from its keys.
 
     Raises:
-        LayoutError: none of the four; the message shows some of the keys.
+        LayoutError: none of them; the message shows some of the keys.
 
     Example:
         >>> recognise_layout(["cls_token", "patch_embed.proj.weight", "mask_token"])
         'fair'
     """
     if _any_starts(keys, ("encoder.blocks.", "encoder.patch_embed.")):
-        return "maezoo"
+        return "prithvi" if _any_starts(keys, ("decoder.decoder_",)) else "maezoo"
     if _any_starts(keys, ("vit.embeddings.", "embeddings.", "decoder.decoder_")):
         return "transformers"
     if "patch_embed.proj.weight" in keys:

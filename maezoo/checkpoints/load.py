@@ -16,6 +16,7 @@ from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
 from maezoo.checkpoints.report import LoadReport
 from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder
+from maezoo.model.facts import VIDEO
 from maezoo.paths import user_path
 from maezoo.vocabulary import PARTS, Layout, Part
 
@@ -50,8 +51,8 @@ def load_file_into(
         dtype: what floating-point tensors become.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
         norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
-            the one that the file says, or the config.json next to a file in the transformers layout: transformers' own
-            default is 1e-12, and outputs agree only where the epsilon does.
+            the one that the file says, or the config.json next to a file in the transformers layout (transformers' own
+            default is 1e-12), or 1e-5 for filters of videos: outputs agree only where the epsilon does.
         grid: patch grid (h, w) of the file's positions. `None` for what the file's header says, which is then also
             asked for the file's target; else they are taken as square.
         mapped: map the file and do not copy it. Only for a file that nobody changes: the model's weights would change
@@ -76,7 +77,7 @@ def load_file_into(
     opened = path if isinstance(path, WeightsFile) else open_weights(user_path(path), mapped=mapped, take=take)
     with opened as file:
         plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
-        fit = Fit(model, _grid(file, model) if grid is None else grid)
+        fit = Fit(model, _grid(file, model) if grid is None else grid, file.is_of_videos)
         tensors, adapted = _read(file, plan, fit, device, dtype, check_finite)
         if norm_epsilon is None:
             norm_epsilon = _norm_epsilon(file, plan.layout)
@@ -105,8 +106,10 @@ def load_file_into(
 def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
     """Return the LayerNorm epsilon that a file, or a configuration next to it, has in place of the usual one."""
     if file.metadata is None:
-        return configured_epsilon(file.path) if layout == "transformers" else None
-    return None if file.metadata.norm_epsilon == NORM_EPSILON else file.metadata.norm_epsilon
+        configured = configured_epsilon(file.path) if layout == "transformers" else None
+        return VIDEO.norm_epsilon if file.is_of_videos else configured
+    epsilon = file.metadata.facts.norm_epsilon
+    return None if epsilon == NORM_EPSILON else epsilon
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ def _read(
     for key, names in plan.sources.items():
         what = f"{file.path}: {' + '.join(names)}"
         found, wanted = file.shape(*names), shapes[key]
-        fits = found == wanted and (same_grid or not key.endswith(".pos_embed"))
+        same_places = same_grid and not fit.of_videos
+        fits = found == wanted and (same_places or not key.endswith(".pos_embed"))
         if not fits and not fit.works(key, found, wanted):
             message = f"{what} has shape {found}, {key} needs {tuple(wanted)}."
             raise LayoutError(message, path=file.path, expected=tuple(wanted), found=found)

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_preprocessing, bounded_variant, norm_epsilon, plain_text
+from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_facts, bounded_preprocessing, bounded_variant, plain_text
 from maezoo.errors import ArgumentError, LayoutError
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.model import VARIANTS, Variant
+from maezoo.model import VARIANTS, Facts, Variant
+from maezoo.model.facts import PAPER
 from maezoo.vocabulary import PARTS, TARGETS, Part, Target
 
 __all__ = ["DECODER", "DECODER_KEY", "SOURCE_KEY", "WEIGHTS", "WeightsMetadata"]
@@ -32,7 +33,7 @@ class WeightsMetadata:
         parts: what the file holds.
         license: of the weights.
         origin: where they come from, in words; a file name, a run.
-        norm_epsilon: what the norms add to a variance.
+        facts: what the weights ask of the model, beyond the architecture's numbers.
     """
 
     variant: Variant
@@ -41,7 +42,7 @@ class WeightsMetadata:
     parts: tuple[Part, ...]
     license: str = "unknown"
     origin: str = ""
-    norm_epsilon: float = NORM_EPSILON
+    facts: Facts = PAPER
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, fit for JSON."""
@@ -52,7 +53,7 @@ class WeightsMetadata:
             "parts": list(self.parts),
             "license": self.license,
             "origin": self.origin,
-            "norm_epsilon": self.norm_epsilon,
+            "facts": self.facts.to_dict(),
         }
 
     def to_header(self) -> dict[str, str]:
@@ -98,7 +99,8 @@ class WeightsMetadata:
                 plain_text(data.get("license", "unknown"), "license"),
                 plain_text(data.get("origin", ""), "origin"),
             )
-            epsilon = norm_epsilon(data.get("norm_epsilon", NORM_EPSILON))
+            old = {"norm_epsilon": data.get("norm_epsilon", NORM_EPSILON)}  # older files have no other fact
+            facts = bounded_facts(data.get("facts", old), variant.facts)
             if target not in TARGETS and (target is not None or "decoder" in parts):
                 raise ArgumentError(f"the target is {target!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -108,7 +110,7 @@ class WeightsMetadata:
         if expected != variant:
             message = f"{where} calls itself {variant.name} but has other numbers: {variant}."
             raise LayoutError(message, path=where, expected=expected, found=variant)
-        return cls(variant, target, preprocess, parts, *words, epsilon)
+        return cls(variant, target, preprocess, parts, *words, facts)
 
 
 def _parts(names: Any) -> tuple[Part, ...]:

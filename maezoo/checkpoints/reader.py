@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from maezoo.checkpoints.filetype import name_kind
+from maezoo.checkpoints.frames import flat_shape, is_of_videos, rows_of, with_class_tokens_apart
 from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, recognise_layout
 from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, SOURCE_KEY, WeightsMetadata
@@ -114,6 +115,11 @@ class WeightsFile:
         """
         return WeightsMetadata.from_header(self.header, self.path)
 
+    @functools.cached_property
+    def is_of_videos(self) -> bool:
+        """Whether its patch embedding is one of videos; it is read as one of images, and its positions are no use."""
+        return any(is_of_videos(key, self._raw_shape(key)) for key in self.keys if key.endswith(".weight"))
+
     def shapes(self, layout: Layout) -> dict[str, tuple[int, ...]]:
         """Return the shapes of its tensors by our keys, nothing read."""
         return {key: self.shape(*names) for key, names in our_keys(self.keys, layout).sources.items()}
@@ -126,8 +132,16 @@ class WeightsFile:
 
     def shape(self, *keys: str) -> tuple[int, ...]:
         """Return the shape of a tensor, or of several joined along the first axis, without reading them."""
-        first, *rest = (tuple(self._slice(key).get_shape()) for key in keys)
+        first, *rest = (self._shape(key) for key in keys)
         return (sum((shape[0] for shape in rest), first[0]), *first[1:]) if rest else first
+
+    def _shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of a tensor as that of a model of images."""
+        shape, rows = flat_shape(key, self._raw_shape(key)), rows_of(key, self.naming.names)
+        return shape if rows is None else (shape[0], len(range(shape[1])[rows]), *shape[2:])
+
+    def _raw_shape(self, key: str) -> tuple[int, ...]:
+        return tuple(self._slice(key).get_shape())
 
     def read(self, *keys: str) -> Tensor:
         """Return one tensor, or several joined along the first axis.
@@ -137,19 +151,27 @@ class WeightsFile:
             IntegrityError: the file became shorter meanwhile.
         """
         with _reading(self.path):
-            if len(keys) == 1 and (self.mapped or not self.shape(*keys)):
-                raw = self.naming.names[keys[0]]
-                tensor: Tensor = self._shards[raw].handle.get_tensor(raw)
-                return tensor if self.mapped else tensor.clone()
+            if len(keys) > 1:
+                return self._read_bytes(keys)
+            raw = self.naming.names[keys[0]]
+            tensor = self._shards[raw].handle.get_tensor(raw) if self.mapped else self._copied(keys)
+            rows = rows_of(keys[0], self.naming.names)
+            return (tensor if rows is None else tensor[:, rows]).reshape(self.shape(*keys))
+
+    def _copied(self, keys: tuple[str, ...]) -> Tensor:
+        """Return one tensor, copied."""
+        if self._raw_shape(keys[0]):
             return self._read_bytes(keys)
+        raw = self.naming.names[keys[0]]
+        tensor: Tensor = self._shards[raw].handle.get_tensor(raw)
+        return tensor.clone()
 
     def _slice(self, key: str) -> Any:
-        raw = self.naming.names[key]
-        return self._shards[raw].handle.get_slice(raw)
+        return _slice_of(self._shards, self.naming.names[key])
 
     def _read_bytes(self, keys: tuple[str, ...]) -> Tensor:
         """Read tensors one after the other into memory of their own; pages mapped meanwhile would stay in memory."""
-        shapes = [self.shape(key) for key in keys]
+        shapes = [self._raw_shape(key) for key in keys]
         kinds = {(self._slice(key).get_dtype(), shape[1:]) for key, shape in zip(keys, shapes, strict=True)}
         if len(kinds) > 1 or not shapes[0]:
             message = f"{self.path}: {', '.join(keys)} cannot be joined: shapes {shapes} or dtypes differ."
@@ -164,9 +186,14 @@ class WeightsFile:
                 file.seek(start)
                 _fill(file, room[:size], self._shards[name].path)
             room = room[size:]
+        joined = (sum(shape[0] for shape in shapes), *shapes[0][1:])
         if not buffer.size:
-            return torch.empty(self.shape(*keys), dtype=dtype)
-        return torch.from_numpy(buffer).view(dtype).view(self.shape(*keys))
+            return torch.empty(joined, dtype=dtype)
+        return torch.from_numpy(buffer).view(dtype).view(joined)
+
+
+def _slice_of(shards: Mapping[str, _Shard], raw: str) -> Any:
+    return shards[raw].handle.get_slice(raw)
 
 
 def _fill(file: Any, room: memoryview, path: Path) -> None:
@@ -219,6 +246,8 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
         else:
             places = _places(path, shards, homes)
             naming = find_state_dict(places, take, path)
+        tokens = {raw: tuple(_slice_of(places, raw).get_shape()) for raw in places if raw.endswith("cls_token")}
+        naming = replace(naming, names=with_class_tokens_apart(naming.names, tokens))
         return WeightsFile(path, tuple(naming.names), header, mapped, naming, places, stack.pop_all())
 
 

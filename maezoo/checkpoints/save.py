@@ -6,12 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from maezoo.checkpoints.layouts import foreign_keys
+from maezoo.checkpoints.layouts import foreign_keys, pixio_key
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import LayoutError
 from maezoo.files import write_safetensors
 from maezoo.model import MaskedAutoencoder
 from maezoo.vocabulary import Layout
+
+_FILTERS = "encoder.patch_embed.proj.weight"
+_NONE = torch.empty(1, 1, 1, device="meta")
 
 __all__ = ["apart", "save_model", "to_layout"]
 
@@ -55,14 +58,26 @@ def to_layout(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor
     Raises:
         LayoutError: the layout has no name for a tensor.
     """
+    tensors = _as_theirs(tensors, layout)
+    pixio = layout == "transformers" and tensors.get("encoder.cls_token", _NONE).shape[1] > 1
     renamed: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         names = foreign_keys(key, layout)
-        if not names:
+        if not names or (pixio and key.startswith("decoder.")):
             message = f"the {layout} layout has no name for {key}; leave that part out, or choose another layout."
             raise LayoutError(message, found=key)
         renamed |= dict(zip(names, tensor.detach().contiguous().chunk(len(names)), strict=True))
-    return apart(renamed)
+    return apart({pixio_key(key): tensor for key, tensor in renamed.items()} if pixio else renamed)
+
+
+def _as_theirs(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """Return our tensors in the shapes of a layout: several class tokens in one tensor, filters of videos."""
+    found = dict(tensors)
+    if layout not in ("maezoo", "timm") and "encoder.reg_token" in found:
+        found["encoder.cls_token"] = torch.cat([found["encoder.cls_token"], found.pop("encoder.reg_token")], dim=1)
+    if layout == "prithvi" and _FILTERS in found:
+        found[_FILTERS] = found[_FILTERS].unsqueeze(2)
+    return found
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

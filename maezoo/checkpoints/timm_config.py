@@ -1,6 +1,7 @@
 """timm's config.json, read and written: timm builds an encoder from it, and maezoo the autoencoder."""
 
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from maezoo.checkpoints.timm_model import variant_in_timm
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
+from maezoo.model.facts import PAPER, Facts
 from maezoo.model.variants import Variant
 
 __all__ = ["default_pool", "head_facts", "read_timm", "timm_config"]
@@ -54,8 +56,8 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
         if license_ is not None:
             license_ = plain_text(license_, "license")
     arguments = {"in_chans": fields.get("input_size", [3])[0], **arguments, "img_size": [height, width]}
-    variant = variant_in_timm(architecture, arguments, where)
-    return Description(variant, None, preprocess, license_, f"timm's {architecture}")
+    variant, known = variant_in_timm(architecture, arguments, where) or (None, None)
+    return Description(variant, None, preprocess, license_, f"timm's {architecture}", known)
 
 
 def timm_config(
@@ -76,7 +78,8 @@ def timm_config(
     pool = facts.get("global_pool") or default_pool(shapes)
     config["global_pool"] = pool
     config["num_classes"] = config["pretrained_cfg"]["num_classes"] = head[0] if head else 0
-    config["model_args"] = {**_numbers(variant, metadata.preprocess, in_chans), "global_pool": pool, "fc_norm": fc_norm}
+    numbers = _numbers(variant, metadata.preprocess, replace(metadata.facts, in_chans=in_chans))
+    config["model_args"] = {**numbers, "global_pool": pool, "fc_norm": fc_norm}
     if facts.get("dynamic_img_size"):
         config["model_args"]["dynamic_img_size"] = True
     return config
@@ -106,16 +109,25 @@ def head_facts(folder: Path) -> dict[str, Any]:
     return facts | ({"global_pool": pool} if pool in _POOLS else {})
 
 
-def _numbers(variant: Variant, preprocess: Preprocessing, in_chans: int) -> dict[str, Any]:
-    """Return timm's arguments for an encoder."""
+def _numbers(variant: Variant, preprocess: Preprocessing, facts: Facts) -> dict[str, Any]:
+    """Return timm's arguments for an encoder, the rare ones only where they are needed.
+
+    timm's configurations cannot say the norms' epsilon: timm alone computes with 1e-6, maezoo with the weights' own.
+    """
+    unusual: dict[str, Any] = {}
+    if facts.class_tokens > 1:
+        unusual["reg_tokens"] = facts.class_tokens - 1
+    if facts.mlp_ratio != PAPER.mlp_ratio:
+        unusual["mlp_ratio"] = facts.mlp_ratio
     return {
         "img_size": list(preprocess.size),
         "patch_size": variant.patch_size,
         "embed_dim": variant.embed_dim,
         "depth": variant.depth,
         "num_heads": variant.num_heads,
-        "in_chans": in_chans,
+        "in_chans": facts.in_chans,
         "class_token": True,
+        **unusual,
     }
 
 

@@ -1,6 +1,7 @@
 """timm's plain ViTs: what a name and arguments of timm's build, and where a model differs from it. No weights."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model.build import build_encoder, empty_weights
-from maezoo.model.variants import VARIANTS, Variant, named_variant
+from maezoo.model.facts import Facts
+from maezoo.model.variants import VARIANTS, Variant, facts_in, named_variant
 from maezoo.vocabulary import Target
 
-__all__ = ["check_rebuilds", "metadata_of", "variant_in_timm", "variant_of"]
+__all__ = ["check_rebuilds", "facts_of", "metadata_of", "variant_in_timm", "variant_of"]
 
 _FAMILIES = ["vision_transformer", "deit"]  # timm's modules with plain ViTs in them
 _MOST = 65_536
@@ -24,8 +26,8 @@ _MOST_BLOCKS = 1_024
 _DROPS = (nn.Dropout, nn.Identity)
 
 
-def variant_in_timm(architecture: str, arguments: Mapping[str, Any], where: Path) -> Variant | None:
-    """Return the numbers of what a name and arguments of timm's build; `None` where timm does not know the name.
+def variant_in_timm(architecture: str, arguments: Mapping[str, Any], where: Path) -> tuple[Variant, Facts] | None:
+    """Return the numbers and facts of what timm's name and arguments build; `None` where timm knows no such name.
 
     Args:
         architecture: timm's name, or one of ours, without a tag.
@@ -44,9 +46,9 @@ def variant_in_timm(architecture: str, arguments: Mapping[str, Any], where: Path
         with empty_weights():
             ours = build_encoder(
                 variant,
+                facts=facts_of(theirs),
                 init=False,
                 img_size=theirs.patch_embed.img_size,
-                in_chans=theirs.patch_embed.proj.in_channels,
                 global_pool=theirs.global_pool,
                 fc_norm=isinstance(theirs.fc_norm, nn.LayerNorm),
             )
@@ -60,7 +62,7 @@ def variant_in_timm(architecture: str, arguments: Mapping[str, Any], where: Path
             f"timm.create_model('local-dir:{where.parent}', pretrained=True)."
         )
         raise LayoutError(message, path=where, found=difference)
-    return variant
+    return variant, facts_of(theirs)
 
 
 def _build(architecture: str, arguments: dict[str, Any]) -> Any:
@@ -99,16 +101,23 @@ def variant_of(encoder: VisionTransformer) -> Variant:
         "depth": len(blocks),
         "num_heads": int(blocks[0].attn.num_heads),
     }
-    return named_variant(int(patch.img_size[0]), numbers)
+    return named_variant(int(patch.img_size[0]), numbers, int(encoder.num_prefix_tokens))
+
+
+def facts_of(encoder: VisionTransformer) -> Facts:
+    """Return what an encoder tells of its weights' facts; how it resizes positions is timm's way, unless it is ours."""
+    norm: Any = encoder.norm if isinstance(encoder.norm, nn.LayerNorm) else encoder.fc_norm
+    shapes = {f"encoder.{key}": tuple(tensor.shape) for key, tensor in encoder.state_dict().items()}
+    known = variant_of(encoder).facts
+    return facts_in(shapes, replace(known, norm_epsilon=float(getattr(norm, "eps", NORM_EPSILON))))
 
 
 def metadata_of(
     model: VisionTransformer, preprocess: Preprocessing, *, target: Target | None, license: str, origin: str
 ) -> WeightsMetadata:
     """Return what a file of an encoder should say of itself."""
-    norm: Any = model.norm if isinstance(model.norm, nn.LayerNorm) else model.fc_norm
-    epsilon = float(getattr(norm, "eps", NORM_EPSILON))
-    return WeightsMetadata(variant_of(model), target, preprocess, ("encoder",), license, origin, epsilon)
+    facts = facts_of(model)
+    return WeightsMetadata(variant_of(model), target, preprocess, ("encoder",), license, origin, facts)
 
 
 def check_rebuilds(model: VisionTransformer, config: Mapping[str, Any]) -> None:

@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maezoo.checkpoints.bounds import bounded_preprocessing, bounded_variant
+from maezoo.checkpoints.bounds import (
+    LARGEST_SIDE,
+    bounded_facts,
+    bounded_preprocessing,
+    bounded_variant,
+    whole_number,
+)
 from maezoo.checkpoints.configs import reading
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import ArgumentError, LayoutError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
+from maezoo.model.facts import PAPER, PIXIO, Facts
 from maezoo.model.variants import named_variant
 from maezoo.vocabulary import Target
 
@@ -28,35 +35,56 @@ _NUMBERS = {
 
 
 def read_transformers(config: Mapping[str, Any], where: Path) -> Description:
-    """Describe a ViTMAE or ViT model of transformers."""
+    """Describe a ViTMAE, ViT or Pixio model of transformers."""
     for key, needed in (("hidden_act", "gelu"), ("qkv_bias", True)):
         if config.get(key, needed) != needed:
             message = f"{where}: {key} is {config[key]!r}; maezoo's models have {needed!r}."
             raise LayoutError(message, path=where, expected=needed, found=config[key])
     with reading(where, "what the ViT is"):
-        for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
-            if key in config and config[key] != 4 * config.get(width, 0):
-                message = f"{where}: {key} is {config[key]}; maezoo's models have 4 x {width}."
-                raise LayoutError(message, path=where, found=config[key])
+        facts = _facts(config)
         full = "decoder_hidden_size" in config
         numbers = {
             ours: config[theirs] if full or not ours.startswith("decoder") else 0 for theirs, ours in _NUMBERS.items()
         }
-        for field in ("patch_size", "img_size"):
-            value = config["image_size"] if field == "img_size" else numbers[field]
-            numbers[field] = _side(value, field)
+        H, W = _sides(config["image_size"])
+        sides = _sides(numbers["patch_size"])
+        if sides[0] != sides[1]:
+            raise ArgumentError(f"patch_size is {sides}; maezoo's patches are squares")
+        numbers |= {"img_size": H, "patch_size": sides[0]}
         bounded = bounded_variant({"name": "", **numbers})
         used = [field for field in _NUMBERS.values() if bounded.decoder_dim or not field.startswith("decoder")]
-        variant = named_variant(bounded.img_size, {field: getattr(bounded, field) for field in used})
-        if variant.img_size % variant.patch_size:
-            raise ArgumentError(f"image_size {variant.img_size} is no multiple of patch_size {variant.patch_size}")
+        numbers = {field: getattr(bounded, field) for field in used}
+        variant = named_variant(bounded.img_size, numbers, facts.class_tokens)
+        if H % variant.patch_size or W % variant.patch_size:
+            raise ArgumentError(f"image_size {H}x{W} is no multiple of patch_size {variant.patch_size}")
     target: Target | None = None
     if "norm_pix_loss" in config:
         if not isinstance(config["norm_pix_loss"], bool):
             message = f"{where}: norm_pix_loss is {config['norm_pix_loss']!r}; it should be true or false."
             raise LayoutError(message, path=where, found=config["norm_pix_loss"])
         target = "normpix" if config["norm_pix_loss"] else "pixel"
-    return Description(variant, target, origin="a transformers folder")
+    return Description(variant, target, origin="a transformers folder", facts=facts, trained_size=(H, W))
+
+
+def _facts(config: Mapping[str, Any]) -> Facts:
+    """Return what a configuration says of its weights beyond an architecture's numbers."""
+    class_tokens = config.get("n_cls_tokens", 1)
+    known = PIXIO if class_tokens != 1 else PAPER
+    said: dict[str, Any] = {"class_tokens": class_tokens, "in_chans": config.get("num_channels", 3)}
+    if "layer_norm_eps" in config:
+        said["norm_epsilon"] = config["layer_norm_eps"]
+    ratios = {config["mlp_ratio"]} if "mlp_ratio" in config else set()
+    for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
+        if config.get(key) and (key == "intermediate_size" or config.get(width)):
+            ratios.add(config[key] / config[width])
+    if len(ratios) > 1:
+        shown = " and ".join(map(str, sorted(ratios)))
+        raise ArgumentError(
+            f"the blocks' hidden layers are {shown} times as wide as the blocks; one ratio is supported"
+        )
+    if ratios:
+        said["mlp_ratio"] = ratios.pop()
+    return bounded_facts(said, known)
 
 
 def read_preprocessor(config: Mapping[str, Any], where: Path) -> Preprocessing:
@@ -78,13 +106,13 @@ def read_preprocessor(config: Mapping[str, Any], where: Path) -> Preprocessing:
         )
 
 
-def _side(value: Any, name: str) -> Any:
-    """Return the side of a square that may be given as one number or two."""
-    if not isinstance(value, list):
-        return value
-    if len(value) != 2 or value[0] != value[1]:
-        raise ArgumentError(f"{name} is {value}; only squares are supported in transformers' layout")
-    return value[0]
+def _sides(value: Any) -> tuple[int, int]:
+    """Return height and width, which may be given as one number or two."""
+    sides = value if isinstance(value, list) else [value, value]
+    if len(sides) != 2:
+        raise ArgumentError(f"a size is {value}; it should be one number or two")
+    H, W = (whole_number(side, "a size", 1, LARGEST_SIDE) for side in sides)
+    return H, W
 
 
 def _size(config: Mapping[str, Any]) -> tuple[tuple[int, int], str, float]:
@@ -102,21 +130,30 @@ def _size(config: Mapping[str, Any]) -> tuple[tuple[int, int], str, float]:
     return ((size, size) if isinstance(size, int) else (size["height"], size["width"])), "squash", 1.0
 
 
-def transformers_config(metadata: WeightsMetadata, in_chans: int) -> dict[str, Any]:
-    """Return transformers' config.json for a ViTMAEForPreTraining."""
-    variant = metadata.variant
+def transformers_config(metadata: WeightsMetadata) -> dict[str, Any]:
+    """Return transformers' config.json for a ViTMAEForPreTraining, or for a PixioModel of several class tokens."""
+    variant, facts = metadata.variant, metadata.facts
+    H, W = metadata.preprocess.size
+    shared = {
+        "hidden_act": "gelu",
+        "qkv_bias": True,
+        "layer_norm_eps": facts.norm_epsilon,
+        "image_size": H if H == W else [H, W],
+        "num_channels": facts.in_chans,
+    }
+    if facts.class_tokens > 1:
+        numbers = {theirs: getattr(variant, ours) for theirs, ours in _NUMBERS.items() if "decoder" not in theirs}
+        kind = {"architectures": ["PixioModel"], "model_type": "pixio"}
+        ratio = int(facts.mlp_ratio) if facts.mlp_ratio.is_integer() else facts.mlp_ratio  # transformers wants an int
+        return {**kind, **numbers, "n_cls_tokens": facts.class_tokens, "mlp_ratio": ratio, **shared}
     numbers = {theirs: getattr(variant, ours) for theirs, ours in _NUMBERS.items()}
     return {
         "architectures": ["ViTMAEForPreTraining" if "decoder" in metadata.parts else "ViTMAEModel"],
         "model_type": "vit_mae",
         **numbers,
-        "decoder_intermediate_size": 4 * variant.decoder_dim,
-        "intermediate_size": 4 * variant.embed_dim,
-        "hidden_act": "gelu",
-        "qkv_bias": True,
-        "layer_norm_eps": metadata.norm_epsilon,
-        "image_size": metadata.preprocess.size[0],
-        "num_channels": in_chans,
+        "decoder_intermediate_size": int(facts.mlp_ratio * variant.decoder_dim),
+        "intermediate_size": int(facts.mlp_ratio * variant.embed_dim),
+        **shared,
         "mask_ratio": 0.75,
         "norm_pix_loss": metadata.target == "normpix",
     }

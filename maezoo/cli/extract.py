@@ -24,7 +24,7 @@ def extract(
     ],
     output: Annotated[str, typer.Argument(metavar="OUT", help="A folder; an unfinished run in it is resumed.")],
     model: Model = DEFAULT_MODEL,
-    pool: Pooling = "cls",
+    pool: Pooling = None,
     dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Number format of embeddings.")] = "float16",
     normalize: Annotated[bool, typer.Option("--normalize", help="Divide each embedding by its length.")] = False,
     precision: Annotated[

@@ -79,7 +79,7 @@ def features(
     images: Images,
     output: Annotated[Path, output_option("A file: .npz, .npy, .safetensors or .csv.")],
     model: Model = DEFAULT_MODEL,
-    pool: Pooling = "cls",
+    pool: Pooling = None,
     batch_size: BatchSize = 32,
     window: Windowing = None,
     device: Device = "auto",
@@ -93,10 +93,11 @@ def features(
     check_no_input(output, images)
     created = create_for_images(model, device, decoder=False, window=window)
     mae = _optimised(created, "features", len(images), batch_size)
-    width = pooled_width(mae.embed_dim, pool)
-    about = {"model": mae.name, "pool": pool, "window": str(mae.preprocess.window)}
+    tokens = mae.pooling if pool is None else pool
+    width = pooled_width(mae.embed_dim, tokens)
+    about = {"model": mae.name, "pool": tokens, "window": str(mae.preprocess.window)}
     with feature_file(output, width, about) as add:
-        good = add_features(mae, images, pool, batch_size, add)
+        good = add_features(mae, images, tokens, batch_size, add)
         if not good:
             raise ImageError(f"none of the {len(images)} images could be read; {output} was not written.")
     failed = len(images) - good
@@ -105,7 +106,7 @@ def features(
         print_json(summary)
     else:
         tell = note if is_stream(output) else say
-        tell(f"{output}  {good} x {width} from {mae.name}, {pool} pooling")
+        tell(f"{output}  {good} x {width} from {mae.name}, {tokens} pooling")
     _exit_if_any_failed(failed, len(images))
 
 

@@ -28,7 +28,9 @@ _PATH: dict[str, Any] = {"parser": user_path, "metavar": "PATH"}  # "~" is the h
 Images = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False, parser=user_path)]
 Model = Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
-Pooling = Annotated[Pool, typer.Option("--pool", help="Which tokens are pooled into the vector.")]
+Pooling = Annotated[
+    Pool | None, typer.Option("--pool", help="Which tokens are pooled into the vector; else the weights' own.")
+]
 Masking = Annotated[Strategy, typer.Option("--strategy", help="How the hidden patches are chosen.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
 Windowing = Annotated[

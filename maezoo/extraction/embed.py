@@ -63,7 +63,8 @@ class Embedder:
         model = self._model
         if not len(chunk.pixels):
             return Started(torch.empty(0, pooled_width(model.embed_dim, self._pool), dtype=torch.float32, device="cpu"))
-        vectors = pool_tokens(model.encode_tokens(self._input(chunk.pixels)), self._pool).float()
+        tokens = model.encode_tokens(self._input(chunk.pixels))
+        vectors = pool_tokens(tokens, self._pool, model.num_prefix_tokens).float()
         if self._copies is None:
             return Started(vectors)
         found = vectors.to("cpu", non_blocking=True)

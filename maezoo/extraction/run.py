@@ -44,7 +44,7 @@ def extract(
     output: str | Path,
     *,
     model: str | ImageMethods = "mae_vit_tiny",
-    pool: Pool = "cls",
+    pool: Pool | None = None,
     dtype: EmbeddingType = "float16",
     precision: torch.dtype | str | None = None,
     device: str | torch.device = "auto",
@@ -75,7 +75,7 @@ def extract(
             in its folder `__maezoo__`, which readers of Parquet folders skip, `errors.parquet` with `id`, `error`,
             `message`, and `extract.json`. It may be a URI such as `s3://bucket/folder`.
         model: weights by name, or a model.
-        pool: `"cls"`, `"mean"` or `"cls+mean"`, as in `MAE.features`.
+        pool: `"cls"`, `"mean"` or `"cls+mean"`, as in `MAE.features`; the weights' own when `None`.
         dtype: of the embeddings in the files.
         precision: of the computation: `None` is float32, `"auto"` is bfloat16 where the hardware multiplies it fast.
         device: `"auto"` is CUDA where there is one, else the CPU.
@@ -140,6 +140,7 @@ def extract(
         raise ArgumentError("labels are stored as 'label' already; leave 'label' out of keep.", found=columns.keep)
     found = find_items(source, labels=labels, columns=columns)
     encoder = open_encoder(model, device, precision, ray=engine == "ray")
+    pool = encoder.pooling if pool is None else pool
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(
         source=where,

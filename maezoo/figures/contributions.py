@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from maezoo.errors import ArgumentError
 from maezoo.images.batches import ImageLikes, look_at
+from maezoo.model import pool_tokens
 from maezoo.progress import track
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def patch_contributions(
     """
     if pool not in ("mean", "cls+mean"):
         raise ArgumentError.for_choice("pool", pool, ("mean", "cls+mean"))
-    D = model.embed_dim
+    D, prefix = model.embed_dim, model.num_prefix_tokens
     coef, intercept = _linear_map(probe, D * (2 if pool == "cls+mean" else 1))
     of_class = coef[:, :D] if pool == "cls+mean" else torch.zeros_like(coef)
     of_patches = coef[:, -D:]
@@ -106,9 +107,9 @@ def patch_contributions(
         for batch in model.input_batches(given, batch_size):
             tokens = model.encode_tokens(batch).cpu().double()
             h, w = batch.grid_size
-            parts = tokens[:, 1:] @ of_patches.T / (h * w)  # (B, N, K)
+            parts = tokens[:, prefix:] @ of_patches.T / (h * w)  # (B, N, K)
             patches.append(parts.transpose(1, 2).reshape(len(parts), -1, h, w))
-            class_token.append(tokens[:, 0] @ of_class.T)
+            class_token.append(pool_tokens(tokens, "cls", prefix) @ of_class.T)
             advance(len(parts))
     classes = getattr(probe, "classes_", None)
     if classes is not None:

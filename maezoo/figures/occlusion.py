@@ -89,7 +89,8 @@ def _occlude(
     batch_size: int,
 ) -> Tensor:
     """Return the map of one image under (M, N) masks: (1, h, w) or (1, K, h, w)."""
-    whole = pool_tokens(model.encode_tokens(batch), pool)  # (1, D)
+    prefix = model.num_prefix_tokens
+    whole = pool_tokens(model.encode_tokens(batch), pool, prefix)  # (1, D)
     measure = score or (lambda x: F.cosine_similarity(x.float(), whole.float(), dim=1))
     visible = visible_indices(masks).to(batch.images.device)  # (M, K)
     left = []
@@ -97,7 +98,7 @@ def _occlude(
         rows = visible[start : start + batch_size]
         images = batch.images.expand(len(rows), -1, -1, -1)
         tokens = model.encode_tokens(PatchedImages(images, model.patch_size), rows)
-        left.append(_scores(measure, pool_tokens(tokens, pool)))
+        left.append(_scores(measure, pool_tokens(tokens, pool, prefix)))
     drop = _scores(measure, whole) - torch.cat(left)  # (M,) or (M, K)
     hidden = masks.float()  # (M, N)
     mean = (hidden.T @ drop.reshape(len(masks), -1)) / hidden.sum(dim=0)[:, None]  # (N, K)

@@ -10,6 +10,7 @@ from maezoo.errors import LayoutError
 from maezoo.files import md5_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry
+from maezoo.model.facts import Facts
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.vocabulary import Target
 
@@ -30,6 +31,8 @@ class Description:
         preprocess: how images are prepared.
         license: of the weights.
         origin: where they come from, in words.
+        facts: what they ask of the model beyond the architecture's numbers.
+        trained_size: (H, W) of the images that their positions are for, where that is not the preprocessing's.
     """
 
     variant: Variant | None = None
@@ -37,12 +40,15 @@ class Description:
     preprocess: Preprocessing | None = None
     license: str | None = None
     origin: str | None = None
+    facts: Facts | None = None
+    trained_size: tuple[int, int] | None = None
 
     @classmethod
     def of_entry(cls, entry: WeightsEntry) -> "Description":
         """Describe the weights of a manifest's entry."""
+        variant = VARIANTS.get(entry.architecture)
         preprocess = None if "preprocess.mean" in entry.unstated else entry.preprocess
-        return cls(VARIANTS.get(entry.architecture), entry.target, preprocess, entry.license, entry.name)
+        return cls(variant, entry.target, preprocess, entry.license, entry.name, entry.facts_of_model)
 
     def filled_from(self, other: "Description") -> "Description":
         """Return this description, what it lacks taken from another."""

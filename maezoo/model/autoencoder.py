@@ -11,6 +11,7 @@ from maezoo.masks.draw import random_mask
 from maezoo.masks.visible import check_mask, group_rows, traced_indices
 from maezoo.model.decoder import Decoder
 from maezoo.model.encoding import MaskedEncoder, attribute_of
+from maezoo.model.facts import PAPER, Facts
 from maezoo.model.patches import PatchedImages, normalise_patches, patch_statistics
 from maezoo.vocabulary import TARGETS, Target
 
@@ -47,6 +48,8 @@ class MaskedAutoencoder(MaskedEncoder):
         decoder: the decoder for its tokens; `None` for an encoder alone.
         target: what the decoder predicts: `"pixel"` values, or `"normpix"`, each patch normalised by its own mean
             and standard deviation; `None` for an encoder alone of which that is not known.
+        facts: of the weights: how positions are resized, whether they are learned, the usual pooling. What the
+            encoder itself tells is taken from it.
 
     Raises:
         ArgumentError: encoder and decoder do not fit together, or the encoder has no class token.
@@ -60,10 +63,15 @@ class MaskedAutoencoder(MaskedEncoder):
     """
 
     def __init__(
-        self, encoder: VisionTransformer, decoder: Decoder | None = None, *, target: Target | None = "pixel"
+        self,
+        encoder: VisionTransformer,
+        decoder: Decoder | None = None,
+        *,
+        target: Target | None = "pixel",
+        facts: Facts = PAPER,
     ) -> None:
         _check_parts(encoder, decoder, target)
-        super().__init__(encoder)
+        super().__init__(encoder, facts)
         self.decoder = decoder
         self.target: Target | None = target
 
@@ -184,12 +192,13 @@ def _check_parts(encoder: VisionTransformer, decoder: Decoder | None, target: st
     """Refuse parts that cannot work together."""
     if target not in TARGETS and (target is not None or decoder is not None):
         raise ArgumentError(f"target is 'pixel' or 'normpix', not {target!r}.")
-    if not encoder.has_class_token or encoder.num_prefix_tokens != 1 or encoder.pos_embed is None:
-        raise ArgumentError("the encoder needs a class token, no other prefix tokens, and positions.")
+    if not encoder.has_class_token or encoder.no_embed_class or encoder.pos_embed is None:
+        raise ArgumentError("the encoder needs a class token, and positions for each of its tokens.")
     if decoder is None:
         return
     grid, patch = (attribute_of(encoder.patch_embed, name) for name in ("grid_size", "patch_size"))
-    ours = (encoder.embed_dim, tuple(grid), patch[0])
-    theirs = (decoder.embed_dim, tuple(decoder.grid_size), decoder.patch_size)
+    ours = (encoder.embed_dim, tuple(grid), patch[0], encoder.num_prefix_tokens)
+    theirs = (decoder.embed_dim, tuple(decoder.grid_size), decoder.patch_size, decoder.num_prefix_tokens)
     if ours != theirs:
-        raise ArgumentError(f"encoder (width, grid, patch) {ours} and decoder {theirs} do not fit together.")
+        message = f"encoder (width, grid, patch, class tokens) {ours} and decoder {theirs} do not fit together."
+        raise ArgumentError(message, expected=ours, found=theirs)

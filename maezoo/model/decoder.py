@@ -9,6 +9,7 @@ from timm.models._manipulate import checkpoint_seq
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from maezoo.model.facts import PAPER, Facts
 from maezoo.model.positions import resize_positions
 
 __all__ = ["Decoder"]
@@ -25,6 +26,7 @@ class Decoder(nn.Module):
         patch_size: patch side P.
         grid_size: (h, w), the native patch grid; others work too, their positions resized.
         in_chans: channels C of the predicted pixels.
+        facts: of the weights: class tokens, epsilon, width of the blocks' hidden layers, resampling of positions.
         dtype: number format of the parameters; torch's default when `None`.
 
     Example:
@@ -44,6 +46,7 @@ class Decoder(nn.Module):
         patch_size: int,
         grid_size: tuple[int, int],
         in_chans: int = 3,
+        facts: Facts = PAPER,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
@@ -52,16 +55,18 @@ class Decoder(nn.Module):
         self.patch_size = patch_size
         self.grid_size = grid_size
         self.in_chans = in_chans
+        self.num_prefix_tokens = facts.class_tokens
+        self.resampling = facts.resampling
         self.grad_checkpointing = False
-        norm_layer: Any = partial(LayerNorm, eps=1e-6)
+        norm_layer: Any = partial(LayerNorm, eps=facts.norm_epsilon)
         made_as: Any = {"dtype": dtype}
         h, w = grid_size
         self.embed = nn.Linear(embed_dim, dim, **made_as)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim, **made_as))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + h * w, dim, **made_as), requires_grad=False)
-        self.blocks = nn.Sequential(
-            *(Block(dim, num_heads, qkv_bias=True, norm_layer=norm_layer, **made_as) for _ in range(depth))
-        )
+        places = torch.zeros(1, facts.class_tokens + h * w, dim, **made_as)
+        self.pos_embed = nn.Parameter(places, requires_grad=facts.positions == "learned")
+        made_like = {"mlp_ratio": facts.mlp_ratio, "qkv_bias": True, "norm_layer": norm_layer, **made_as}
+        self.blocks = nn.Sequential(*(Block(dim, num_heads, **made_like) for _ in range(depth)))
         self.norm = norm_layer(dim, **made_as)
         self.pred = nn.Linear(dim, patch_size**2 * in_chans, **made_as)
 
@@ -69,7 +74,7 @@ class Decoder(nn.Module):
         """Predict the pixels of every patch, the visible ones included.
 
         Args:
-            tokens: (B, 1 + K, D), the encoder's normed tokens, class token first.
+            tokens: (B, 1 + K, D), the encoder's normed tokens, class token first; all of them, where it has several.
             visible: (B, K) int64, the raster indices of the K visible patches.
             grid_size: (h, w) of this input; the native grid when `None`.
 
@@ -93,13 +98,15 @@ class Decoder(nn.Module):
         grid = self.grid_size if grid_size is None else grid_size
         x = self.embed(tokens)  # (B, 1 + K, dim)
         x = self._spread(x, visible, grid[0] * grid[1])  # (B, 1 + N, dim)
-        x = x + resize_positions(self.pos_embed, self.grid_size, grid)
+        prefix = self.num_prefix_tokens
+        x = x + resize_positions(self.pos_embed, self.grid_size, grid, prefix=prefix, resampling=self.resampling)
         x = checkpoint_seq(self.blocks, x) if self.grad_checkpointing and x.requires_grad else self.blocks(x)
-        normed: Tensor = self.norm(x)[:, 1:]  # (B, N, dim)
+        normed: Tensor = self.norm(x)[:, prefix:]  # (B, N, dim)
         return normed
 
     def _spread(self, x: Tensor, visible: Tensor, patches: int) -> Tensor:
         """Put the visible tokens at their places in a row of mask tokens: (B, 1 + K, dim) -> (B, 1 + N, dim)."""
         hidden = self.mask_token.to(x.dtype).expand(x.shape[0], patches, -1)
         places = visible[:, :, None].expand(-1, -1, x.shape[2])  # (B, K, dim)
-        return torch.cat([x[:, :1], hidden.scatter(1, places, x[:, 1:])], dim=1)
+        prefix = self.num_prefix_tokens
+        return torch.cat([x[:, :prefix], hidden.scatter(1, places, x[:, prefix:])], dim=1)

@@ -1,6 +1,7 @@
 """The encoder's half of a masked autoencoder: a timm encoder on any patch grid, of all patches or the visible ones."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maezoo.errors import LayerError, SizeError
+from maezoo.model.facts import PAPER, Facts
 from maezoo.model.patches import PatchedImages
 from maezoo.model.positions import resize_positions
+from maezoo.vocabulary import Pool
 
 __all__ = ["MaskedEncoder", "attribute_of", "channels_of", "embed_patches", "embed_visible", "select"]
 
@@ -23,17 +26,45 @@ class MaskedEncoder(nn.Module):
     """An encoder that computes only the patches it is asked for. `MaskedAutoencoder` adds the decoder.
 
     Args:
-        encoder: a timm `VisionTransformer` with a class token. Its positions are frozen here, as in the paper.
+        encoder: a timm `VisionTransformer` with a class token. Its positions are frozen here, as in the paper, unless
+            they are learned.
+        facts: of its weights. What the encoder itself tells (channels, class tokens, epsilon, hidden width) is taken
+            from it.
     """
 
-    def __init__(self, encoder: VisionTransformer) -> None:
+    def __init__(self, encoder: VisionTransformer, facts: Facts = PAPER) -> None:
         super().__init__()
         self.encoder = encoder
-        self.pos_embed.requires_grad_(False)
+        self._facts = facts
+        self.pos_embed.requires_grad_(facts.positions == "learned")
+
+    @property
+    def facts(self) -> Facts:
+        """What the weights ask of the model, beyond an architecture's numbers."""
+        encoder: Any = self.encoder
+        norm = next(part for part in encoder.blocks[0].modules() if isinstance(part, nn.LayerNorm))
+        hidden = attribute_of(encoder.blocks[0].mlp.fc1, "out_features")
+        return replace(
+            self._facts,
+            in_chans=self.in_chans,
+            class_tokens=self.num_prefix_tokens,
+            norm_epsilon=float(norm.eps),
+            mlp_ratio=hidden / self.embed_dim,
+        )
+
+    @property
+    def pooling(self) -> Pool:
+        """Which tokens stand for an image unless one is asked for: what the authors of the weights use."""
+        return self._facts.pooling
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """How many class tokens stand before the patches."""
+        return int(self.encoder.num_prefix_tokens)
 
     @property
     def pos_embed(self) -> nn.Parameter:
-        """The encoder's positions, (1, 1 + N, D) at the native grid."""
+        """The encoder's positions, (1, 1 + N, D) at the native grid; with a row for each of several class tokens."""
         return cast(nn.Parameter, self.encoder.pos_embed)
 
     @property
@@ -100,7 +131,8 @@ class MaskedEncoder(nn.Module):
             visible: (B, K) int64 raster indices of the visible patches; `None` for all.
 
         Returns:
-            (B, 1 + K, D) normed tokens, class token first, the patches in the order of `visible`.
+            (B, 1 + K, D) normed tokens, class token first, the patches in the order of `visible`. Of several class
+            tokens all come first: (B, `num_prefix_tokens` + K, D).
         """
         x = self._embed(images, visible)
         blocks = self.encoder.blocks
@@ -142,15 +174,17 @@ class MaskedEncoder(nn.Module):
         """Embed all patches, or only the visible ones, and add class token and positions: (B, 1 + K, D)."""
         batch, encoder = self.on_grid(images), self.encoder
         B = batch.images.shape[0]  # not len(): an exported batch is a symbol
-        positions = resize_positions(self.pos_embed, self.grid_size, batch.grid_size)
+        prefix, how = self.num_prefix_tokens, self._facts.resampling
+        positions = resize_positions(self.pos_embed, self.grid_size, batch.grid_size, prefix=prefix, resampling=how)
         if visible is None:
             x = embed_patches(encoder.patch_embed, batch.images)  # (B, N, D), bit for bit as timm has it
-            places = positions[:, 1:]
+            places = positions[:, prefix:]
         else:
             x = embed_visible(encoder.patch_embed, batch, visible)  # (B, K, D)
-            places = select(positions[:, 1:].expand(B, -1, -1), visible)
-        class_token = (self.cls_token + positions[:, :1]).expand(B, -1, -1)
-        x = torch.cat([class_token.to(x.dtype), x + places], dim=1)  # (B, 1 + K, D)
+            places = select(positions[:, prefix:].expand(B, -1, -1), visible)
+        token = self.cls_token if prefix == 1 else torch.cat([self.cls_token, cast(Tensor, encoder.reg_token)], dim=1)
+        class_tokens = (token + positions[:, :prefix]).expand(B, -1, -1)
+        x = torch.cat([class_tokens.to(x.dtype), x + places], dim=1)  # (B, prefix + K, D)
         embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
         return embedded
 

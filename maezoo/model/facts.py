@@ -5,7 +5,7 @@ from typing import Any
 
 from maezoo.vocabulary import Pool, Positions, Resampling
 
-__all__ = ["PAPER", "PIXIO", "Facts"]
+__all__ = ["PAPER", "PIXIO", "VIDEO", "Facts"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,5 @@ class Facts:
 
 PAPER = Facts()
 PIXIO = Facts(class_tokens=8, positions="learned", resampling="bicubic")  # facebookresearch/pixio, pixio.py
+# Prithvi-EO's (IBM/terratorch, prithvi_mae.py), the one that filters of videos are known of
+VIDEO = Facts(norm_epsilon=1e-5, positions="sincos3d", resampling="aligned")

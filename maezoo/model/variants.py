@@ -1,12 +1,13 @@
 """The sizes, numbers only. No torch here: the command line and timm's registry read them before any model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from maezoo.errors import UnknownModelError
 from maezoo.model.facts import PAPER, PIXIO, Facts
 
-__all__ = ["VARIANTS", "Variant", "find_variant", "match_variant", "named_variant", "numbers_of"]
+__all__ = ["VARIANTS", "Variant", "facts_in", "find_variant", "match_variant", "named_variant", "numbers_of"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,31 @@ def numbers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         numbers["decoder_dim"] = (shapes["decoder.embed.weight"] or (0,))[0]
         numbers["decoder_depth"] = _depth(shapes, "decoder")
     return numbers
+
+
+def facts_in(shapes: Mapping[str, tuple[int, ...]], known: Facts) -> Facts:
+    """Return facts of weights; those that the shapes of their tensors tell are taken from there.
+
+    Args:
+        shapes: by our keys.
+        known: what else is known of the weights.
+
+    Example:
+        >>> facts_in({"encoder.reg_token": (1, 7, 768), "encoder.cls_token": (1, 1, 768)}, PAPER).class_tokens
+        8
+    """
+    told: dict[str, float] = {}
+    filters = shapes.get("encoder.patch_embed.proj.weight", ())
+    if len(filters) == 4:
+        told["in_chans"] = filters[1]
+    tokens = [shape for key in ("cls_token", "reg_token") if len(shape := shapes.get(f"encoder.{key}", ())) == 3]
+    if tokens:
+        told["class_tokens"] = sum(shape[1] for shape in tokens)
+    hidden = shapes.get("encoder.blocks.0.mlp.fc1.weight", ())
+    if len(hidden) == 2 and hidden[1]:
+        told["mlp_ratio"] = hidden[0] / hidden[1]
+    changes: dict[str, Any] = told
+    return replace(known, **changes)
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]], part: str) -> int:

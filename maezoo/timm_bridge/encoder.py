@@ -1,6 +1,7 @@
 """What `timm.create_model` gives for our names: built and adapted by timm, from files that we verified."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from maezoo.checkpoints.adapt import adapt_filters
 from maezoo.checkpoints.folders import weights_in
+from maezoo.checkpoints.frames import image_tensors, is_of_videos
 from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
 from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import LayoutError
@@ -18,7 +20,7 @@ from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
 from maezoo.manifest.support import require_loadable
-from maezoo.model import Variant, build_encoder
+from maezoo.model import Facts, Variant, build_encoder
 from maezoo.paths import user_path
 
 __all__ = ["build_timm_encoder", "encoder_tensors"]
@@ -54,7 +56,7 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
     if pretrained and "input_size" not in overlay:
         overlay |= _own_channels(variant, config, overlay.get("file"), kwargs)
     model: VisionTransformer = build_model_with_cfg(
-        partial(build_encoder, variant),
+        partial(build_encoder, variant, facts=_facts(variant, config)),
         variant.name,
         pretrained,
         pretrained_cfg_overlay=overlay or None,
@@ -79,6 +81,8 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
         LayoutError: the keys belong to no known layout, or one of the encoder's is missing or has no place there.
             (timm itself is not strict once `num_classes` differs from the file's.)
     """
+    of_videos = any(is_of_videos(key, tuple(tensor.shape)) for key, tensor in tensors.items())
+    tensors = image_tensors(tensors, of_videos=of_videos)
     layout = recognise_layout(tensors.keys())
     sources, unknown = our_keys(tensors.keys(), layout)
     ours = {key.removeprefix("encoder."): names for key, names in sources.items() if key.startswith("encoder.")}
@@ -102,6 +106,14 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer) -> dic
         found["patch_embed.proj.weight"] = adapt_filters(filters, in_chans)
     fresh = {key: value for key, value in model.state_dict().items() if key.startswith(_POOLING) and key not in found}
     return dict(checkpoint_filter_fn(found, model)) | fresh
+
+
+def _facts(variant: Variant, config: Any) -> Facts:
+    """Return what the weights that timm's configuration names ask of the model; channels are timm's business."""
+    tag = config if isinstance(config, str) else getattr(config, "tag", None)
+    entry = load_manifest().entries.get(f"{variant.name}.{tag}") if tag else None
+    facts = variant.facts if entry is None else entry.facts_of_model
+    return replace(facts, in_chans=variant.facts.in_chans)
 
 
 def _own_channels(variant: Variant, config: Any, file: str | None, arguments: Mapping[str, Any]) -> dict[str, Any]:

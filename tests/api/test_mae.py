@@ -276,8 +276,8 @@ def test_random_weights_only_when_asked_for() -> None:
 
 
 def test_lists() -> None:
-    sizes = ["mae_vit_tiny", "mae_vit_small", "mae_vit_base", "mae_vit_large", "mae_vit_huge"]
-    assert maezoo.list_models("mae_*") == sizes
+    sizes = ("tiny", "small", "base", "large", "huge")
+    assert maezoo.list_models("mae_*") == [f"mae_vit_{size}" for size in sizes]
     assert maezoo.list_models("*hu*") == ["mae_vit_huge", "pixio_vit_huge"]
     assert "mae_vit_large.in1k_normpix" in maezoo.list_pretrained()
     assert maezoo.list_pretrained("*tiny*") == ["mae_vit_tiny.photos_pixel"]

@@ -249,4 +249,4 @@ def test_the_bundled_files_header_agrees_with_the_manifest():
     with load.open_weights(maezoo.fetch("mae_vit_tiny")) as file:
         said = file.metadata
     assert (said.variant.name, said.target, said.preprocess) == (entry.architecture, entry.target, entry.preprocess)
-    assert (said.license, said.norm_epsilon) == (entry.license, 1e-6)
+    assert (said.license, said.facts.norm_epsilon) == (entry.license, 1e-6)

@@ -13,6 +13,7 @@ from maezoo.checkpoints.convert import convert
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.save import to_layout
 from maezoo.checkpoints.timm_config import timm_config
+from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.build import empty_weights
@@ -66,11 +67,11 @@ def test_a_trained_head_stays_with_its_labels_and_its_pooling(tmp_path, options)
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_size_has_a_name_of_timms(tmp_path, name):
-    entry = maezoo.info(name)
+    side, facts = VARIANTS[name].img_size, VARIANTS[name].facts
     with empty_weights():
         state = build_mae(VARIANTS[name], decoder=False, init=False).state_dict()
         shapes = {key: tuple(tensor.shape) for key, tensor in to_layout(state, "timm").items()}
-        metadata = WeightsMetadata(VARIANTS[name], entry.target, entry.preprocess, ("encoder",))
+        metadata = WeightsMetadata(VARIANTS[name], None, Preprocessing((side, side)), ("encoder",), facts=facts)
         config = timm_config(metadata, shapes, {})
         model = timm.create_model(config["architecture"], num_classes=0, **config["model_args"])
     assert {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()} == shapes

