@@ -7,6 +7,7 @@
     ├── UnknownModelError      (ValueError)         no such architecture, tag or variant
     ├── ManifestError          (ValueError)         the weights manifest is malformed
     ├── WeightsNotFoundError   (FileNotFoundError)  these weights have no file here or there
+    ├── UnsupportedWeightsError (NotImplementedError) weights that the manifest knows and this version cannot load
     ├── IntegrityError         (OSError)            a file is not the file that was published
     ├── OfflineError           (ConnectionError)    a download is needed and there is no network
     ├── LicenseError           (PermissionError)    the licence was refused by the user's settings
@@ -73,6 +74,7 @@ __all__ = [
     "SourceMissingError",
     "TooManyErrorsError",
     "UnknownModelError",
+    "UnsupportedWeightsError",
     "WeightsNotFoundError",
     "WorkerError",
 ]
@@ -185,6 +187,10 @@ class ManifestError(MaezooError, ValueError):
 
 class WeightsNotFoundError(MaezooError, FileNotFoundError):
     """A weights file, or the repository that should hold it, does not exist."""
+
+
+class UnsupportedWeightsError(MaezooError, NotImplementedError):
+    """The manifest knows these weights, and this version cannot load them yet; `reason` says why."""
 
 
 class IntegrityError(MaezooError, OSError):

@@ -7,6 +7,7 @@ __all__ = [
     "EXPORT_INPUTS",
     "EXPORT_PRECISIONS",
     "EXPORT_TASKS",
+    "FIELDS",
     "LAYOUTS",
     "PARTS",
     "POOLS",
@@ -19,6 +20,7 @@ __all__ = [
     "ExportInput",
     "ExportPrecision",
     "ExportTask",
+    "Field",
     "Layout",
     "Part",
     "Pool",
@@ -30,6 +32,7 @@ __all__ = [
     "WindowRule",
 ]
 
+Field = Literal["photos", "satellite", "audio", "medical", "text"]
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers", "prithvi"]
@@ -45,6 +48,7 @@ ExportInput = Literal["pixels", "normalised"]
 Window: TypeAlias = WindowRule | tuple[float, float]
 """Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
 
+FIELDS: tuple[str, ...] = get_args(Field)
 TARGETS: tuple[str, ...] = get_args(Target)
 PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)

@@ -21,7 +21,7 @@ model
 """,
     "strip": "model.reconstruct(maezoo.sample('cat'))",
     "sample": "maezoo.sample('coffee')",
-    "pretrained": "maezoo.list_pretrained()",
+    "pretrained": "maezoo.list_pretrained('*.in1k_*')",
     "models": "maezoo.list_models()",
     "entry": "maezoo.info('mae_vit_tiny')",
     "loaded": "model.load_report",

@@ -28,7 +28,7 @@ from maezoo.images.preprocessing import as_window
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.build import empty_weights
-from maezoo.vocabulary import Window
+from maezoo.vocabulary import Field, Window
 
 __all__ = ["create", "fetch", "info", "list_models", "list_pretrained", "verify"]
 
@@ -74,6 +74,7 @@ def create(
 
     Raises:
         UnknownModelError: no such name; the message has the closest ones.
+        UnsupportedWeightsError: the manifest knows these weights, and this version cannot load them.
         WeightsNotFoundError, OfflineError: the file is not here and cannot be fetched.
         IntegrityError: the file is damaged or not the published one.
         LicenseError: the licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`.
@@ -138,14 +139,27 @@ def list_models(pattern: str = "*") -> list[str]:
     return ModelNames(name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern))
 
 
-def list_pretrained(pattern: str = "*") -> list[str]:
+def list_pretrained(pattern: str = "*", *, field: Field | None = None, commercial: bool | None = None) -> list[str]:
     """List the weights, as `architecture.tag`, that match a shell-style pattern.
 
+    Args:
+        pattern: of names.
+        field: only those trained on `"photos"`, `"satellite"`, `"audio"`, `"medical"` or `"text"`.
+        commercial: `True` for those whose licence allows commercial use, `False` for the others.
+
+    Returns:
+        The names. Not all of them load in this version: `maezoo list` says which do.
+
+    Raises:
+        ArgumentError: another field.
+
     Example:
-        >>> list_pretrained("mae_vit_base*")
+        >>> list_pretrained("mae_vit_base*", field="photos")
         ['mae_vit_base.in1k_pixel', 'mae_vit_base.in1k_normpix']
+        >>> list_pretrained("mae_vit_large*", field="photos", commercial=True)
+        []
     """
-    return PretrainedNames(name for name in load_manifest().entries if fnmatch.fnmatchcase(name, pattern))
+    return PretrainedNames(entry.name for entry in load_manifest().select(pattern, field, commercial))
 
 
 def info(name: str) -> WeightsEntry:

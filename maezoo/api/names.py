@@ -1,13 +1,15 @@
 """Lists of names that notebooks show as tables. No torch here: the command line prints the same columns."""
 
 from maezoo.manifest.entries import WeightsEntry, load_manifest
+from maezoo.manifest.support import obstacles
 from maezoo.model.variants import VARIANTS, Variant
 from maezoo.notebooks import html_table
 from maezoo.wording import bytes_text
 
 __all__ = ["ENTRY_COLUMNS", "ModelNames", "PretrainedNames", "entry_row"]
 
-ENTRY_COLUMNS = ("name", ">params", "target", "decoder", ">size", "licence", "input")
+ENTRY_COLUMNS = ("name", ">params", "decoder", ">size", "licence", "loads", "field", "target", "input")
+_LONGEST = 16  # characters of a licence in a table
 _MODEL_COLUMNS = ("name", "input", ">patch", ">width", ">blocks", ">heads", "default weights")
 
 
@@ -16,12 +18,20 @@ def entry_row(entry: WeightsEntry) -> tuple[str, ...]:
     return (
         entry.name,
         f"{entry.num_params / 1e6:.1f} M",
-        entry.target,
         "yes" if entry.has_decoder else "no",
         bytes_text(entry.size),
-        entry.license + ("*" if entry.license_note else ""),
-        "x".join(map(str, entry.preprocess.size)),
+        _license_text(entry),
+        "not yet" if obstacles(entry) else "gated" if entry.gated else "yes",
+        entry.field,
+        entry.target or "not stated",
+        entry.input_text,
     )
+
+
+def _license_text(entry: WeightsEntry) -> str:
+    """Return a licence as a table has room for it; `info` has all of it."""
+    name = "non-commercial" if entry.noncommercial and len(entry.license) > _LONGEST else entry.license
+    return name + ("*" if entry.license_note else "")
 
 
 class PretrainedNames(list[str]):
@@ -30,7 +40,7 @@ class PretrainedNames(list[str]):
     def _repr_html_(self) -> str:
         entries = load_manifest().entries
         known = [entries[name] for name in self if name in entries]
-        note = "* disputed licence: see maezoo.info(name)" if any(entry.license_note for entry in known) else ""
+        note = "* a note on the licence: see maezoo.info(name)" if any(entry.license_note for entry in known) else ""
         return html_table(map(entry_row, known), columns=ENTRY_COLUMNS, below=note if known else "no weights")
 
 

@@ -14,6 +14,7 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license, is_noncommercial
+from maezoo.manifest.support import require_loadable
 from maezoo.model.facts import PAPER, VIDEO, Facts
 from maezoo.model.variants import Variant, facts_in, find_variant, match_variant, numbers_of
 from maezoo.paths import user_path
@@ -76,7 +77,8 @@ def find_source(
     """Resolve the arguments of `maezoo.create`; downloads when it must.
 
     Raises:
-        UnknownModelError, WeightsNotFoundError, IntegrityError, OfflineError, LayoutError: see `maezoo.create`.
+        UnknownModelError, UnsupportedWeightsError, WeightsNotFoundError, IntegrityError, OfflineError, LayoutError: see
+            `maezoo.create`.
     """
     with ExitStack() as opened:  # closes the file if what follows fails
         if checkpoint is not None:
@@ -99,6 +101,10 @@ def _from_entry(
     entry: WeightsEntry, decoder: bool, cache_dir: str | Path | None, offline: bool | None, opened: ExitStack
 ) -> WeightsSource:
     """Describe the weights of the manifest; fetch their file."""
+    require_loadable(entry)
+    if _prepared_elsewhere(entry):
+        found = _from_repository(f"{HUB}{entry.repo_id}@{entry.revision}", decoder, cache_dir, offline, opened)
+        return replace(found, name=entry.name, entry=entry, license=entry.license)
     path = fetch(entry, decoder=decoder, cache_dir=cache_dir, offline=offline)
     file = opened.enter_context(open_weights(path, mapped=True))
     variant = find_variant(entry.architecture)
@@ -123,6 +129,11 @@ def _from_entry(
     )
 
 
+def _prepared_elsewhere(entry: WeightsEntry) -> bool:
+    """Whether how images are prepared stands in the repository's config.json, and not in the manifest."""
+    return entry.repo_id is not None and "preprocess.mean" in entry.unstated
+
+
 def _untrained(name: str) -> WeightsSource:
     """Describe a model with random weights: a bare architecture, or a tag whose preprocessing and target to take."""
     architecture, dot, _ = name.partition(".")
@@ -131,7 +142,7 @@ def _untrained(name: str) -> WeightsSource:
         preprocess = Preprocessing(size=(variant.img_size, variant.img_size))
         return WeightsSource(name, variant, "pixel", preprocess, facts=variant.facts)
     entry = load_manifest().find(name)
-    return WeightsSource(name, variant, entry.target, entry.preprocess, facts=entry.facts_of_model)
+    return WeightsSource(name, variant, entry.target or "pixel", entry.preprocess, facts=entry.facts_of_model)
 
 
 def _from_checkpoint(name: str, path: Path, opened: ExitStack) -> WeightsSource:
@@ -173,7 +184,7 @@ def _from_repository(
     """Describe the weights of a hub's repository; those of the manifest keep its pins, other revisions its facts."""
     repository = Repository.parse(name.removeprefix(HUB))
     known = repository.entry()
-    if known is not None and repository.revision in (None, known.revision):
+    if known is not None and repository.revision in (None, known.revision) and not _prepared_elsewhere(known):
         return replace(_from_entry(known, decoder, cache_dir, offline, opened), name=name)
     path = repository.fetch(decoder=decoder, cache_dir=cache_dir, offline=offline)
     file = opened.enter_context(open_weights(path, mapped=True))

@@ -30,7 +30,7 @@ def export(
         ExportFormat | None, typer.Option("--format", help="What to write. [by the suffix]", show_default=False)
     ] = None,
     task: Annotated[ExportTask, typer.Option(help="encode and reconstruct take visible patches, too.")] = "features",
-    pool: Pooling = "cls",
+    pool: Pooling = None,
     layer: Annotated[
         list[int] | None, typer.Option(help="Block of maps; may be repeated. [-1]", show_default=False)
     ] = None,
@@ -58,7 +58,7 @@ def export(
         output,
         format=format,
         task=task,
-        pool=pool,
+        pool=pool or mae.pooling,
         layers=tuple(layer or (-1,)),
         precision=precision,
         batch=count,

@@ -1,9 +1,8 @@
 """`maezoo list` and `info`, which read the manifest alone, and `maezoo optimize`."""
 
-import fnmatch
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -11,8 +10,11 @@ from rich.text import Text
 from maezoo.api.names import ENTRY_COLUMNS, entry_row
 from maezoo.cli.options import DEFAULT_MODEL, Device, Json
 from maezoo.cli.screen import errors, print_json, printable, say, show_table
+from maezoo.errors import ArgumentError
 from maezoo.manifest.entries import WeightsEntry, load_manifest
+from maezoo.manifest.support import obstacles
 from maezoo.model.variants import VARIANTS
+from maezoo.vocabulary import Field
 
 __all__ = ["list_weights", "optimize", "show_info"]
 
@@ -21,14 +23,22 @@ _TERMINAL = 6  # columns, so that eighty characters are enough
 
 def list_weights(
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern of names.")] = "*",
+    field: Annotated[Field | None, typer.Option(help="What they were trained on.", show_default=False)] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(help="commercial, noncommercial, or a licence such as apache-2.0.", show_default=False),
+    ] = None,
     as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
     """List the weights and what each can do."""
     manifest = load_manifest()
-    entries = [entry for name, entry in manifest.entries.items() if fnmatch.fnmatchcase(name, pattern)]
+    commercial = {"commercial": True, "noncommercial": False}.get(license or "")
+    entries = manifest.select(pattern, field, commercial)
+    if license is not None and commercial is None:
+        entries = _licensed(entries, license)
     if as_json:
-        print_json([entry.to_dict() for entry in entries])
+        print_json([_with_support(entry) for entry in entries])
         return
     if as_markdown:
         for line in _markdown(entries):
@@ -42,8 +52,21 @@ def list_weights(
     show_table(
         ENTRY_COLUMNS[:_TERMINAL],
         rows,
-        below="Bold: the default of its architecture. * disputed licence: see maezoo info NAME",
+        below="Bold: the default of its architecture. not yet, *: see maezoo info NAME",
     )
+
+
+def _licensed(entries: list[WeightsEntry], license: str) -> list[WeightsEntry]:
+    """Return the entries with a licence, whatever the case of its letters."""
+    known = sorted({entry.license for entry in load_manifest().entries.values()})
+    if license.lower() not in map(str.lower, known):
+        raise ArgumentError.for_choice("--license", license, ("commercial", "noncommercial", *known))
+    return [entry for entry in entries if entry.license.lower() == license.lower()]
+
+
+def _with_support(entry: WeightsEntry) -> dict[str, Any]:
+    """Return an entry as plain data, with what keeps this version from loading it."""
+    return {**entry.to_dict(), "obstacles": obstacles(entry)}
 
 
 def _markdown(entries: list[WeightsEntry]) -> list[str]:
@@ -65,9 +88,11 @@ def show_info(
     variant = VARIANTS.get(entry.architecture)
     machine = _this_machine()
     if as_json:
-        print_json({**entry.to_dict(), "variant": variant and asdict(variant), "this_machine": machine})
+        print_json({**_with_support(entry), "variant": variant and asdict(variant), "this_machine": machine})
         return
-    facts = [*entry.facts(), *((f"here: {key}", value) for key, value in machine.items())]
+    found = obstacles(entry)
+    status = ("loads", f"not yet: {'; '.join(found)}" if found else "yes")
+    facts = [*entry.facts(), status, *((f"here: {key}", value) for key, value in machine.items())]
     show_table(("", ""), [(Text(printable(label), "bold"), value) for label, value in facts if value])
 
 

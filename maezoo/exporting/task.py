@@ -21,6 +21,7 @@ from maezoo.model import (
 )
 from maezoo.model.patches import grid_of
 from maezoo.model.positions import resize_positions
+from maezoo.vocabulary import Pool
 
 __all__ = ["export_module", "float32_copy"]
 
@@ -50,9 +51,14 @@ class _Whole(_Task):
         if settings.task == "maps":
             found = self.model.block_tokens(batch, settings.layers)
             (h, w), D = batch.grid_size, self.model.embed_dim
-            return tuple(x[:, 1:].transpose(1, 2).reshape(-1, D, h, w).float() for x in found)
+            return tuple(
+                x[:, self.model.num_prefix_tokens :].transpose(1, 2).reshape(-1, D, h, w).float() for x in found
+            )
         tokens = self.model.encode_tokens(batch).float()
-        return (pool_tokens(tokens, settings.pool) if settings.task == "features" else tokens,)  # type: ignore[arg-type]
+        return (self._pooled(tokens) if settings.task == "features" else tokens,)
+
+    def _pooled(self, tokens: Tensor) -> Tensor:
+        return pool_tokens(tokens, cast(Pool, self.settings.pool), self.model.num_prefix_tokens)
 
 
 class _Masked(_Task):
@@ -123,7 +129,7 @@ def export_module(
 def float32_copy(model: MaskedAutoencoder, settings: Settings) -> MaskedAutoencoder:
     """Return what a task needs of a model, in float32 on the CPU, for changes; tensors are shared where they can be."""
     decoder = model.decoder if settings.task == "reconstruct" else None
-    plain = MaskedAutoencoder(model.encoder, decoder, target=model.target)
+    plain = MaskedAutoencoder(model.encoder, decoder, target=model.target, facts=model.facts)
     if model.cls_token.device.type == "cpu" and all(each.dtype == torch.float32 for each in plain.parameters()):
         return cast(MaskedAutoencoder, eager.shared_copy(plain))
     return copy.deepcopy(plain).to("cpu", torch.float32)
@@ -141,10 +147,11 @@ def _norms_to_float32(module: nn.Module) -> None:
 def _fix_size(model: MaskedAutoencoder, grid: tuple[int, int]) -> None:
     """Make a grid the native one of a model: its graph then resizes nothing."""
     old, P = model.grid_size, model.patch_size
+    prefix, how = model.num_prefix_tokens, model.facts.resampling
     embedding = next(part for part in model.encoder.patch_embed.modules() if hasattr(part, "grid_size"))
     parts: Sequence[nn.Module] = [model.encoder, *([] if model.decoder is None else [model.decoder])]
     for part in parts:
-        resized = resize_positions(part.pos_embed.detach(), old, grid)  # type: ignore[operator]
+        resized = resize_positions(part.pos_embed.detach(), old, grid, prefix=prefix, resampling=how)  # type: ignore[operator]
         part.pos_embed = nn.Parameter(resized, requires_grad=False)
     embedding.grid_size = grid
     embedding.img_size = (grid[0] * P, grid[1] * P)

@@ -58,9 +58,17 @@ class Repository:
         return cls(repo_id, revision if at else None)
 
     def entry(self) -> WeightsEntry | None:
-        """Return the manifest's entry for this repository: of this revision, if several have it."""
+        """Return the manifest's entry for this repository: of this revision, if several have it.
+
+        Raises:
+            UnknownModelError: several entries are files of this repository, so that it does not say which is meant.
+        """
         entries = [entry for entry in load_manifest().entries.values() if entry.repo_id == self.repo_id]
         entries.sort(key=lambda entry: entry.revision != self.revision)
+        if len({entry.filename for entry in entries}) > 1:
+            names = [entry.name for entry in entries]
+            message = f"{HUB}{self.repo_id} has several weights; name one of them: {', '.join(names)}."
+            raise UnknownModelError(message, found=self.repo_id, expected=tuple(names), suggestions=names)
         return entries[0] if entries else None
 
     def file(self, filename: str) -> HubFile:

@@ -30,6 +30,8 @@ class Preprocessing:
         interpolation: resampling filter.
         mean: subtracted from each channel of an image in [0, 1].
         std: then divides it.
+        bands: what each channel is, in the order of the weights, such as `("B04", "B03", "B02")`; `None` for a
+            picture's own channels.
         window: which values of a picture of more than 8 bits become black and white: `"full"`, all that its number
             format can hold; `"auto"`, its own smallest and largest; `"percentiles"`, its own 1st and 99th percentile;
             or two values (low, high). Pictures of 8 bits are taken as they are.
@@ -41,6 +43,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    bands: tuple[str, ...] | None = None
     window: Window = "full"
 
     def __post_init__(self) -> None:
@@ -55,6 +58,7 @@ class Preprocessing:
             "interpolation": self.interpolation in INTERPOLATIONS,
             "mean": 0 < len(self.mean) <= MOST_CHANNELS and all(_is_number(value) for value in self.mean),
             "std": len(self.std) == len(self.mean) and all(_is_number(value) and value >= 1e-6 for value in self.std),
+            "bands": self.bands is None or (len(self.bands) == len(self.mean) and _are_names(self.bands)),
         }
         for field, fine in checks.items():
             if not fine:
@@ -88,8 +92,9 @@ class Preprocessing:
             raise ArgumentError(f"preprocess has a value of the wrong type: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, lists for tuples, fit for JSON; the window only where it is not the usual one."""
-        fields = {key: value for key, value in asdict(self).items() if (key, value) != ("window", "full")}
+        """Return plain data, lists for tuples, fit for JSON; bands and window only where they are unusual."""
+        usual = (("window", "full"), ("bands", None))
+        fields = {key: value for key, value in asdict(self).items() if (key, value) not in usual}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 
@@ -121,6 +126,12 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, Real) or isinstance(value, bool):
         return None
     return operator.index(value) if isinstance(value, SupportsIndex) else float(value)
+
+
+def _are_names(values: Sequence[Any]) -> bool:
+    """Whether each value is a short name, and none is given twice."""
+    named = all(isinstance(value, str) and 0 < len(value) <= 40 and value.isprintable() for value in values)
+    return named and not isinstance(values, str) and len(set(values)) == len(values)
 
 
 def _is_number(value: Any) -> bool:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from maezoo.errors import ArgumentError
+from maezoo.images.preprocessing import MOST_CHANNELS
 from maezoo.manifest.names import path_problem, repo_problem, short
-from maezoo.vocabulary import LAYOUTS, PARTS, TARGETS
+from maezoo.vocabulary import FIELDS, LAYOUTS, PARTS, POOLS, POSITIONS, RESAMPLINGS, TARGETS
 
-__all__ = ["Repeated", "entry_problem", "read_bounded_json", "value_problem"]
+__all__ = ["KNOWN", "Repeated", "entry_problem", "read_bounded_json", "value_problem"]
 
 _LONGEST_TEXT = 20_000  # characters
 _DEEPEST = 16  # objects and lists within each other
@@ -22,8 +23,13 @@ _LARGEST_SIDE = 16_384  # pixels
 _DIGITS = 18
 
 _HUB = ("repo_id", "revision", "filename")
-_TEXTS = ("architecture", "license", *_HUB, "package_file", "license_note", "source_url", "paper", "notes")
+_TEXTS = ("architecture", "license", *_HUB, "package_file", "license_note", "source_url", "paper", "page", "notes")
 _REQUIRED = ("architecture", "layout", "parts", "target", "preprocess", "license", "num_params")
+_OBJECTS = ("metrics", "training", "facts", "sources")
+_FLAGS = ("noncommercial", "gated")
+KNOWN = frozenset({*_REQUIRED, *_TEXTS, *_OBJECTS, *_FLAGS, "size", "sha256", "field"})
+_WORD = re.compile("[a-z][a-z0-9_-]{0,39}")
+_MOST_TOKENS = 64  # class tokens
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def read_bounded_json(path: Path, largest: int) -> Any:
 
 def entry_problem(name: str, fields: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the first thing that is wrong with an entry's plain fields, as (field, problem)."""
-    unknown = sorted(set(fields) - {*_REQUIRED, *_TEXTS, "size", "sha256", "noncommercial", "metrics", "training"})
+    unknown = sorted(set(fields) - KNOWN)
     if unknown:
         return short(unknown[0]), "is not a known field"
     for field in _REQUIRED:
@@ -72,7 +78,7 @@ def entry_problem(name: str, fields: Mapping[str, Any]) -> tuple[str, str] | Non
         if problem := value_problem(value):
             return field, problem
     wrong = next(((key, problem) for key, fine, problem in _checks(name, fields) if not fine), None)
-    return wrong or _name_problem(fields)
+    return wrong or _name_problem(fields) or _facts_problem(fields)
 
 
 def value_problem(value: object) -> str | None:
@@ -105,15 +111,18 @@ def _checks(name: str, fields: Mapping[str, Any]) -> list[tuple[str, bool, str]]
         ("architecture", fields["architecture"] is not None, "must be text"),
         ("license", bool(fields["license"]), "must be text"),
         ("architecture", name.startswith(f"{fields['architecture']}."), "must be what the entry's name starts with"),
-        ("layout", fields["layout"] in LAYOUTS, f"must be one of {', '.join(LAYOUTS)}"),
-        ("target", fields["target"] in TARGETS, f"must be one of {', '.join(TARGETS)}"),
+        ("layout", _is_word(fields["layout"]), f"must be the name of a layout, such as {', '.join(LAYOUTS)}"),
+        ("target", fields["target"] in (*TARGETS, None), f"must be one of {', '.join(TARGETS)}, or null"),
+        ("target", fields["target"] is not None or fields["parts"] == ["encoder"], "must be known of a decoder"),
+        ("field", fields.get("field", "photos") in FIELDS, f"must be one of {', '.join(FIELDS)}"),
         ("parts", fields["parts"] in (["encoder"], [*PARTS], [*PARTS][::-1]), "must list encoder, and perhaps decoder"),
         ("preprocess", isinstance(fields["preprocess"], dict), "must be an object"),
         ("num_params", _is_count(fields["num_params"]), f"must be a whole number from 1 to {_LARGEST:,}"),
         ("size", size is None or _is_count(size), f"must be a number of bytes from 1 to {_LARGEST:,}, or null"),
         ("sha256", sha256 is None or _is_sha256(sha256), "must be 64 lower-case hex digits or null"),
-        ("noncommercial", isinstance(fields.get("noncommercial", False), bool), "must be true or false"),
-        *((key, isinstance(fields.get(key, {}), dict), "must be an object") for key in ("metrics", "training")),
+        *((key, isinstance(fields.get(key, False), bool), "must be true or false") for key in _FLAGS),
+        *((key, isinstance(fields.get(key, {}), dict), "must be an object") for key in _OBJECTS),
+        ("page", fields.get("page") is None or _is_word(fields["page"]), "must be a page's name without its ending"),
         *((key, bundled or fields.get(key) is not None, "is missing (or give package_file)") for key in _HUB),
         ("package_file", not bundled or fields.get("repo_id") is None, "and repo_id exclude each other"),
     ]  # fmt: skip
@@ -135,6 +144,41 @@ def _name_problem(fields: Mapping[str, Any]) -> tuple[str, str] | None:
         if isinstance(value, dict) and "value" in value and "source" not in value:
             return "metrics", f"has {short(metric)} without a source"
     return None
+
+
+def _facts_problem(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what is wrong with what an entry asks of the model, and with its sources; null stands for not stated."""
+    facts: Mapping[str, Any] = fields.get("facts", {})
+    numbers = {"in_chans": (1, MOST_CHANNELS), "class_tokens": (1, _MOST_TOKENS)}
+    reals = {"norm_epsilon": (0.0, 1e-2), "mlp_ratio": (0.125, 64.0)}
+    words = {"positions": POSITIONS, "resampling": RESAMPLINGS, "pooling": POOLS}
+    for key, value in facts.items():
+        if value is None and key in {**numbers, **reals, **words}:
+            continue
+        if key in numbers:
+            low, high = numbers[key]
+            if not (_is_count(value) and low <= value <= high):
+                return f"facts.{key}", f"must be a whole number from {low} to {high}, or null"
+        elif key in reals:
+            least, most = reals[key]
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not least < value <= most:
+                return f"facts.{key}", f"must be a number above {least} and up to {most}, or null"
+        elif key in words:
+            if value not in words[key]:
+                return f"facts.{key}", f"must be one of {', '.join(words[key])}, or null"
+        else:
+            return f"facts.{short(key)}", "is not a known field"
+    bands, channels = fields["preprocess"].get("bands"), facts.get("in_chans")
+    if isinstance(bands, list) and channels is not None and len(bands) != channels:
+        return "preprocess.bands", f"has {len(bands)} names for {channels} channels"
+    for key, url in fields.get("sources", {}).items():
+        if not (isinstance(url, str) and url.startswith("https://")):
+            return f"sources.{short(key)}", "must be an https address"
+    return None
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
 
 
 def _is_count(value: object) -> bool:

@@ -47,7 +47,8 @@ class Description:
     def of_entry(cls, entry: WeightsEntry) -> "Description":
         """Describe the weights of a manifest's entry."""
         variant = VARIANTS.get(entry.architecture)
-        return cls(variant, entry.target, entry.preprocess, entry.license, entry.name, entry.facts_of_model)
+        preprocess = None if "preprocess.mean" in entry.unstated else entry.preprocess
+        return cls(variant, entry.target, preprocess, entry.license, entry.name, entry.facts_of_model)
 
     def filled_from(self, other: "Description") -> "Description":
         """Return this description, what it lacks taken from another."""

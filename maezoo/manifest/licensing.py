@@ -20,8 +20,11 @@ def is_noncommercial(license: str) -> bool:
     Example:
         >>> is_noncommercial("CC-BY-NC-4.0"), is_noncommercial("apache-2.0")
         (True, False)
+        >>> is_noncommercial("FAIR Noncommercial Research License")
+        True
     """
-    return "nc" in license.lower().replace("_", "-").split("-")
+    words = license.lower().replace("_", "-").replace(" ", "-").split("-")
+    return "nc" in words or "noncommercial" in words
 
 
 def acknowledge_license(name: str, license: str, note: str | None = None) -> None:

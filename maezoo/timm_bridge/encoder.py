@@ -19,6 +19,7 @@ from maezoo.errors import LayoutError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
+from maezoo.manifest.support import require_loadable
 from maezoo.model import Facts, Variant, build_encoder
 from maezoo.model.encoding import channels_of
 from maezoo.model.trunk import Trunk
@@ -184,6 +185,7 @@ def _verified_file(variant: Variant, config: Any, cache_dir: str | Path | None) 
         return {"file": _one_file(path), "source": None}
     tag = fields.get("tag")
     entry = load_manifest().find(f"{variant.name}.{tag}" if tag else variant.name)
+    require_loadable(entry)
     return {"file": _one_file(fetch(entry, cache_dir=cache_dir))}
 
 

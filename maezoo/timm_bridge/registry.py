@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from maezoo.manifest.entries import Manifest, WeightsEntry, load_manifest
+from maezoo.manifest.support import obstacles
 from maezoo.model.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _default_cfg(
     """Describe an architecture's weights to timm, the default tag first."""
     from timm.models._pretrained import DefaultCfg
 
-    entries = [entry for entry in manifest.entries.values() if entry.architecture == variant.name]
+    entries = [e for e in manifest.entries.values() if e.architecture == variant.name and not obstacles(e)]
     default = manifest.defaults.get(variant.name)
     entries.sort(key=lambda entry: entry.tag != default)
     if not entries:
@@ -132,8 +133,7 @@ def _pretrained_cfg(variant: Variant, entry: WeightsEntry) -> "PretrainedCfg":
         interpolation=preprocess.interpolation,
         crop_pct=preprocess.crop_pct,
         crop_mode="squash" if preprocess.resize == "squash" else "center",
-        mean=preprocess.mean,
-        std=preprocess.std,
+        **{} if "preprocess.mean" in entry.unstated else {"mean": preprocess.mean, "std": preprocess.std},
         license=entry.license,
         origin_url=entry.source_url,
         notes=(entry.notes,) if entry.notes else None,

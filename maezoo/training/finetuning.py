@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -232,6 +233,7 @@ def _erasing(recipe: FinetuneRecipe, device: torch.device) -> Any:
 def _preprocess(mae: MAE, recipe: FinetuneRecipe) -> Preprocessing:
     """Return how test images are prepared: cut from the centre as the views are cut at random, whole sides kept."""
     known = mae.preprocess
-    return Preprocessing(
-        mae.img_size, "crop", recipe.crop_pct, "bicubic", known.mean, known.std, recipe.window or known.window
+    window = recipe.window or known.window
+    return replace(
+        known, size=mae.img_size, resize="crop", crop_pct=recipe.crop_pct, interpolation="bicubic", window=window
     )

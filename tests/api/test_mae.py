@@ -281,6 +281,8 @@ def test_lists() -> None:
     assert maezoo.list_models("*hu*") == ["mae_vit_huge", "pixio_vit_huge"]
     assert "mae_vit_large.in1k_normpix" in maezoo.list_pretrained()
     assert maezoo.list_pretrained("*tiny*") == ["mae_vit_tiny.photos_pixel"]
+    assert maezoo.list_pretrained(field="audio", commercial=True) == ["mae_vit_base.audioset"]
+    assert maezoo.list_pretrained("pixio_*", commercial=True) == []
     assert maezoo.info("mae_vit_base").name == "mae_vit_base.in1k_pixel"
 
 

@@ -125,3 +125,29 @@ def test_repositories_are_described_by_their_configs_or_the_manifest(machine):
         "pixel crop",  # at another revision the file speaks for itself
         "WeightsNotFoundError",
     ]
+
+
+def test_what_the_manifest_does_not_state_is_read_from_the_repository(machine):
+    code = f"""
+        import json, maezoo
+        from safetensors.torch import save_file
+        model = maezoo.create("mae_vit_tiny", checkpoint={str(TINY)!r}, device="cpu")
+        model.save_pretrained("mine")
+        save_file(model.encoder.state_dict(), "plain.safetensors")
+    """
+    assert machine.run(code, MAEZOO_MANIFEST="").stderr == ""
+    unstated = {"size": [96, 96], "resize": None, "crop_pct": None, "interpolation": None, "mean": None, "std": None}
+    plain = (machine.folder / "plain.safetensors").read_bytes()
+    machine.publish(plain, layout="timm", parts=["encoder"], target=None, preprocess=unstated)
+    machine.hub.add(REPO, "config.json", (machine.folder / "mine" / "config.json").read_bytes())
+    code = f"""
+        import maezoo
+        model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+        bundled = maezoo.create("mae_vit_tiny", checkpoint={str(TINY)!r}, device="cpu")
+        assert model.preprocess == bundled.preprocess
+        assert (model.name, model.entry.name, model.decoder) == ({NAME!r}, {NAME!r}, None)
+        print("done")
+    """
+    assert machine.run(code).stdout == "done"
+    entry = json.loads(machine.manifest.read_text())["weights"][NAME]
+    assert entry["preprocess"] == unstated

@@ -22,7 +22,7 @@ ALL_NAMES = sorted([*NAMES, *(f"{name}_pyramid" for name in NAMES)])
 
 def test_names_and_tags_are_registered() -> None:
     assert timm.list_models("mae_*") == ALL_NAMES
-    assert set(timm.list_pretrained("mae_vit_*", exclude_filters="*_pyramid.*")) == set(maezoo.list_pretrained())
+    assert set(timm.list_pretrained("mae_vit_*", exclude_filters="*_pyramid.*")) <= set(maezoo.list_pretrained())
     for name in ALL_NAMES:
         assert timm.is_model(name)
     for name in load_manifest().defaults:
