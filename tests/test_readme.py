@@ -43,9 +43,12 @@ def desk(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_runs(code: str, desk: Path) -> None:
-    exec(compile(code, "page", "exec"), {"__name__": "page"})
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_runs_from_the_top_of_a_page_to_its_end(page: Path, desk: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        line = text[: match.start()].count("\n") + 1
+        exec(compile("\n" * line + match[1], str(page), "exec"), {"__name__": "page"})
 
 
 @pytest.mark.parametrize("code", blocks("bash"))

@@ -50,7 +50,8 @@ class Bar:
         self._bar.update(self._task, completed=done, total=total, description=text)
         if not self._lines:
             return
-        self._line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {done:,}{f' of {total:,}' if total else ''}  {text}"
+        count = f"{done:,} of {total:,}" if total else f"{done:,}"
+        self._line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {count}{'  ' if rate else ' '}{text}"
         if time.monotonic() - self._last > _LINE_EVERY:
             note(self._line)
             self._line, self._last = "", time.monotonic()

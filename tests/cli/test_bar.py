@@ -20,6 +20,12 @@ def test_a_short_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert STAMP.sub("", told) == "1,010 of 1,010  2.0 images/s, 1 error\n"
 
 
+def test_a_line_without_a_rate_reads_as_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("images", 144) as bar:
+        bar.show(0, more="0 errors")
+    assert STAMP.sub("", capsys.readouterr().err) == "0 of 144 images, 0 errors\n"
+
+
 def test_a_long_run_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
