@@ -1,5 +1,6 @@
 """Which weights does a name mean? All that is needed to build and fill a model, before any tensor is read."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -233,14 +234,32 @@ def _described(
         file=file,
         layout=file.layout,
         license=known.license or "unknown",
-        grid=_grid_of(known.trained_size, variant),
+        grid=_trained_grid(file, known.trained_size, variant, shapes, facts),
         facts=facts,
     )
 
 
-def _grid_of(size: tuple[int, int] | None, variant: Variant) -> tuple[int, int] | None:
-    """Return the patch grid of the images that positions are for, where that is known."""
-    return None if size is None else (size[0] // variant.patch_size, size[1] // variant.patch_size)
+def _trained_grid(
+    file: WeightsFile,
+    size: tuple[int, int] | None,
+    variant: Variant,
+    shapes: Mapping[str, tuple[int, ...]],
+    facts: Facts,
+) -> tuple[int, int] | None:
+    """Return the patch grid of the images that positions are for, where a configuration says it."""
+    if size is None or file.metadata is not None:
+        return None
+    h, w = size[0] // variant.patch_size, size[1] // variant.patch_size
+    positions = shapes.get("encoder.pos_embed", ())
+    if len(positions) == 3 and positions[1] - facts.class_tokens != h * w:
+        raise LayoutError(
+            f"{file.path} has positions of {positions[1] - facts.class_tokens} patches; config.json next to it says "
+            f"images of {size[0]}x{size[1]}, which have {h * w}.",
+            path=file.path,
+            expected=h * w,
+            found=positions[1] - facts.class_tokens,
+        )
+    return h, w
 
 
 def _how(name: str) -> str:
