@@ -1,6 +1,7 @@
 """`maezoo convert`: from any layout to any layout, tensors bit for bit."""
 
 import json
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,7 +124,9 @@ def convert(
         variant,
         known.preprocess,
         facts=facts_known,
-        square=to in ("fair", "prithvi") or (to in ("timm", "transformers") and not folder),
+        square=to in ("fair", "prithvi")
+        or (to == "timm" and not folder)
+        or (to == "transformers" and not (folder and _is_strip(known))),
         exact=to == "transformers",
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
@@ -152,6 +155,15 @@ def convert(
         global_pool=pool if head is not None else None,
         pool_is_known=head is None or pool is None or "global_pool" in facts or "encoder.fc_norm.weight" in tensors,
     )
+
+
+def _is_strip(known: Description) -> bool:
+    """Tell whether transformers takes images that are not square: resized without a crop, of 4, 9, 16, … patches."""
+    if known.preprocess is None or known.variant is None or known.preprocess.resize != "squash":
+        return False
+    h, w = (side // known.variant.patch_size for side in known.preprocess.size)
+    one_token = known.facts is None or known.facts.class_tokens == 1
+    return one_token and math.isqrt(h * w) ** 2 == h * w
 
 
 def _is_folder(output: Path) -> bool:

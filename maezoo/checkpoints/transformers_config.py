@@ -80,7 +80,7 @@ def _facts(config: Mapping[str, Any]) -> Facts:
     if len(ratios) > 1:
         shown = " and ".join(map(str, sorted(ratios)))
         raise ArgumentError(
-            f"the blocks' hidden layers are {shown} times as wide as the blocks; one ratio is supported"
+            f"intermediate_size is {shown} times the width in encoder and decoder; one ratio is supported"
         )
     if ratios:
         said["mlp_ratio"] = ratios.pop()

@@ -33,7 +33,7 @@ def metadata(**changes) -> WeightsMetadata:
 
 def transformers_folder(tmp_path, tiny_file, **changes):
     path = tiny_file("transformers", name="folder/model.safetensors")
-    config = transformers_config(metadata(), 3) | changes
+    config = transformers_config(metadata()) | changes
     path.with_name("config.json").write_text(json.dumps(config))
     path.with_name("preprocessor_config.json").write_text(json.dumps(transformers_preprocessor(SQUASHED)))
     return path.parent
@@ -98,7 +98,7 @@ def test_what_maezoo_does_not_have_is_refused(tmp_path, tiny_file, changes, word
 
 def test_crops_squashes_and_their_opposites_survive_transformers_configs(tmp_path):
     for preprocess in (SQUASHED, Preprocessing(size=(224, 224), crop_pct=0.875)):
-        (tmp_path / "config.json").write_text(json.dumps(transformers_config(metadata(), 3)))
+        (tmp_path / "config.json").write_text(json.dumps(transformers_config(metadata())))
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(transformers_preprocessor(preprocess)))
         assert describe_folder(tmp_path).preprocess == preprocess
 

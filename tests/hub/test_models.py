@@ -98,7 +98,7 @@ def test_repositories_are_described_by_their_configs_or_the_manifest(machine):
     metadata = WeightsMetadata(VARIANTS["mae_vit_tiny"], "normpix", preprocess, ("encoder", "decoder"))
     files = {
         "model.safetensors": (folder / "model.safetensors").read_bytes(),
-        "config.json": json.dumps(transformers_config(metadata, 3)).encode(),
+        "config.json": json.dumps(transformers_config(metadata)).encode(),
         "preprocessor_config.json": json.dumps(transformers_preprocessor(preprocess)).encode(),
     }
     for name, data in files.items():
