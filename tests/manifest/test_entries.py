@@ -17,6 +17,7 @@ from maezoo.vocabulary import FIELDS
 ENTRIES = load_manifest().entries
 ENTRIES_OF_THE_PAPER = ("mae_vit_tiny", "mae_vit_small", "mae_vit_base", "mae_vit_large", "mae_vit_huge")
 DOCS = Path(__file__).parents[2] / "docs"
+PACKAGED = DOCS.parent / "weights_manifest.json"
 
 
 def counted(width, depth, tokens):
@@ -258,8 +259,12 @@ def test_no_json_is_no_manifest(tmp_path):
         read_manifest(tmp_path / "bad.json")
 
 
-def test_an_architecture_without_weights_says_so():
+def test_an_architecture_without_weights_says_so(tmp_path):
+    data = json.loads(PACKAGED.read_text(encoding="utf-8"))
+    name = f"mae_vit_tiny.{data['defaults']['mae_vit_tiny']}"
+    data |= {"defaults": {"mae_vit_tiny": name.partition(".")[2]}, "weights": {name: data["weights"][name]}}
+    (tmp_path / "one.json").write_text(json.dumps(data))
     with pytest.raises(
         UnknownModelError, match="mae_vit_small has no pretrained weights here; these have: mae_vit_tiny"
     ):
-        load_manifest().find("mae_vit_small")
+        read_manifest(tmp_path / "one.json").find("mae_vit_small")
