@@ -16,7 +16,7 @@ from maezoo.exporting.facts import Facts
 
 __all__ = ["WRITERS", "add_facts"]
 
-TORCH_FACTS = "maezoo.json"  # the name of the facts in a .pt2 file
+TORCH_FACTS = "facts.json"  # the name of the facts in a .pt2 file
 _LARGEST = 1_900_000_000  # bytes of weights that fit one ONNX file: protobuf ends at 2 GB
 
 
