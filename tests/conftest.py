@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+# Several processes of tests share the processors (`pytest -n auto`): one thread for each, and for what it starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+
 # huggingface_hub reads this when it is imported: no test may reach the cache of whoever runs them.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="maezoo-tests-")
 
