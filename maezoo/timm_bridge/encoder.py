@@ -25,7 +25,7 @@ from maezoo.model.encoding import channels_of
 from maezoo.model.trunk import Trunk
 from maezoo.paths import user_path
 
-__all__ = ["build_timm_encoder", "build_verified", "encoder_tensors"]
+__all__ = ["build_timm_encoder", "build_verified", "encoder_tensors", "facts_of"]
 
 _POOLING = "attn_pool."
 _FOREIGN = ("encoder.", "decoder.", "decoder_", "mask_token", "vit.", "embeddings.")  # how no name of timm's begins
@@ -49,7 +49,7 @@ def build_timm_encoder(variant: Variant, pretrained: bool, **kwargs: Any) -> Vis
         >>> timm.create_model("mae_vit_tiny", pretrained=True, num_classes=10).num_classes
         10
     """
-    builder = partial(build_encoder, variant, facts=_facts(variant, kwargs.get("pretrained_cfg")))
+    builder = partial(build_encoder, variant, facts=facts_of(variant, kwargs.get("pretrained_cfg")))
     arguments = {"out_indices": 3} | kwargs
     model: VisionTransformer = build_verified(variant, variant.name, builder, encoder_tensors, pretrained, arguments)
     if hasattr(model, "patch_embed"):  # not a pyramid around it
@@ -136,7 +136,7 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer | Trunk
     return dict(checkpoint_filter_fn(found, encoder)) | fresh
 
 
-def _facts(variant: Variant, config: Any) -> Facts:
+def facts_of(variant: Variant, config: Any) -> Facts:
     """Return what the weights that timm's configuration names ask of the model; channels are timm's business."""
     tag = config if isinstance(config, str) else getattr(config, "tag", None)
     entry = load_manifest().entries.get(f"{variant.name}.{tag}") if tag else None

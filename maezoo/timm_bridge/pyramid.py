@@ -8,10 +8,10 @@ from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from maezoo.errors import ArgumentError
-from maezoo.model import Variant, build_encoder
+from maezoo.model import Facts, Variant, build_encoder
 from maezoo.model.pyramid import STRIDES, PyramidEncoder
 from maezoo.model.trunk import PATCH
-from maezoo.timm_bridge.encoder import build_verified, encoder_tensors
+from maezoo.timm_bridge.encoder import build_verified, encoder_tensors, facts_of
 
 __all__ = ["TimmPyramid", "build_timm_pyramid"]
 
@@ -89,7 +89,11 @@ def build_timm_pyramid(variant: Variant, pretrained: bool, **kwargs: Any) -> nn.
         >>> backbone.feature_info.reduction()
         [4, 8, 16, 32]
     """
-    parts = (f"{variant.name}_pyramid", partial(_build, variant), pyramid_tensors)
+    parts = (
+        f"{variant.name}_pyramid",
+        partial(_build, variant, facts_of(variant, kwargs.get("pretrained_cfg"))),
+        pyramid_tensors,
+    )
     model: nn.Module = build_verified(variant, *parts, pretrained, {"out_indices": (0, 1, 2, 3)} | kwargs)
     return model
 
@@ -106,6 +110,7 @@ def pyramid_tensors(tensors: dict[str, Tensor], model: TimmPyramid) -> dict[str,
 
 def _build(
     variant: Variant,
+    facts: Facts,
     *,
     out_channels: int = 256,
     window_size: int | None = None,
@@ -123,5 +128,5 @@ def _build(
         message = f"the strides are {STRIDES}, and output_stride={output_stride} needs dilated convolutions."
         raise ArgumentError(message, expected=STRIDES[-1], found=output_stride)
     size = img_size or variant.img_size // variant.patch_size * PATCH
-    encoder = build_encoder(variant, img_size=size, patch_size=PATCH, **overrides)
+    encoder = build_encoder(variant, facts=facts, img_size=size, patch_size=PATCH, **overrides)
     return TimmPyramid(encoder, out_channels, window_size=window_size, global_blocks=global_blocks)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from maezoo.manifest.entries import Manifest, WeightsEntry, load_manifest
+from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.support import obstacles
+from maezoo.model.facts import Facts
 from maezoo.model.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
@@ -23,17 +24,30 @@ default_cfgs: "dict[str, DefaultCfg]" = {}  # timm looks for this name in the mo
 
 def register() -> None:
     """Register the architectures and the manifest's weights with the timm that is imported; may be called again."""
-    from timm.models import is_model, register_model
-
     manifest = load_manifest()
     for variant in VARIANTS.values():
-        for name, configure, entry_point in (
-            (variant.name, _encoder_cfg, _encoder_entry_point),
-            (f"{variant.name}_pyramid", _pyramid_cfg, _pyramid_entry_point),
-        ):
-            if not is_model(name):
-                default_cfgs[name] = _default_cfg(variant, manifest, configure)
-                register_model(_named(entry_point(variant), name))
+        known = [entry for entry in manifest.entries.values() if entry.architecture == variant.name]
+        entries = [entry for entry in known if not obstacles(entry)]
+        entries.sort(key=lambda entry: entry.tag != manifest.defaults.get(variant.name))
+        _register(variant.name, _encoder_entry_point(variant), _default_cfg(variant, entries, _encoder_cfg))
+        if suits_pyramid(variant.facts):
+            entries = [entry for entry in entries if suits_pyramid(entry.facts_of_model)]
+            build = _pyramid_entry_point(variant)
+            _register(f"{variant.name}_pyramid", build, _default_cfg(variant, entries, _pyramid_cfg))
+
+
+def suits_pyramid(facts: Facts) -> bool:
+    """Whether a pyramid computes what weights were trained for: one class token, positions resized with antialias."""
+    return facts.class_tokens == 1 and facts.resampling == "antialias"
+
+
+def _register(name: str, build: "Callable[..., nn.Module]", config: "DefaultCfg") -> None:
+    """Register a function that makes models, unless the name is there already."""
+    from timm.models import is_model, register_model
+
+    if not is_model(name):
+        default_cfgs[name] = config
+        register_model(_named(build, name))
 
 
 def _named(build: "Callable[..., nn.Module]", name: str) -> "Callable[..., nn.Module]":
@@ -70,14 +84,13 @@ def _pyramid_entry_point(variant: Variant) -> "Callable[..., nn.Module]":
 
 
 def _default_cfg(
-    variant: Variant, manifest: Manifest, configure: "Callable[[Variant, WeightsEntry | None], PretrainedCfg]"
+    variant: Variant,
+    entries: list[WeightsEntry],
+    configure: "Callable[[Variant, WeightsEntry | None], PretrainedCfg]",
 ) -> "DefaultCfg":
-    """Describe an architecture's weights to timm, the default tag first."""
+    """Describe an architecture's weights to timm; the first are the default."""
     from timm.models._pretrained import DefaultCfg
 
-    entries = [e for e in manifest.entries.values() if e.architecture == variant.name and not obstacles(e)]
-    default = manifest.defaults.get(variant.name)
-    entries.sort(key=lambda entry: entry.tag != default)
     if not entries:
         return DefaultCfg(tags=deque([""]), cfgs={"": configure(variant, None)})
     tags = deque(entry.tag for entry in entries)
