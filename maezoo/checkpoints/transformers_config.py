@@ -9,6 +9,7 @@ from maezoo.checkpoints.bounds import (
     bounded_facts,
     bounded_preprocessing,
     bounded_variant,
+    norm_epsilon,
     whole_number,
 )
 from maezoo.checkpoints.configs import reading
@@ -72,7 +73,10 @@ def _facts(config: Mapping[str, Any]) -> Facts:
     known = PIXIO if class_tokens != 1 else PAPER
     said: dict[str, Any] = {"class_tokens": class_tokens, "in_chans": config.get("num_channels", 3)}
     if "layer_norm_eps" in config:
-        said["norm_epsilon"] = config["layer_norm_eps"]
+        try:
+            said["norm_epsilon"] = norm_epsilon(config["layer_norm_eps"])
+        except ArgumentError as error:
+            raise ArgumentError(f"layer_norm_eps: {error}", found=config["layer_norm_eps"]) from error
     ratios = {config["mlp_ratio"]} if "mlp_ratio" in config else set()
     for key, width in (("intermediate_size", "hidden_size"), ("decoder_intermediate_size", "decoder_hidden_size")):
         if config.get(key) and (key == "intermediate_size" or config.get(width)):
