@@ -51,3 +51,10 @@ def test_the_card_states_licence_and_use(tmp_path):
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "maezoo.create(" in card
     assert json.loads((tmp_path / "config.json").read_text())["architecture"] == "vit_tiny_patch16_224"
+
+
+def test_a_folder_that_is_not_there_is_told_from_one_without_weights(tmp_path):
+    with pytest.raises(maezoo.errors.WeightsNotFoundError, match="there is no such folder"):
+        maezoo.create(f"local-dir:{tmp_path / 'nope'}", device="cpu")
+    with pytest.raises(maezoo.errors.WeightsNotFoundError, match=r"has no model\.safetensors"):
+        maezoo.create(f"local-dir:{tmp_path}", device="cpu")
