@@ -72,7 +72,8 @@ def weights_in(folder: Path) -> Path:
     pickles = [name for name in PICKLES if (folder / name).is_file()]
     if pickles and not found:
         command = f"maezoo convert {shlex.quote(str(folder))} {shlex.quote(f'{folder}-safetensors')}"
-        message = f"{folder} has {pickles[0]} and no {WEIGHTS}: maezoo reads pickles only to convert them. Run `{command}`."
+        fix = f"maezoo reads pickles only to convert them. Run `{command}`."
+        message = f"{folder} has {pickles[0]} and no {WEIGHTS}: {fix}"
         raise WeightsNotFoundError(message, path=folder, expected=WEIGHTS, found=tuple(pickles), command=command)
     what = f"several files ({', '.join(path.name for path in found)}) and no" if found else "no"
     hint = "name one of them" if found else "`maezoo convert` makes one of .pth and .bin files"
