@@ -20,9 +20,10 @@ def test_every_strategy_hides_exactly_the_rounded_share(
     grid: tuple[int, int], ratio: float, strategy: str, seed: int
 ) -> None:
     mask = draw_mask(strategy, 2, grid, ratio, seed=seed)
-    assert mask.shape == (2, grid[0] * grid[1])
+    N = grid[0] * grid[1]
+    assert mask.shape == (2, N)
     assert mask.dtype == torch.bool
-    assert mask.sum(dim=1).tolist() == [round(ratio * grid[0] * grid[1])] * 2
+    assert mask.sum(dim=1).tolist() == [round(ratio * N)] * 2
 
 
 def test_counts_that_floor_gets_wrong() -> None:
