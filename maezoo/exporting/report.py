@@ -35,7 +35,7 @@ class ExportReport:
 
     Attributes:
         path: the file to open.
-        files: every file that belongs to it, with its bytes; all of them have to travel together.
+        files: every file that belongs to it, with its bytes; keep them together.
         facts: what the file says of itself.
         comparisons: the check, one for each batch.
     """

@@ -184,7 +184,7 @@ def _preprocess_json(facts: Facts) -> str:
 
 def _refuse_existing(path: Path, about: str, overwrite: bool) -> None:
     """Refuse to write over files, unless the one for preprocessing says the same."""
-    beside = path.with_name(PREPROCESS)
+    next_to = path.with_name(PREPROCESS)
     if overwrite:
         return
     for each in (path, path.with_suffix(".bin") if path.suffix.lower() == ".xml" else path):
@@ -192,11 +192,11 @@ def _refuse_existing(path: Path, about: str, overwrite: bool) -> None:
             raise ArgumentError(
                 f"{each} is there already; pass overwrite=True (--overwrite), or name another.", path=each
             )
-    if beside.exists() and beside.read_text(encoding="utf-8", errors="replace") != about:
+    if next_to.exists() and next_to.read_text(encoding="utf-8", errors="replace") != about:
         raise ArgumentError(
-            f"{beside} is there already, for another preprocessing; export to another folder, or pass overwrite=True "
+            f"{next_to} is there already, for another preprocessing; export to another folder, or pass overwrite=True "
             "(--overwrite).",
-            path=beside,
+            path=next_to,
         )
 
 

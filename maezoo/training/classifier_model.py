@@ -142,7 +142,7 @@ def _freeze(vit: VisionTransformer, recipe: FinetuneRecipe) -> None:
 
 
 def _with_lora(vit: VisionTransformer, rank: int) -> Any:
-    """Put low-rank updates beside the matrices of the blocks, in place; return peft's wrapper, which can merge them."""
+    """Add low-rank updates to the matrices of the blocks, in place; return peft's wrapper, which can merge them."""
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
