@@ -12,6 +12,7 @@ from maezoo.api.optimized import OptimizedMAE
 from maezoo.errors import ArgumentError, FrozenModelError
 from maezoo.model.encoding import MaskedEncoder
 from maezoo.model.pyramid import PyramidEncoder
+from maezoo.vocabulary import Resampling
 
 __all__ = ["FeaturePyramid"]
 
@@ -59,9 +60,8 @@ class FeaturePyramid(PyramidEncoder):
         window_size: int | None = None,
         global_blocks: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(
-            _encoder_of(encoder, pretrained), out_channels, window_size=window_size, global_blocks=global_blocks
-        )
+        vit, resampling = _encoder_of(encoder, pretrained)
+        super().__init__(vit, out_channels, window_size=window_size, global_blocks=global_blocks, resampling=resampling)
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
         """Return the maps of a batch, the finest first, and last the extra one.
@@ -81,19 +81,21 @@ class FeaturePyramid(PyramidEncoder):
         return found
 
 
-def _encoder_of(encoder: VisionTransformer | MaskedEncoder | str, pretrained: bool) -> VisionTransformer:
-    """Return the timm encoder that is meant."""
+def _encoder_of(
+    encoder: VisionTransformer | MaskedEncoder | str, pretrained: bool
+) -> tuple[VisionTransformer, Resampling]:
+    """Return the timm encoder that is meant, and how its positions are resized; timm's own way where nothing says."""
     if isinstance(encoder, str):
         built = create(encoder, pretrained=pretrained, decoder=False, device="cpu")
         built.pos_embed.requires_grad_(True)  # fixed in pretraining, trained in detection (ViTDet)
-        return built.encoder
+        return built.encoder, built.facts.resampling
     if pretrained:
         raise ArgumentError("pretrained=True is for a name; this encoder has weights already.", found=pretrained)
     if isinstance(encoder, OptimizedMAE):
         raise FrozenModelError("an optimised model cannot be trained; pass the model that it was made from.")
     if isinstance(encoder, MaskedEncoder):
-        return encoder.encoder
+        return encoder.encoder, encoder.facts.resampling
     if not isinstance(encoder, VisionTransformer):
         message = f"encoder is an MAE, a timm VisionTransformer or a name; got {type(encoder).__name__}."
         raise ArgumentError(message, found=type(encoder).__name__)
-    return encoder
+    return encoder, "antialias"

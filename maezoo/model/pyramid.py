@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maezoo.errors import ArgumentError
 from maezoo.model.trunk import Trunk
+from maezoo.vocabulary import Resampling
 
 __all__ = ["STRIDES", "PyramidEncoder"]
 
@@ -27,6 +28,7 @@ class PyramidEncoder(nn.Module):
         out_channels: channels of every map.
         window_size: side of the attention windows in patches; `None` for global attention.
         global_blocks: blocks that keep global attention; the last of each quarter when `None`.
+        resampling: how positions are resized; see `Facts`.
 
     Attributes:
         trunk: the encoder, (B, C, H, W) -> (B, D, H/16, W/16).
@@ -41,12 +43,13 @@ class PyramidEncoder(nn.Module):
         *,
         window_size: int | None = None,
         global_blocks: Sequence[int] | None = None,
+        resampling: Resampling = "antialias",
     ) -> None:
         super().__init__()
         if isinstance(out_channels, bool) or not isinstance(out_channels, int) or out_channels < 1:
             message = f"out_channels is a whole number, at least 1; got {out_channels!r}."
             raise ArgumentError(message, found=out_channels)
-        self.trunk = Trunk(encoder, window_size=window_size, global_blocks=global_blocks)
+        self.trunk = Trunk(encoder, window_size=window_size, global_blocks=global_blocks, resampling=resampling)
         self.out_channels = out_channels
         place = {"device": self.trunk.cls_token.device, "dtype": self.trunk.cls_token.dtype}
         self.levels = nn.ModuleList(_level(stride, self.trunk.embed_dim, out_channels, **place) for stride in STRIDES)

@@ -14,6 +14,7 @@ from maezoo.errors import ArgumentError, LayerError, SizeError
 from maezoo.model.encoding import attribute_of, channels_of, embed_patches
 from maezoo.model.positions import resize_positions
 from maezoo.model.windows import spread_blocks, windowed_block
+from maezoo.vocabulary import Resampling
 
 __all__ = ["PATCH", "Trunk"]
 
@@ -33,6 +34,7 @@ class Trunk(nn.Module):
         window_size: side of the attention windows in patches; `None` for global attention.
         global_blocks: blocks that keep global attention, negative ones counted from the end; the last of each quarter
             when `None`.
+        resampling: how positions are resized; see `Facts`.
 
     Raises:
         ArgumentError: an encoder of another kind, a window below 1, or global blocks without windows.
@@ -45,6 +47,7 @@ class Trunk(nn.Module):
         *,
         window_size: int | None = None,
         global_blocks: Sequence[int] | None = None,
+        resampling: Resampling = "antialias",
     ) -> None:
         super().__init__()
         if encoder.cls_token is None or encoder.num_prefix_tokens != 1 or encoder.pos_embed is None:
@@ -57,6 +60,7 @@ class Trunk(nn.Module):
         self.norm_pre: nn.Module = encoder.norm_pre
         self.blocks: nn.Sequential = encoder.blocks
         self.embed_dim = int(encoder.embed_dim)
+        self.resampling = resampling
         self.window_size = _check_window(window_size, global_blocks)
         self.global_blocks = _check_blocks(global_blocks, len(self.blocks))
         self.grad_checkpointing = bool(encoder.grad_checkpointing)
@@ -73,7 +77,7 @@ class Trunk(nn.Module):
             SizeError: another number of channels, or H or W that is no multiple of 32.
         """
         grid = self._grid_of(images)
-        positions = resize_positions(self.pos_embed, self.grid_size, grid)
+        positions = resize_positions(self.pos_embed, self.grid_size, grid, resampling=self.resampling)
         x = embed_patches(self.patch_embed, images) + positions[:, 1:]  # (B, N, D)
         class_token = (self.cls_token + positions[:, :1]).expand(len(x), -1, -1)
         x = self.norm_pre(self.pos_drop(torch.cat([class_token.to(x.dtype), x], dim=1)))  # (B, 1 + N, D)

@@ -129,4 +129,6 @@ def _build(
         raise ArgumentError(message, expected=STRIDES[-1], found=output_stride)
     size = img_size or variant.img_size // variant.patch_size * PATCH
     encoder = build_encoder(variant, facts=facts, img_size=size, patch_size=PATCH, **overrides)
-    return TimmPyramid(encoder, out_channels, window_size=window_size, global_blocks=global_blocks)
+    return TimmPyramid(
+        encoder, out_channels, window_size=window_size, global_blocks=global_blocks, resampling=facts.resampling
+    )

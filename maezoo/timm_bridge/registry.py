@@ -1,6 +1,7 @@
 """Our encoders in timm's registry: `timm.create_model("mae_vit_base.in1k_normpix", pretrained=True)`.
 
-Each is there twice: as a plain `VisionTransformer`, and with a feature pyramid as `mae_vit_base_pyramid`.
+Those with one class token are there twice: as a plain `VisionTransformer`, and with a feature pyramid as
+`mae_vit_base_pyramid`.
 """
 
 from collections import deque
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.support import obstacles
-from maezoo.model.facts import Facts
 from maezoo.model.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
@@ -30,15 +30,9 @@ def register() -> None:
         entries = [entry for entry in known if not obstacles(entry)]
         entries.sort(key=lambda entry: entry.tag != manifest.defaults.get(variant.name))
         _register(variant.name, _encoder_entry_point(variant), _default_cfg(variant, entries, _encoder_cfg))
-        if suits_pyramid(variant.facts):
-            entries = [entry for entry in entries if suits_pyramid(entry.facts_of_model)]
-            build = _pyramid_entry_point(variant)
-            _register(f"{variant.name}_pyramid", build, _default_cfg(variant, entries, _pyramid_cfg))
-
-
-def suits_pyramid(facts: Facts) -> bool:
-    """Whether a pyramid computes what weights were trained for: one class token, positions resized with antialias."""
-    return facts.class_tokens == 1 and facts.resampling == "antialias"
+        if variant.facts.class_tokens == 1:  # a pyramid takes no other prefix
+            config = _default_cfg(variant, entries, _pyramid_cfg)
+            _register(f"{variant.name}_pyramid", _pyramid_entry_point(variant), config)
 
 
 def _register(name: str, build: "Callable[..., nn.Module]", config: "DefaultCfg") -> None:

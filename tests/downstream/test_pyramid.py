@@ -1,6 +1,7 @@
 """The feature pyramid: against the published layers, at many sizes, in the detectors that take it."""
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import timm
@@ -15,6 +16,7 @@ from torchvision.transforms.functional import to_tensor
 import maezoo
 from maezoo.downstream import FeaturePyramid
 from maezoo.errors import ArgumentError, FrozenModelError, LayerError, SizeError, UnknownModelError
+from maezoo.model import Facts, build_mae, find_variant
 
 STRIDES = {"0": 4, "1": 8, "2": 16, "3": 32, "pool": 64}
 
@@ -84,6 +86,18 @@ def test_the_last_map_is_the_encoders_without_the_final_norm():
     with torch.no_grad():
         (last,) = encoder.forward_intermediates(images, indices=1, norm=False, intermediates_only=True)
         assert torch.equal(FeaturePyramid(encoder).trunk(images), last)
+
+
+@pytest.mark.parametrize("resampling", ["antialias", "bicubic", "aligned"])
+def test_positions_are_resized_as_the_weights_want_it(resampling):
+    facts = Facts(positions="learned", resampling=resampling)
+    model = build_mae(replace(find_variant("mae_vit_small"), depth=2), facts=facts).eval()
+    nn.init.normal_(model.encoder.pos_embed)
+    images = torch.randn(1, 3, 160, 256)
+    with torch.no_grad():
+        (tokens,) = model.block_tokens(images, (1,), norm=False)
+        last = FeaturePyramid(model).trunk(images)
+    torch.testing.assert_close(last.flatten(2).transpose(1, 2), tokens[:, 1:])
 
 
 def test_patches_of_eight_pixels_see_the_same_in_an_image_twice_as_large(mae, photos):
