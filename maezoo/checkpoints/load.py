@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import Fit
 from maezoo.checkpoints.bounds import NORM_EPSILON
+from maezoo.checkpoints.check import require_finite
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
 from maezoo.checkpoints.metadata import DECODER
-from maezoo.checkpoints.reader import WeightsFile, open_weights, require_finite
+from maezoo.checkpoints.reader import WeightsFile, open_weights
 from maezoo.checkpoints.report import LoadReport
 from maezoo.errors import LayoutError
 from maezoo.model import MaskedAutoencoder

@@ -1,13 +1,6 @@
-"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours.
-
-safetensors checks and maps a file. A file that its user may change is read into memory by us and not by `get_tensor`,
-which would keep the mapped pages in memory next to the copy, and one by one, so that a checkpoint of any size needs no
-second copy of itself. (safetensors has a back-end that does so, `safe_open(…, backend="pread")`, but not at the lowest
-version that maezoo runs with.)
-"""
+"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours."""
 
 import functools
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,30 +19,11 @@ from maezoo.checkpoints.layouts import canonical_key, foreign_keys, our_keys, re
 from maezoo.checkpoints.metadata import DECODER, DECODER_KEY, SOURCE_KEY, WeightsMetadata
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.checkpoints.pairs import join_decoder
+from maezoo.checkpoints.shard import Shard
 from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFoundError
 from maezoo.vocabulary import Layout
 
-__all__ = ["WeightsFile", "open_weights", "require_finite"]
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """One open safetensors file."""
-
-    path: Path
-    handle: Any
-
-    @functools.cached_property
-    def spans(self) -> Mapping[str, tuple[int, int]]:
-        """Where each tensor is in the file: its first byte, and how many; safetensors has checked them."""
-        with self.path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            entries = json.loads(file.read(length))
-        return {
-            key: (8 + length + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
-            for key, entry in entries.items()
-            if key != "__metadata__"
-        }
+__all__ = ["WeightsFile", "open_weights"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +43,7 @@ class WeightsFile:
     header: Mapping[str, str]
     mapped: bool
     naming: StateDict
-    _shards: Mapping[str, _Shard]
+    _shards: Mapping[str, Shard]
     _open: ExitStack
 
     def __enter__(self) -> "WeightsFile":
@@ -167,7 +141,8 @@ class WeightsFile:
         return tensor.clone()
 
     def _slice(self, key: str) -> Any:
-        return _slice_of(self._shards, self.naming.names[key])
+        name = self.naming.names[key]
+        return self._shards[name].slice(name)
 
     def _read_bytes(self, keys: tuple[str, ...]) -> Tensor:
         """Read tensors one after the other into memory of their own; pages mapped meanwhile would stay in memory."""
@@ -178,31 +153,16 @@ class WeightsFile:
             raise LayoutError(message, path=self.path, found=tuple(shapes))
         dtype: torch.dtype = self._slice(keys[0])[:0].dtype
         names = [self.naming.names[key] for key in keys]
-        spans = [self._shards[name].spans[name] for name in names]
-        buffer: Any = np.empty(sum(size for _, size in spans), np.uint8)  # by NumPy, which asks for huge pages
+        sizes = [self._shards[name].spans[name][1] for name in names]
+        buffer: Any = np.empty(sum(sizes), np.uint8)  # by NumPy, which asks for huge pages
         room = memoryview(buffer)
-        for name, (start, size) in zip(names, spans, strict=True):
-            with self._shards[name].path.open("rb", buffering=0) as file:
-                file.seek(start)
-                _fill(file, room[:size], self._shards[name].path)
+        for name, size in zip(names, sizes, strict=True):
+            self._shards[name].copy_into(room[:size], name)
             room = room[size:]
         joined = (sum(shape[0] for shape in shapes), *shapes[0][1:])
         if not buffer.size:
             return torch.empty(joined, dtype=dtype)
         return torch.from_numpy(buffer).view(dtype).view(joined)
-
-
-def _slice_of(shards: Mapping[str, _Shard], raw: str) -> Any:
-    return shards[raw].handle.get_slice(raw)
-
-
-def _fill(file: Any, room: memoryview, path: Path) -> None:
-    """Fill a buffer from a file; one read may give less than was asked for."""
-    while room:
-        read = file.readinto(room)
-        if not read:
-            raise IntegrityError(f"{path} ended while it was read.", path=path)
-        room = room[read:]
 
 
 def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -> WeightsFile:
@@ -232,21 +192,23 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
     homes = read_index(path) if path.name.endswith(INDEX) else None
     with _reading(path), ExitStack() as stack:
         shards = {
-            file: _Shard(file, stack.enter_context(safe_open(file, framework="pt")))
+            file: Shard(file, stack.enter_context(safe_open(file, framework="pt")))
             for file in dict.fromkeys(homes.values() if homes is not None else [path])
         }
         header = next(iter(shards.values())).handle.metadata() or {}
         decoder = path.parent / DECODER
         if DECODER_KEY in header and homes is None and decoder.is_file():
             with _reading(decoder):
-                shards[decoder] = _Shard(decoder, stack.enter_context(safe_open(decoder, framework="pt")))
+                shards[decoder] = Shard(decoder, stack.enter_context(safe_open(decoder, framework="pt")))
             keys = [tuple(shard.handle.keys()) for shard in shards.values()]
             naming = join_decoder(path, header, keys[0], shards[decoder].handle.metadata() or {}, keys[1])
             places = {key: shard for shard, theirs in zip(shards.values(), keys, strict=True) for key in theirs}
         else:
             places = _places(path, shards, homes)
             naming = find_state_dict(places, take, path)
-        tokens = {raw: tuple(_slice_of(places, raw).get_shape()) for raw in places if raw.endswith("cls_token")}
+        tokens = {
+            raw: tuple(shard.slice(raw).get_shape()) for raw, shard in places.items() if raw.endswith("cls_token")
+        }
         naming = replace(naming, names=with_class_tokens_apart(naming.names, tokens))
         return WeightsFile(path, tuple(naming.names), header, mapped, naming, places, stack.pop_all())
 
@@ -276,7 +238,7 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path] | None) -> dict[str, _Shard]:
+def _places(path: Path, shards: Mapping[Path, Shard], homes: Mapping[str, Path] | None) -> dict[str, Shard]:
     """Return which file each tensor is in."""
     if homes is None:
         return {key: shard for shard in shards.values() for key in shard.handle.keys()}  # noqa: SIM118 - not a mapping
@@ -286,21 +248,3 @@ def _places(path: Path, shards: Mapping[Path, _Shard], homes: Mapping[str, Path]
         message = f"{path} names tensors that its files lack: {', '.join(absent[:6])}."
         raise IntegrityError(message, path=path, expected=tuple(absent))
     return {key: shards[file] for key, file in homes.items()}
-
-
-def require_finite(tensor: Tensor, what: str) -> None:
-    """Refuse NaN and infinity; reads every value once.
-
-    Raises:
-        IntegrityError: there is one; the message names the tensor.
-    """
-    if not tensor.is_floating_point():
-        return
-    # One sum is faster than a test of each value, and as reliable: NaN and infinity survive it.
-    if tensor.dtype == torch.float32:
-        with np.errstate(all="ignore"):
-            finite = bool(np.isfinite(tensor.detach().numpy().sum()))
-    else:
-        finite = bool(torch.isfinite(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))))
-    if not finite:
-        raise IntegrityError(f"{what} holds NaN or infinity; the file is damaged, or its training diverged.")
