@@ -97,8 +97,7 @@ def sweep(
             write_rows(measured, table)
         temporary.write_bytes(encode_figure(plot_sweep(measured, width=width, pictures=pictures), output.suffix))
     if as_json:
-        found = [_as_data(each, output, table) for each in measured]
-        print_json(found[0] if len(found) == 1 else found)
+        print_json([_as_data(each, output, table) for each in measured])
         return
     for each in measured:
         for name, row in zip(each.strategies, each.error.tolist(), strict=True):

@@ -57,7 +57,7 @@ def test_reconstruct_and_sweep_use_it(scans: list[str], tmp_path: Path) -> None:
     assert 10 * loss() < loss("--window", "auto")
     pytest.importorskip("matplotlib")
     options = ("--ratio", "0.5", "--strategy", "random", "--seeds", "1", "--json", "-o", tmp_path / "s.png")
-    dark, seen = (json.loads(run("sweep", scans[0], *options, *more)) for more in ([], ["--window", "auto"]))
+    dark, seen = (json.loads(run("sweep", scans[0], *options, *more))[0] for more in ([], ["--window", "auto"]))
     assert 10 * dark["error"]["random"][0] < seen["error"]["random"][0]
 
 

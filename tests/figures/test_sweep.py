@@ -129,7 +129,7 @@ def test_the_command_writes_the_figure_and_prints_the_numbers(four, tmp_path):
         app, ["sweep", str(four[0]), str(four[1]), "-o", str(output), *options, "--json", *table]
     )
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
+    (told,) = json.loads(result.stdout)
     assert told["ratios"] == [0.5, 0.75]
     assert len(told["error"]["random"]) == 2
     assert told["seeds"] == [4]
