@@ -63,16 +63,16 @@ class _Commands(TyperGroup):
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read the command line."""
-        with _stopping():
+        with _plain_errors():
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        with _stopping():
+        with _plain_errors():
             return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write each command as a line, by subject, and the options together: all of it fits 80 x 24 characters."""
+        """Write each command as a line, by subject, and the options together: all of it fits 80 x 30 characters."""
         rows = []
         for subject, commands in _COMMANDS.items():
             for number, name in enumerate(commands):
@@ -87,11 +87,15 @@ class _Commands(TyperGroup):
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
+def _plain_errors() -> Iterator[None]:
+    """Let Ctrl-C through typer, and take from typer's messages what is not meant for users."""
     try:
         yield
     except KeyboardInterrupt:
         raise StoppedError from None
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")  # pydantic's, which checks words for typer
+        raise
 
 
 app = typer.Typer(

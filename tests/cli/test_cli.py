@@ -38,6 +38,9 @@ def test_version_and_help_say_what_there_is() -> None:
     assert max(map(len, lines)) <= 80
     assert run().returncode == 2
     assert run("fly").returncode == 2
+    wrong = run("features", "x.jpg", "--pool", "max")
+    assert wrong.returncode == 2
+    assert "Invalid value for '--pool': 'max' is not one of 'cls', 'mean'" in wrong.stderr
 
 
 def test_list() -> None:
