@@ -26,6 +26,7 @@ import maezoo
 from benchmarks.speed.machine import describe
 from benchmarks.speed.timing import Budget, explain, interleave
 from maezoo.exporting import open_exported
+from maezoo.model import find_variant
 
 Pixels = NDArray[np.uint8]
 Opener = Callable[[], Callable[[Pixels], Any]]
@@ -105,11 +106,11 @@ def _optimum(model: maezoo.MAE, folder: Path) -> Exported:
     from optimum.exporters.onnx import main_export  # type: ignore[import-not-found]
     from transformers import ViTConfig, ViTModel
 
-    blocks = model.encoder.blocks
+    variant = find_variant(model.name)
     config = ViTConfig(
         hidden_size=model.embed_dim,
-        num_hidden_layers=len(blocks),
-        num_attention_heads=blocks[0].attn.num_heads,
+        num_hidden_layers=variant.depth,
+        num_attention_heads=variant.num_heads,
         intermediate_size=4 * model.embed_dim,
         image_size=model.img_size[0],
         patch_size=model.patch_size,
@@ -125,7 +126,7 @@ def _onnx_session(path: Path) -> Callable[[Pixels], Any]:
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    mean, std = (np.float32([[[each]] for each in triple]) for triple in _STATISTICS)
+    mean, std = (np.array(triple, np.float32)[:, None, None] for triple in _STATISTICS)
     return lambda x: session.run(None, {name: (x / np.float32(255) - mean) / std})
 
 
