@@ -12,6 +12,9 @@ __all__ = ["Interrupts"]
 class Interrupts:
     """Catches the first Ctrl-C; the second one is as usual.
 
+    Args:
+        patient: leave out all later ones, too, until the block ends.
+
     Attributes:
         came: it was caught.
 
@@ -27,8 +30,9 @@ class Interrupts:
         True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.came = False
+        self._patient = patient
         self._held_back = False
 
     @contextmanager
@@ -45,8 +49,11 @@ class Interrupts:
             return
 
         def catch(number: int, frame: FrameType | None) -> None:
+            if self.came:
+                return
             self.came = True
-            signal.signal(signal.SIGINT, before)
+            if not self._patient:
+                signal.signal(signal.SIGINT, before)
             if not self._held_back:
                 raise KeyboardInterrupt
 

@@ -21,7 +21,7 @@ from maezoo.model.variants import Variant, facts_in, find_variant, match_variant
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Target
 
-__all__ = ["WeightsSource", "find_source"]
+__all__ = ["LOCAL", "WeightsSource", "find_source"]
 
 LOCAL = "local-dir:"
 
@@ -74,8 +74,11 @@ def find_source(
     cache_dir: str | Path | None,
     offline: bool | None,
     decoder: bool = True,
+    likeness: Description | None = None,
 ) -> WeightsSource:
     """Resolve the arguments of `maezoo.create`; downloads when it must.
+
+    Weights of a folder that nothing else says something of are described by `likeness`.
 
     Raises:
         UnknownModelError, UnsupportedWeightsError, WeightsNotFoundError, IntegrityError, OfflineError, LayoutError: see
@@ -87,7 +90,7 @@ def find_source(
                 raise ArgumentError("pass one of pretrained=True, checkpoint= and a local-dir: or hf-hub: name.")
             source = _from_checkpoint(name, user_path(checkpoint), opened)
         elif name.startswith(LOCAL):
-            source = _from_folder(name, user_path(name.removeprefix(LOCAL)), opened)
+            source = _from_folder(name, user_path(name.removeprefix(LOCAL)), opened, likeness)
         elif name.startswith(HUB):
             source = _from_repository(name, decoder, cache_dir, offline, opened)
         elif pretrained:
@@ -173,10 +176,10 @@ def _from_checkpoint(name: str, path: Path, opened: ExitStack) -> WeightsSource:
     return source
 
 
-def _from_folder(name: str, folder: Path, opened: ExitStack) -> WeightsSource:
+def _from_folder(name: str, folder: Path, opened: ExitStack, likeness: Description | None) -> WeightsSource:
     """Describe the weights of a folder."""
     file = opened.enter_context(open_weights(weights_in(folder)))
-    return _described(name, file, describe_folder(file.path.parent))
+    return _described(name, file, describe_folder(file.path.parent), likeness)
 
 
 def _from_repository(

@@ -21,7 +21,7 @@ from maezoo.model.facts import VIDEO
 from maezoo.paths import user_path
 from maezoo.vocabulary import PARTS, Layout, Part
 
-__all__ = ["LoadReport", "load_file_into"]
+__all__ = ["LoadReport", "load_file_into", "norm_epsilon_of"]
 
 _SHOWN = 6  # keys named in an error before "and so on"
 
@@ -81,7 +81,7 @@ def load_file_into(
         fit = Fit(model, _grid(file, model) if grid is None else grid, file.is_of_videos)
         tensors, adapted = _read(file, plan, fit, device, dtype, check_finite)
         if norm_epsilon is None:
-            norm_epsilon = _norm_epsilon(file, plan.layout)
+            norm_epsilon = norm_epsilon_of(file, plan.layout)
         rest = {key: value for key, value in model.state_dict().items() if key not in tensors}
         model.load_state_dict({**rest, **tensors}, strict=True, assign=True)
         naming = file.naming
@@ -104,7 +104,7 @@ def load_file_into(
         )
 
 
-def _norm_epsilon(file: WeightsFile, layout: Layout) -> float | None:
+def norm_epsilon_of(file: WeightsFile, layout: Layout) -> float | None:
     """Return the LayerNorm epsilon that a file, or a configuration next to it, has in place of the usual one."""
     if file.metadata is None:
         configured = configured_epsilon(file.path) if layout == "transformers" else None

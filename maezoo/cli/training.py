@@ -7,23 +7,78 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from maezoo.cli.exits import INTERRUPTED
-from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, output_option
+from maezoo.cli.options import BatchSize, Device, output_option
 from maezoo.cli.outputs import check_no_input
+from maezoo.cli.processes import one_speaks
 from maezoo.cli.screen import counted, note, note_to_repeat, say
 from maezoo.paths import user_path
 from maezoo.vocabulary import Target
 
 if TYPE_CHECKING:
-    from maezoo.model import MaskedAutoencoder
+    from maezoo.api.mae import MAE
     from maezoo.training import ImageSource, Progress, Recipe
+    from maezoo.training.parallel import Processes
 
 __all__ = ["pretrain"]
+
+
+def _sides(text: str) -> Any:
+    """Read `N` or `HxW`."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() for side in sides):
+        raise typer.BadParameter(f"{text!r} is neither a side in pixels, such as 224, nor HxW, such as 128x256.")
+    return int(sides[0]), int(sides[-1])
+
+
+def _numbers(text: str) -> Any:
+    """Read numbers with commas between them."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.5,0.4,0.3.") from error
+
+
+def _number_of(what: str) -> Any:
+    return typer.Option(min=1, help=what, show_default=False)
+
+
+_Sides = Annotated[
+    Any, typer.Option(parser=_sides, metavar="HxW|N", help="Size of the crops in pixels.", show_default=False)
+]
+_PerChannel = Annotated[
+    Any,
+    typer.Option(parser=_numbers, metavar="X,Y,…", help="Of each channel, of pixels in [0, 1].", show_default=False),
+]
 
 
 def pretrain(
     data: Annotated[list[Path], typer.Argument(help="A folder of images, or packed .npz files.", parser=user_path)],
     output: Annotated[Path, output_option("Folder of the run; an unfinished run in it is resumed.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Architecture.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Architecture. [that of --init, else mae_vit_tiny]", show_default=False)
+    ] = "",
+    init: Annotated[
+        str,
+        typer.Option(
+            help="Weights to start from: a name of `maezoo list`, local-dir:FOLDER, hf-hub:REPO or a file.",
+            metavar="NAME|PATH",
+            show_default=False,
+        ),
+    ] = "",
+    img_size: _Sides = None,
+    in_chans: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="Channels; 1 makes pictures grey.")
+    ] = None,
+    patch_size: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="Side of a patch in pixels.")
+    ] = None,
+    decoder_dim: Annotated[int | None, typer.Option(min=1, show_default=False, help="Width of the decoder.")] = None,
+    decoder_depth: Annotated[int | None, typer.Option(min=1, show_default=False, help="Blocks of the decoder.")] = None,
+    decoder_heads: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="Attention heads of the decoder.")
+    ] = None,
+    mean: _PerChannel = None,
+    std: _PerChannel = None,
     views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
     batch_size: BatchSize = 64,
     optimizer: Annotated[Literal["adamw", "muon"], typer.Option(help="Muon is for the blocks' matrices.")] = "muon",
@@ -32,7 +87,10 @@ def pretrain(
     weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices.")] = 0.05,
     warmup: Annotated[float, typer.Option(help="Share of the steps that warm up.")] = 0.04,
     mask_ratio: Annotated[float, typer.Option(help="Share of patches to hide.")] = 0.75,
-    target: Annotated[Target, typer.Option(help="What the decoder predicts.")] = "pixel",
+    target: Annotated[
+        Target | None,
+        typer.Option(help="What the decoder predicts. [as --init's decoder does, else pixel]", show_default=False),
+    ] = None,
     normpix_weight: Annotated[
         float, typer.Option(help="Weight of a second loss, on normalised pixels, for better features; 0: none.")
     ] = 0.0,
@@ -43,26 +101,37 @@ def pretrain(
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Number format; auto: as fits the hardware.")
     ] = "auto",
     device: Device = "auto",
-    start_from: Annotated[
-        Path | None,
-        typer.Option(help="A maezoo .safetensors file to start from.", parser=user_path, metavar="PATH"),
-    ] = None,
+    parallel: Annotated[
+        Literal["ddp", "fsdp"],
+        typer.Option(help="With torchrun or srun: each process has all weights, or a share of them."),
+    ] = "ddp",
+    accumulate: Annotated[int, typer.Option(min=1, help="Parts of a step that are done one after the other.")] = 1,
+    activation_checkpointing: Annotated[
+        bool, typer.Option("--activation-checkpointing", help="Less memory, a third more time.")
+    ] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first; takes a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Licence of the weights, for their file.")] = "unknown",
 ) -> None:
     """Pretrain a masked autoencoder on your images.
 
     Writes model.safetensors, and checkpoints: after an interruption, the same command continues from the last one.
+    Several processes share each step of --batch-size images: torchrun --nproc-per-node 8 -m maezoo pretrain …
     """
-    from maezoo.files import sha256_of
     from maezoo.hardware import choose_device
-    from maezoo.training import FolderImages, Recipe, open_source
-    from maezoo.training.result import write_result
+    from maezoo.training import Recipe, open_source
+    from maezoo.training.parallel import joined
 
-    if start_from is not None:
-        check_no_input(output / "model.safetensors", [start_from])
+    check_no_input(output / "model.safetensors", _files_of(init))
     recipe = Recipe(
         model=model,
+        img_size=img_size,
+        in_chans=in_chans,
+        patch_size=patch_size,
+        decoder_dim=decoder_dim,
+        decoder_depth=decoder_depth,
+        decoder_heads=decoder_heads,
+        mean=mean,
+        std=std,
         views=views,
         batch_size=batch_size,
         optimizer=optimizer,
@@ -76,30 +145,65 @@ def pretrain(
         crop=crop,
         ema=ema,
         seed=seed,
-        start_from="" if start_from is None else sha256_of(start_from),
+        init=init,
         precision=precision,
     )
-    source = open_source(*data, device=choose_device(device))
-    note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps")
-    trained = _train(recipe, source, output, device=device, start_from=start_from, compile=compile_)
+    division = {
+        "parallel": parallel,
+        "accumulate": accumulate,
+        "recompute": activation_checkpointing,
+        "compile": compile_,
+    }
+    with joined(choose_device(device), always=parallel == "fsdp") as (processes, where), one_speaks(processes):
+        source = open_source(*data, device=where)
+        if processes.first:
+            note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps{_shared(processes)}")
+        trained = _train(recipe, source, output, processes, device=where, **division)
+        if processes.first:
+            _finish(trained, recipe, source, output, license_)
+
+
+def _files_of(init: str) -> list[Path]:
+    """Return the weights file that `--init` names, if it names one here."""
+    path = user_path(init.removeprefix("local-dir:"))
+    return [path / "model.safetensors", path] if init and path.exists() else []
+
+
+def _shared(processes: "Processes") -> str:
+    return "" if processes.size == 1 else f", shared by {processes.size} processes"
+
+
+def _finish(trained: "MAE", recipe: "Recipe", source: "ImageSource", output: Path, license: str) -> None:
+    """Write the model, and say how to use it."""
+    from maezoo.training import FolderImages
+    from maezoo.training.result import write_result
+
     if isinstance(source, FolderImages) and source.unreadable:
         note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
-    path = write_result(trained, recipe, source, output, license=license_)
+    path = write_result(trained, recipe, source, output, license=license)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
 
 
-def _train(recipe: "Recipe", source: "ImageSource", output: Path, **settings: Any) -> "MaskedAutoencoder":
+def _train(recipe: "Recipe", source: "ImageSource", output: Path, processes: "Processes", **settings: Any) -> "MAE":
     """Run the training with a progress bar; at Ctrl-C, say how to continue."""
+    from contextlib import nullcontext
+
     from maezoo.cli.bar import Bar
     from maezoo.training import pretrain as run
 
+    bar = Bar("images", recipe.views) if processes.first else None
+
     def report(at: "Progress") -> None:
-        bar.show(at.views, rate=at.views_per_second, more=f"loss {at.loss:.4f}")
+        if bar is not None:
+            bar.show(at.views, rate=at.views_per_second, more=f"loss {at.loss:.4f}")
 
     try:
-        with Bar("images", recipe.views) as bar:
-            return run(recipe, source, output, report=report, **settings)
+        with bar or nullcontext():
+            return run(recipe, source, output, report=report, processes=processes, **settings)
     except KeyboardInterrupt:
-        note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
+        if processes.size > 1 and processes.claim():
+            note("Stopped. A checkpoint is kept; to continue, run the same command again.", "yellow")
+        elif processes.size == 1:
+            note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
         raise typer.Exit(INTERRUPTED) from None

@@ -39,7 +39,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def views(self, indices: Tensor, crops: Crops, size: int) -> Tensor:
+    def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
         """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1]."""
 
     def describe(self) -> str:
@@ -74,7 +74,7 @@ class PackedImages:
         """Return the number of images."""
         return len(self.images)
 
-    def views(self, indices: Tensor, crops: Crops, size: int) -> Tensor:
+    def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
         """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1]."""
         return crop_batch(self.images[indices.to(self.images.device)], crops, size)
 
@@ -113,7 +113,7 @@ class FolderImages:
         """Return the number of files."""
         return len(self.paths)
 
-    def views(self, indices: Tensor, crops: Crops, size: int) -> Tensor:
+    def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
         """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1]."""
         jobs = zip(indices.tolist(), crops.rows(), strict=True)
         return torch.stack(list(self._pool.map(lambda job: self._view(job[0], job[1], size), jobs)))
@@ -122,13 +122,14 @@ class FolderImages:
         """Say in a few words what this is."""
         return f"{len(self):,} image files below {self.folder}"
 
-    def _view(self, index: int, crop: "Crops", size: int) -> Tensor:
+    def _view(self, index: int, crop: "Crops", size: int | tuple[int, int]) -> Tensor:
+        least = size if isinstance(size, int) else max(size)
         for attempt in range(len(self)):
             path = self.paths[(index + attempt) % len(self)]
             if path in self.unreadable:
                 continue
             try:
-                pixels = np.array(open_image(path, least=size, scaling=self._scaling))  # (H, W, 3)
+                pixels = np.array(open_image(path, least=least, scaling=self._scaling))  # (H, W, 3)
             except ImageError as error:
                 self._leave_out(path, error)
                 continue

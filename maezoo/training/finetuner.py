@@ -19,6 +19,7 @@ from maezoo.paths import user_path
 from maezoo.training.checkpoint import not_finite
 from maezoo.training.classifier import Classifier
 from maezoo.training.classifier_model import open_encoder
+from maezoo.training.division import Division
 from maezoo.training.finetune_recipe import FinetuneRecipe, RecipeKind, finetune_recipe
 from maezoo.training.finetuning import Finetuning
 from maezoo.training.judge import Judge, Validation
@@ -128,7 +129,7 @@ def finetune(
     images.check_classes(max(mae.img_size))
     with exclusive(folder / ".lock", folder):
         task = Finetuning(mae, images, numbers, where, _workers(workers, where))
-        run = Run(task, folder, where, compile)
+        run = Run(task, folder, where, Division(compile=compile))
         _log.info("%s; %d steps; %d validation images", images.describe(), run.schedule.steps, len(held_out))
         judge = Judge(task, run, held_out, validated)
         train(

@@ -104,6 +104,10 @@ class Finetuning:
                 prepared = self._prepared(batch)
             yield prepared
 
+    def count(self, batch: tuple[Tensor, ...]) -> int:
+        """Return the number of views."""
+        return len(batch[0])
+
     def _prepared(self, batch: _Batch) -> tuple[Tensor, Tensor]:
         """Normalise a batch on the device, and erase and mix."""
         pixels, targets = (each.to(self.device, non_blocking=True) for each in (batch.pixels, batch.targets))

@@ -37,8 +37,9 @@ def train(
     start = done = run.resume()
     if start < run.schedule.steps:
         run.check_room()
-    interrupts = Interrupts()
-    bar = track(run.schedule.steps, "steps", show=progress)
+    shared = run.processes.size > 1
+    interrupts, came = Interrupts(patient=shared), False  # launchers pass on the Ctrl-C that a terminal sent already
+    bar = track(run.schedule.steps, "steps", show=progress and run.processes.first)
     with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
         advance(start)
         for step, loss in run.steps(start):
@@ -47,11 +48,12 @@ def train(
             run.log(done, loss, report, report_every)
             if after_step and not interrupts.came:
                 after_step(done)
-            if interrupts.came or run.seconds_since_save() > checkpoint_seconds:
+            came, due = run.processes.any(interrupts.came, run.seconds_since_save() > checkpoint_seconds)
+            if came or due:
                 run.save(done)
-            if interrupts.came:
+            if came:
                 break
-    if interrupts.came:
+    if came or (interrupts.came and not shared):
         raise KeyboardInterrupt
     if done > start:
         run.save(done)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.training.recipe import Recipe
+from maezoo.training.sharded import placed_as
 
 __all__ = ["Optimizers", "pretraining_optimizers"]
 
@@ -30,6 +31,11 @@ class Optimizers:
             for group in part.param_groups:
                 group["lr"] = group["peak_lr"] * factor
             part.step()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
             part.zero_grad()
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -50,7 +56,7 @@ class Optimizers:
                 for parameter in group["params"]:
                     state = by_name.get(self.names[id(parameter)])
                     if state is not None:
-                        part.state[parameter] = {key: _place(value, parameter) for key, value in state.items()}
+                        part.state[parameter] = {key: placed_as(value, parameter) for key, value in state.items()}
 
 
 def pretraining_optimizers(model: nn.Module, recipe: Recipe) -> Optimizers:
@@ -91,8 +97,3 @@ def _muon(matrices: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer
         momentum=recipe.momentum,
         adjust_lr_fn="match_rms_adamw",
     )
-
-
-def _place(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """Put a state tensor where its optimizer expects it: on the parameter's device."""
-    return value.to(parameter.device)

@@ -3,24 +3,33 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from maezoo.api.mae import MAE
+from maezoo.api.source import WeightsSource
+from maezoo.errors import DataError
+from maezoo.hardware import parse_dtype
 from maezoo.masks.draw import random_mask
-from maezoo.model import Variant, build_mae
-from maezoo.training.checkpoint import load_start
+from maezoo.model.build import empty_weights
 from maezoo.training.data import ImageSource
+from maezoo.training.division import Division, prepare
 from maezoo.training.objective import Objective
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Schedule
+from maezoo.training.shape import Shape
+from maezoo.training.sharded import whole
+from maezoo.training.start import fingerprint, load_start
 from maezoo.training.views import draw_crops, draw_indices, step_generator
 
 __all__ = ["Pretraining"]
+
+_WHOLE = Division()
+_GREY = (0.299, 0.587, 0.114)  # as Pillow converts to grey
 
 
 class Pretraining:
@@ -30,32 +39,63 @@ class Pretraining:
         recipe: the numbers of the run.
         source: the images.
         device: where to train.
-        variant: shape of the model.
-        start_from: weights that the recipe starts from.
+        shape: of the model.
+        start: weights that it starts from, opened.
+        division: how a step is divided.
     """
 
     def __init__(
-        self, recipe: Recipe, source: ImageSource, device: torch.device, variant: Variant, start_from: Path | None
+        self,
+        recipe: Recipe,
+        source: ImageSource,
+        device: torch.device,
+        shape: Shape,
+        start: WeightsSource | None = None,
+        division: Division = _WHOLE,
     ) -> None:
-        self.recipe, self.source, self.device, self.start_from = recipe, source, device, start_from
+        division.check(recipe.batch_size)
+        self.recipe, self.source, self.device, self.shape, self.start = recipe, source, device, shape, start
+        self.division, self.processes, self._init_sha256 = division, division.processes, fingerprint(start)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would reseed CUDA, too
-            objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
-        self.size = variant.img_size
+            objective = Objective(shape.build(), recipe.normpix_weight)
         self.schedule: Schedule = recipe
         self.model = objective.model
         self.objective: nn.Module = objective.to(device).train()
+        prepare(objective, self.model, division, parse_dtype(recipe.precision, device).dtype)
         self.optimizers: Optimizers = pretraining_optimizers(self.objective, recipe)
-        self.mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self.mean, self.std = (
+            torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+            for values in (shape.preprocess.mean, shape.preprocess.std)
+        )
 
     def facts(self) -> dict[str, Any]:
-        """Return the recipe as plain data."""
-        return self.recipe.to_dict()
+        """Return the recipe with what it left open, as plain data."""
+        return {**self.recipe.to_dict(), **self.shape.to_dict(), "init_sha256": self._init_sha256}
 
     def begin(self) -> None:
         """Load the weights that the recipe starts from."""
-        load_start(self.start_from, recipe=self.recipe, model=self.model)
+        if self.start is not None:
+            load_start(self.start, self.model, self.shape, tell=self.processes.first)
+
+    def count(self, batch: tuple[Tensor, ...]) -> int:
+        """Return how many patches are hidden in these rows."""
+        return int(batch[1].sum())
+
+    def result(self) -> MAE:
+        """Return the trained model, in eval mode, all of it in every process."""
+        shape, model = self.shape, self.model
+        if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+            with empty_weights():
+                model = shape.build()
+            state = {name: whole(value).detach() for name, value in self.model.state_dict().items()}
+            model.load_state_dict(state, assign=True)
+        if self.division.recompute:
+            model.set_grad_checkpointing(False)
+        name, facts = shape.variant.name, shape.facts
+        return MAE(
+            model.encoder, model.decoder, preprocess=shape.preprocess, target=shape.target, name=name, facts=facts
+        ).eval()
 
     def drawing(self, step: int) -> AbstractContextManager[object]:
         """Return an empty context: the model draws nothing."""
@@ -76,11 +116,31 @@ class Pretraining:
                 yield batch
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Make the batch of a step, a function of seed and step alone: images (B, 3, H, W) and a mask (B, N)."""
-        recipe = self.recipe
+        """Make this process's rows of a step: images (B, C, H, W) and a mask (B, N).
+
+        All is drawn for the whole step, a function of seed and step alone, whoever computes which rows.
+        """
+        recipe, rows = self.recipe, self.processes.rows(self.recipe.batch_size)
         generator = step_generator(recipe.seed, step)
         indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed)
-        crops = draw_crops(recipe.batch_size, recipe.crop, recipe.aspect, generator)
-        images = self.source.views(indices, crops, self.size).to(self.device, non_blocking=True)
-        mask = random_mask(recipe.batch_size, self.model.grid_size, recipe.mask_ratio, generator=generator)
-        return (images - self.mean) / self.std, mask
+        H, W = self.shape.preprocess.size
+        aspect = (recipe.aspect[0] * W / H, recipe.aspect[1] * W / H)  # of a square, whatever it is resized to
+        crops = draw_crops(recipe.batch_size, recipe.crop, aspect, generator).take(rows)
+        images = self.source.views(indices[rows], crops, H if H == W else (H, W)).to(self.device, non_blocking=True)
+        mask = random_mask(recipe.batch_size, self.model.grid_size, recipe.mask_ratio, generator=generator)[rows]
+        return (self._of_channels(images) - self.mean) / self.std, mask
+
+    def _of_channels(self, images: Tensor) -> Tensor:
+        """Return images of the model's channels: pictures as they are, or grey."""
+        wanted, found = self.shape.facts.in_chans, images.shape[1]
+        if found == wanted:
+            return images
+        if (found, wanted) != (3, 1):
+            raise DataError(
+                f"the model takes {wanted} channels; {self.source.describe()} have {found}. Pass in_chans={found}, or "
+                f"a source whose views are (B, {wanted}, H, W).",
+                expected=wanted,
+                found=found,
+            )
+        grey = torch.tensor(_GREY, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)
+        return (images * grey).sum(dim=1, keepdim=True)  # (B, 1, H, W)

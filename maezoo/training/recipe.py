@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from maezoo.errors import ArgumentError
-from maezoo.vocabulary import Target
+from maezoo.vocabulary import TARGETS, Target
 
 __all__ = ["Recipe"]
+
+_COUNTS = ("in_chans", "patch_size", "decoder_dim", "decoder_depth", "decoder_heads")
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,15 @@ class Recipe:
     """All that decides a run's result, apart from the images (paper, table 8, scaled down where noted).
 
     Attributes:
-        model: architecture name.
+        model: architecture name; empty for that of `init`, or `"mae_vit_tiny"`.
+        img_size: (H, W) of the crops in pixels; as `init` or the architecture has it when `None`, like the next ones.
+        in_chans: channels of the images; 1 makes pictures grey.
+        patch_size: side of a patch in pixels.
+        decoder_dim: width of the decoder.
+        decoder_depth: its blocks.
+        decoder_heads: its attention heads; they divide its width.
+        mean: of each channel, of pixels in [0, 1]: what is subtracted. ImageNet's for 3 and 1 channels.
+        std: likewise, what then divides.
         views: images shown in all, repeats counted.
         batch_size: images in a step.
         optimizer: `"adamw"` as in the paper, or `"muon"` for the blocks' matrices with AdamW for the rest.
@@ -27,18 +37,26 @@ class Recipe:
         warmup: share of the steps in which the rate climbs from zero.
         clip: largest norm of the gradient.
         mask_ratio: share of patches hidden.
-        target: what the decoder predicts.
+        target: what the decoder predicts, `"pixel"` or `"normpix"`; as `init`'s decoder does, or pixels, when `None`.
         normpix_weight: weight of a second loss: the normalised pixels, predicted by a head that is dropped after
             training. Gives better features with a pixel target; 0 for none.
         crop: smallest and largest share of the image's area in a random resized crop.
         aspect: narrowest and widest aspect ratio of that crop.
         ema: decay of the averaged weights that are saved in the end; 0 saves the last ones.
         seed: of the weights, the order, the crops and the masks.
-        start_from: sha256 of the weights that the run starts from; empty for random ones.
+        init: weights that the run starts from: a name, `"local-dir:…"`, `"hf-hub:…"` or a path; empty for random ones.
         precision: `"auto"`, `"float32"` or `"bfloat16"` (autocast; weights and optimizer stay in float32).
     """
 
-    model: str = "mae_vit_tiny"
+    model: str = ""
+    img_size: tuple[int, int] | None = None
+    in_chans: int | None = None
+    patch_size: int | None = None
+    decoder_dim: int | None = None
+    decoder_depth: int | None = None
+    decoder_heads: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     views: int = 1_000_000
     batch_size: int = 64
     optimizer: Literal["adamw", "muon"] = "muon"
@@ -50,13 +68,13 @@ class Recipe:
     warmup: float = 0.04
     clip: float = 1.0
     mask_ratio: float = 0.75
-    target: Target = "pixel"
+    target: Target | None = None
     normpix_weight: float = 0.0
     crop: tuple[float, float] = (0.35, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     ema: float = 0.999
     seed: int = 0
-    start_from: str = ""
+    init: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
@@ -71,7 +89,11 @@ class Recipe:
             "aspect": 0 < self.aspect[0] <= self.aspect[1],
             "optimizer": self.optimizer in ("adamw", "muon"),
             "normpix_weight": self.normpix_weight >= 0,
-            "target": self.target in ("pixel", "normpix"),
+            "target": self.target in (None, *TARGETS),
+            "img_size": self.img_size is None or (len(self.img_size) == 2 and min(self.img_size) >= 1),
+            "mean": self.mean is None or len(self.mean) > 0,
+            "std": self.std is None or min(self.std, default=0) > 0,
+            **{name: getattr(self, name) is None or getattr(self, name) >= 1 for name in _COUNTS},
             "precision": self.precision in ("auto", "float32", "bfloat16"),
         }
         for name, fine in checks.items():

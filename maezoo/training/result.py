@@ -5,12 +5,11 @@ from pathlib import Path
 
 import torch
 
-from maezoo.checkpoints.metadata import WEIGHTS, WeightsMetadata
+from maezoo.api.mae import MAE
+from maezoo.checkpoints.folders import WEIGHTS, describe_model
 from maezoo.checkpoints.save import save_model
 from maezoo.checkpoints.sharing import shared_tensors, write_folder
 from maezoo.errors import DivergedError
-from maezoo.images.preprocessing import Preprocessing
-from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training.checkpoint import not_finite
 from maezoo.training.data import ImageSource
 from maezoo.training.recipe import Recipe
@@ -18,9 +17,7 @@ from maezoo.training.recipe import Recipe
 __all__ = ["write_result"]
 
 
-def write_result(
-    model: MaskedAutoencoder, recipe: Recipe, source: ImageSource, path: Path, *, license: str = "unknown"
-) -> Path:
+def write_result(model: MAE, recipe: Recipe, source: ImageSource, path: Path, *, license: str = "unknown") -> Path:
     """Write a trained model: in half precision, or in float32 where a weight is too large for that.
 
     Args:
@@ -41,15 +38,8 @@ def write_result(
         raise DivergedError(f"{wrong} is NaN or infinite; {path} is not written, and what was there stays.")
     half = {name: value.half() for name, value in model.state_dict().items()}
     fits = not_finite(half) is None
-    variant = find_variant(recipe.model)
-    metadata = WeightsMetadata(
-        variant=variant,
-        target=recipe.target,
-        preprocess=Preprocessing(size=(variant.img_size, variant.img_size)),
-        parts=("encoder", "decoder"),
-        license=license,
-        origin=f"maezoo pretrain on {source.describe()}: {json.dumps(recipe.to_dict(), sort_keys=True)}",
-    )
+    origin = f"maezoo pretrain on {source.describe()}: {json.dumps(recipe.to_dict(), sort_keys=True)}"
+    metadata = describe_model(model, model.preprocess, license=license, origin=origin)
     if path.suffix == ".safetensors":
         save_model(model, path, metadata=metadata, dtype=torch.float16 if fits else torch.float32)
         return path

@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from maezoo.errors import DiskFullError, DivergedError
+from maezoo.errors import CheckpointError, DiskFullError, DivergedError
 from maezoo.files import errors_named
 from maezoo.hardware import parse_dtype
-from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
+from maezoo.training.checkpoint import State, find_checkpoint, load_checkpoint, save_checkpoint
+from maezoo.training.division import Division
 from maezoo.training.optimizers import Optimizers
 
 __all__ = ["Progress", "Run", "Schedule", "Task"]
@@ -76,7 +78,10 @@ class Task(Protocol):
         """Load what a run that has no checkpoint starts from."""
 
     def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches from a step on; each is a function of seed and step alone."""
+        """Yield this process's rows of the batches from a step on, functions of seed and step alone."""
+
+    def count(self, batch: tuple[Tensor, ...]) -> int:
+        """Return of how many errors the loss of these rows is the mean."""
 
     def drawing(self, step: int) -> AbstractContextManager[object]:
         """Return the context of a step's forward pass, in which what it draws depends on seed and step alone."""
@@ -103,6 +108,9 @@ class Progress:
     views_per_second: float
 
 
+_WHOLE = Division()
+
+
 class Run:
     """One run: its task and averages, and the step that its checkpoint holds.
 
@@ -110,11 +118,12 @@ class Run:
         task: what is trained.
         out: folder for checkpoint and log; made when missing.
         device: where to train.
-        compile: compile the forward pass.
+        division: how a step is divided.
     """
 
-    def __init__(self, task: Task, out: Path, device: torch.device, compile: bool = False) -> None:
+    def __init__(self, task: Task, out: Path, device: torch.device, division: Division = _WHOLE) -> None:
         self.task, self.out, self.device = task, out, device
+        self.division, self.processes = division, division.processes
         self.schedule, self.objective, self.optimizers = task.schedule, task.objective, task.optimizers
         self.ema = self._averages()
         precision = self.schedule.precision
@@ -123,7 +132,7 @@ class Run:
         _log.info("training in %s: %s", self.dtype, choice.reason)
         if device.type == "cpu" and self.dtype == torch.bfloat16:
             _use_plain_attention(self.objective)
-        self.forward: Callable[..., Any] = torch.compile(self.objective, dynamic=False) if compile else self.objective
+        self.forward: Callable[..., Any] = division.forward_of(self.objective)
         self.out.mkdir(parents=True, exist_ok=True)
         self.saved_at = self.logged_at = time.monotonic()
         self.saved_step: int | None = None
@@ -131,18 +140,30 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The file that a run resumes from."""
-        return self.out / "checkpoint.safetensors"
+        """What a run resumes from: the file, or the newest folder of shares, that is or would be there."""
+        return find_checkpoint(self.out) or self.out / "checkpoint.safetensors"
+
+    @property
+    def state(self) -> State:
+        """All that a checkpoint holds."""
+        return State(self.objective, self.ema, self.optimizers)
 
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
-        if not self.checkpoint.exists():
+        done = 0
+        if self.checkpoint.exists():
+            done = self.saved_step = load_checkpoint(self.checkpoint, self.state, facts=self.task.facts())
+            _log.info("resuming at step %d of %d", done, self.schedule.steps)
+        else:
             self.task.begin()
             self.ema = self._averages()
-            return 0
-        done = load_checkpoint(self.checkpoint, self.objective, self.ema, self.optimizers, facts=self.task.facts())
-        self.saved_step = done
-        _log.info("resuming at step %d of %d", done, self.schedule.steps)
+        (total,) = self.processes.sum(done)
+        if any(self.processes.any(total != done * self.processes.size)):
+            raise CheckpointError(
+                f"the processes of this run see different checkpoints in {self.out}; it has to be on a disk that all "
+                "of them share.",
+                path=self.out,
+            )
         return done
 
     def check_room(self) -> None:
@@ -151,8 +172,7 @@ class Run:
         Raises:
             DiskFullError: the output's disk has no room for one.
         """
-        sizes = {id(tensor): tensor.nbytes for tensor in self.objective.state_dict().values()}
-        needed = sum(sizes.values()) + 3 * sum(tensor.nbytes for tensor in self.ema.values())
+        needed = self.state.size()
         free = shutil.disk_usage(self.out).free
         if free < needed:
             raise DiskFullError(
@@ -166,13 +186,14 @@ class Run:
     def steps(self, start: int) -> Iterator[tuple[int, Tensor]]:
         """Train from a step on, yielding each step with its loss."""
         for step, batch in zip(range(start, self.schedule.steps), self.task.batches(start), strict=False):
+            if step == start and isinstance(self.forward, DistributedDataParallel):
+                self._order_sums(step, batch)
             yield step, self._train_step(step, batch)
 
     def save(self, step: int) -> None:
         """Write a checkpoint, unless the run has diverged."""
-        parts = self.objective, self.ema, self.optimizers
         try:
-            save_checkpoint(self.checkpoint, *parts, step=step, facts=self.task.facts())
+            save_checkpoint(self.out, self.state, step=step, facts=self.task.facts(), division=self.division)
         except DivergedError as error:
             raise self._diverged(str(error)) from error
         self.saved_at, self.saved_step = time.monotonic(), step
@@ -181,7 +202,8 @@ class Run:
         """Return the error of a run whose numbers are no longer finite."""
         path, kept = None, "no checkpoint was written yet"
         if self.saved_step is not None:
-            path, kept = self.checkpoint, f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
+            path = self.checkpoint
+            kept = f"{path} keeps step {self.saved_step}, the last finite one"
         says = f"{what}; {kept}. Try a lower rate or float32, in another output folder."
         return DivergedError(says, path=path, reason=what)
 
@@ -194,13 +216,15 @@ class Run:
         self.losses.append(loss)
         if done % every and done != self.schedule.steps:
             return
-        mean, seconds = torch.stack(self.losses).mean().item(), time.monotonic() - self.logged_at
+        (mean,), seconds = self.processes.sum(torch.stack(self.losses).mean().item()), time.monotonic() - self.logged_at
         if not math.isfinite(mean):
             raise self._diverged(f"the loss became {mean} by step {done}")
         batch = self.schedule.batch_size
         lr = self.schedule.peak_lr * self.schedule.lr_factor(done - 1)
         progress = Progress(done, self.schedule.steps, done * batch, mean, lr, len(self.losses) * batch / seconds)
         self.losses, self.logged_at = [], time.monotonic()
+        if not self.processes.first:
+            return
         with errors_named(self.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(progress)) + "\n")
         if report:
@@ -221,19 +245,48 @@ class Run:
         return ((name, p) for name, p in self.objective.named_parameters() if p.requires_grad)
 
     def _train_step(self, step: int, batch: tuple[Tensor, ...]) -> Tensor:
-        """Do one step; return its loss."""
-        enabled = self.dtype != torch.float32
-        with self.task.drawing(step), torch.autocast(self.device.type, self.dtype, enabled=enabled):
-            loss = self.forward(*batch)
-        loss.backward()
+        """Do one step; return this process's share of its loss."""
+        loss = self._backward(step, batch)
         if self.schedule.clip:
             nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip)
         self.optimizers.step(step)
         decay = min(self.schedule.ema, (1 + step) / (10 + step))
         parameters = [p.detach() for _, p in self._trainable()]
         torch._foreach_lerp_(list(self.ema.values()), parameters, 1 - decay)
-        detached: Tensor = loss.detach()
-        return detached
+        return loss
+
+    def _backward(self, step: int, batch: tuple[Tensor, ...]) -> Tensor:
+        """Compute the gradients of the whole step's loss; return this process's share of it."""
+        parts = self.division.parts(batch)
+        shares, losses = self._shares(parts), []
+        for part, share in zip(parts, shares, strict=True):
+            with self.division.syncing(self.forward, last=part is parts[-1]):
+                with self.task.drawing(step), torch.autocast(self.device.type, self.dtype, enabled=self._low):
+                    loss = self.forward(*part)
+                # processes average their gradients, and the loss of a step is a sum
+                (loss if share == 1 else loss * (share * self.processes.size)).backward()
+            losses.append(loss.detach() * share)
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _shares(self, parts: list[tuple[Tensor, ...]]) -> list[float]:
+        """Return the share of each part in the loss of the step: of all errors that are counted, in any process."""
+        if len(parts) == self.processes.size == 1:
+            return [1.0]
+        counts = [self.task.count(part) for part in parts]
+        (total,) = self.processes.sum(sum(counts))
+        return [count / max(total, 1) for count in counts]
+
+    def _order_sums(self, step: int, batch: tuple[Tensor, ...]) -> None:
+        """Let DDP see one backward pass, whose gradients are not used: a run that is resumed adds in the same order.
+
+        DDP arranges its buffers anew after the first backward pass, and the order of a sum depends on that.
+        """
+        self._backward(step, batch)
+        self.optimizers.clear()
+
+    @property
+    def _low(self) -> bool:
+        return self.dtype != torch.float32
 
 
 def _use_plain_attention(model: nn.Module) -> None:

@@ -1,19 +1,25 @@
 """pretrain(): from images to a trained autoencoder."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
+from maezoo.api.mae import MAE
 from maezoo.extraction.store import exclusive
 from maezoo.hardware import choose_device
-from maezoo.model import MaskedAutoencoder, Variant, find_variant
+from maezoo.model import Variant
 from maezoo.paths import user_path
 from maezoo.training.data import ImageSource
+from maezoo.training.division import Division, Parallel
 from maezoo.training.loop import train
+from maezoo.training.parallel import Processes, joined
 from maezoo.training.pretraining import Pretraining
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Progress, Run
+from maezoo.training.shape import find_shape
+from maezoo.training.start import open_start
 
 __all__ = ["pretrain"]
 
@@ -25,57 +31,76 @@ def pretrain(
     *,
     variant: Variant | None = None,
     device: str | torch.device = "auto",
-    start_from: Path | None = None,
+    parallel: Parallel = "ddp",
+    accumulate: int = 1,
+    recompute: bool = False,
     compile: bool = False,
+    processes: Processes | None = None,
     report: Callable[[Progress], None] | None = None,
     report_every: int = 50,
     checkpoint_seconds: float = 300,
     progress: bool = False,
-) -> MaskedAutoencoder:
+) -> MAE:
     """Pretrain a masked autoencoder, resuming from `out`'s checkpoint if there is one.
+
+    In a program that torchrun or SLURM's srun has started several times, the processes share each step: each reads
+    and computes its part of `recipe.batch_size` images. Images, crops and masks do not depend on their number.
 
     Args:
         recipe: the numbers of the run.
         source: the images.
-        out: folder for `checkpoint.safetensors` and `log.jsonl`; made when missing.
-        variant: another shape than the published one of `recipe.model`, for experiments.
-        device: where to train.
-        start_from: weights to start from instead of random ones, a maezoo file; its sha256 is the recipe's
-            `start_from`. The decoder's are taken where they have the model's shape. A checkpoint in `out` takes
-            precedence.
+        out: folder for `checkpoint.safetensors` and `log.jsonl`; made when missing. All processes see it.
+        variant: another architecture than those of the table, for experiments.
+        device: where to train; of several CUDA devices each process takes its own.
+        parallel: `"ddp"`, each process has all weights; `"fsdp"`, each has a share of them (FSDP2), for models that do
+            not fit. Its checkpoints are folders with a file for each process.
+        accumulate: parts that a process does one after the other, in less memory.
+        recompute: compute each block's activations again in the backward pass, in less memory and a third more time.
         compile: compile the model with `torch.compile`, for a minute at the start; on the CPU that needs a C++
-            compiler. The losses differ from eager ones in the last digits.
-        report: called with the run's progress every `report_every` steps.
+            compiler. The losses differ from eager ones in the last digits. Several processes compile block by block.
+        processes: that share the run; those of torchrun or srun when `None`.
+        report: called with the run's progress every `report_every` steps, in the first process.
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
 
     Returns:
-        The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average. A run
-        resumed on the CPU gives the same bits as one that was never stopped, on the same machine and thread count.
+        The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average; the
+        same in every process. A run resumed on the CPU gives the same bits as one that was never stopped, on the same
+        machine and with the same number of threads and processes.
 
     Raises:
-        CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or `start_from` is not the
-            file that the recipe names.
-        DataError: another run writes to `out`.
+        CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or not all processes see it.
+        LayoutError: the recipe's `init` does not fit its model.
+        ArgumentError: fewer images in a step than processes times `accumulate`; numbers that no model could have.
+        DataError: another run writes to `out`; images of other channels than the model's.
         DiskFullError: no room for a checkpoint, also before the first step.
         DivergedError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
             the message names.
-        KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
+        WorkerError: another process of the run ended before its time.
+        KeyboardInterrupt: at Ctrl-C in any process, once the running step is done and a checkpoint written; at a second
+            one, at once, if there is only one process.
 
     Example:
         >>> import tempfile
         >>> from maezoo.training import Recipe, open_source
         >>> source = open_source("tests/data/photos")
         >>> model = pretrain(Recipe(views=4, batch_size=2), source, Path(tempfile.mkdtemp()), device="cpu")
-        >>> model.training
-        False
+        >>> model.features("tests/data/photos/coffee.jpg").shape
+        torch.Size([1, 192])
     """
     where, folder = choose_device(device), user_path(out)
-    shape = variant or find_variant(recipe.model)
-    with exclusive(folder / ".lock", folder):
-        task = Pretraining(recipe, source, where, shape, start_from and user_path(start_from))
-        run = Run(task, folder, where, compile)
+    with ExitStack() as stack:
+        if processes is None:
+            processes, where = stack.enter_context(joined(where, always=parallel == "fsdp"))
+        stack.enter_context(processes.loss_named(folder))
+        if processes.first:
+            stack.enter_context(exclusive(folder / ".lock", folder))
+        processes.wait()
+        division = Division(processes, parallel, accumulate, recompute, compile)
+        start = stack.enter_context(open_start(recipe))
+        task = Pretraining(recipe, source, where, find_shape(recipe, start, variant), start, division)
+        run = Run(task, folder, where, division)
         train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
         run.finish()
-    return task.model
+        return task.result()

@@ -30,11 +30,14 @@ class Crops:
     top: Tensor
     flip: Tensor
 
+    def take(self, rows: slice) -> "Crops":
+        """Return the crops of some of the images."""
+        return Crops(self.area[rows], self.aspect[rows], self.left[rows], self.top[rows], self.flip[rows])
+
     def rows(self) -> Iterator["Crops"]:
         """Yield the crops one image at a time."""
         for row in range(len(self.area)):
-            at = slice(row, row + 1)
-            yield Crops(self.area[at], self.aspect[at], self.left[at], self.top[at], self.flip[at])
+            yield self.take(slice(row, row + 1))
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -73,18 +76,20 @@ def draw_crops(batch: int, area: tuple[float, float], aspect: tuple[float, float
     )
 
 
-def crop_batch(images: Tensor, crops: Crops, size: int) -> Tensor:
+def crop_batch(images: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
     """Cut one crop from each image and resize it bilinearly.
 
     Args:
-        images: (B, 3, H, W) uint8.
+        images: (B, C, H, W) uint8.
         crops: one for each image.
-        size: side of the result in pixels.
+        size: side of the result in pixels, or its height and width.
 
     Returns:
-        (B, 3, size, size) float32 in [0, 1].
+        (B, C, size, size) float32 in [0, 1].
     """
     H, W = images.shape[-2:]
+    rows, columns = (size, size) if isinstance(size, int) else size
+    shrink = min(H / rows, W / columns)
     pixels = crops.area * H * W
     width = (pixels * crops.aspect).sqrt().clamp(max=W) / W  # share of the width
     height = (pixels / crops.aspect).sqrt().clamp(max=H) / H
@@ -93,8 +98,7 @@ def crop_batch(images: Tensor, crops: Crops, size: int) -> Tensor:
     width = torch.where(crops.flip, -width, width)
     zero = torch.zeros_like(width)
     theta = torch.stack([width, zero, centre_x, zero, height, centre_y], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(theta.to(images.device), [len(images), 3, size, size], align_corners=False)
-    shrink = min(H, W) / size
+    grid = F.affine_grid(theta.to(images.device), [*images.shape[:2], rows, columns], align_corners=False)
     source = images.float() / 255
     if shrink >= 2:  # bilinear sampling alone would alias
         source = F.interpolate(source, scale_factor=1 / shrink * 1.5, mode="bilinear", antialias=True)

@@ -155,8 +155,8 @@ def test_a_run_starts_from_the_weights_that_its_recipe_names(pack: Path, tmp_pat
     source = open_source(pack)
     first = train(replace(SHORT, ema=0.0), source, tmp_path / "first")
     file = write_result(first, SHORT, source, tmp_path / "first.safetensors")
-    still = replace(SHORT, start_from=sha256_of(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
-    second = train(still, source, tmp_path / "second", start_from=file)
+    still = replace(SHORT, init=str(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
+    second = train(still, source, tmp_path / "second")
     for name, value in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], value, atol=2e-3, rtol=2e-3)  # half precision on disk
     assert same(train(still, source, tmp_path / "second"), second)  # its checkpoint needs no file
@@ -169,9 +169,9 @@ def test_a_start_with_another_decoder_gives_its_encoder(pack: Path, tmp_path: Pa
     source = open_source(pack)
     first = train(replace(SHORT, ema=0.0), source, tmp_path / "first")
     file = write_result(first, SHORT, source, tmp_path / "first.safetensors")
-    still = replace(SHORT, start_from=sha256_of(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
+    still = replace(SHORT, init=str(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
     variant = replace(SMALL, decoder_dim=24)
-    second = pretrain(still, source, tmp_path / "second", variant=variant, device="cpu", start_from=file)
+    second = pretrain(still, source, tmp_path / "second", variant=variant, device="cpu")
     for name, value in first.encoder.state_dict().items():
         torch.testing.assert_close(second.encoder.state_dict()[name], value, atol=2e-3, rtol=2e-3)
     assert second.require_decoder().dim == 24

@@ -1,0 +1,28 @@
+"""Commands that several processes run together: one of them speaks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from maezoo.cli.exits import ERRORS, code_of
+
+if TYPE_CHECKING:
+    from maezoo.training.parallel import Processes
+
+__all__ = ["one_speaks"]
+
+
+@contextmanager
+def one_speaks(processes: "Processes") -> Iterator[None]:
+    """Let the first process that fails say why; the others, which fail because of it or likewise, end in silence."""
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Exit):
+        processes.claim()
+        raise
+    except ERRORS as error:
+        if not processes.claim():
+            raise typer.Exit(code_of(error)) from error
+        raise
