@@ -1,5 +1,9 @@
-"""Checks what is in the release files: `python contents.py dist`. Every file of the package that git knows, no other."""
+"""Checks what is in the release files, and writes their hashes: `python contents.py dist`.
 
+They have every file of the package that git knows, and no other.
+"""
+
+import hashlib
 import subprocess
 import sys
 import tarfile
@@ -7,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# What the wheel has besides the package's own files, and the sdist besides those.
+# What the files have besides the package.
 ADDED = {"maezoo/weights_manifest.json"}
 META = {"METADATA", "RECORD", "WHEEL", "entry_points.txt"}
 LICENCES = {
@@ -49,7 +53,7 @@ def in_sdist(path: Path) -> set[str]:
 
 
 def main(dist: Path) -> None:
-    """Compare both with what they must have."""
+    """Compare both with what they must have; write SHA256SUMS."""
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     package = tracked("maezoo")
     for path, found, wanted in (
@@ -59,6 +63,10 @@ def main(dist: Path) -> None:
         if found != wanted:
             raise SystemExit(f"{path.name}: missing {sorted(wanted - found)}, not wanted {sorted(found - wanted)}")
         print(f"{path.name}: {len(found)} files, {path.stat().st_size:,} bytes")
+    files = sorted(path for path in dist.iterdir() if path.name != "SHA256SUMS")
+    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
+    (dist / "SHA256SUMS").write_text(sums, encoding="utf-8", newline="\n")
+    print(sums, end="")
 
 
 if __name__ == "__main__":
