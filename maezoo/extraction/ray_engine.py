@@ -28,7 +28,7 @@ from maezoo.extraction.shards import Shard, Span
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import Pool
 
-__all__ = ["ray_pieces"]
+__all__ = ["ray_pieces", "require_ray"]
 
 _USAGE = "RAY_USAGE_STATS_ENABLED"
 _CHUNK = "chunk"  # the one column: a chunk's numbers, then its table
@@ -104,7 +104,7 @@ class _Decode:
     def __call__(self, row: dict[str, str]) -> dict[str, bytes]:
         """Decode a chunk."""
         start, stop, again = json.loads(row[_CHUNK])
-        items: Items = _require_ray().get(self._items)
+        items: Items = require_ray().get(self._items)
         self._pillow.apply()
         with without_warnings():
             chunk = decode_chunk(
@@ -126,7 +126,7 @@ class _Embed:
     """
 
     def __init__(self, model: Any, device: str, pool: Pool, dtype: str, normalize: bool) -> None:
-        self._model: ImageMethods = _require_ray().get(model).to(device)
+        self._model: ImageMethods = require_ray().get(model).to(device)
         self._embedder = Embedder(self._model, pool, dtype, normalize=normalize)
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
@@ -149,7 +149,7 @@ def _unpack(row: dict[str, bytes]) -> Shard:
 
 def _connect() -> ModuleType:
     """Return Ray, connected: to the caller's, to the cluster that `RAY_ADDRESS` names, or to one started here."""
-    ray = _require_ray()
+    ray = require_ray()
     if not ray.is_initialized():
         asked = os.environ.get(_USAGE)
         os.environ.setdefault(_USAGE, "0")  # what is started here reports nothing to Ray's makers
@@ -175,8 +175,12 @@ def _quiet(ray: ModuleType) -> Iterator[None]:
         context.enable_progress_bars = before[1]
 
 
-def _require_ray() -> ModuleType:
-    """Return Ray with its data library imported."""
+def require_ray() -> ModuleType:
+    """Return Ray with its data library imported.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         import ray
         import ray.data

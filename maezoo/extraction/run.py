@@ -128,10 +128,8 @@ def extract(
         >>> result.rows, result.errors
         (1, 0)
     """
-    require_pyarrow()
+    _check_engine(engine)
     _refuse_in_a_worker()
-    if engine not in get_args(Engine):
-        raise ArgumentError.for_choice("engine", engine, get_args(Engine))
     _check_counts(batch_size, workers)
     most_errors(max_errors, 0)
     columns = Columns(path_column, image_column, id_column, label_column, _names(keep))
@@ -170,6 +168,17 @@ def extract(
         job = open_job(store, records, str(output), settings, items, pooled_width(encoder.embed_dim, pool))
         work = _Work(encoder, engine, str(device), batch_size, workers)
         return _run(job, work, report, most_errors(max_errors, len(job.items)))
+
+
+def _check_engine(engine: str) -> None:
+    """Check the engine and that what it needs is installed, before anything is read or written."""
+    if engine not in get_args(Engine):
+        raise ArgumentError.for_choice("engine", engine, get_args(Engine))
+    if engine == "ray":
+        from maezoo.extraction.ray_engine import require_ray
+
+        require_ray()  # before pyarrow, which its extra brings along
+    require_pyarrow()
 
 
 @dataclass(frozen=True)

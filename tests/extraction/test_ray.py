@@ -14,10 +14,13 @@ from maezoo.errors import MissingExtraError
 SETTINGS = {"batch_size": 4, "shard_size": 20, "labels": True}
 
 
-def test_ray_is_named_when_it_is_missing(folder, tmp_path, small, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
+@pytest.mark.parametrize("missing", [["ray"], ["ray", "pyarrow"]])
+def test_ray_is_named_when_it_is_missing_before_anything_is_written(folder, tmp_path, small, monkeypatch, missing):
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maezoo\[ray\]'"):
         maezoo.extract(folder, tmp_path / "out", model=small, engine="ray")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")
