@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from maezoo.masks.draw import random_mask
 from maezoo.model import Variant, build_mae
 from maezoo.training.checkpoint import load_start
 from maezoo.training.data import ImageSource
+from maezoo.training.masking import MaskDraws, Masking
 from maezoo.training.objective import Objective
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
@@ -40,10 +40,12 @@ class Pretraining:
         self.recipe, self.source, self.device, self.start_from = recipe, source, device, start_from
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would reseed CUDA, too
-            objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
+            model = build_mae(variant, target=recipe.target)
+            objective = Objective(model, recipe.normpix_weight, recipe.mask_strategy)
         self.size = variant.img_size
         self.schedule: Schedule = recipe
         self.model = objective.model
+        self.masking = Masking(recipe, objective.model, objective.guide)
         self.objective: nn.Module = objective.to(device).train()
         self.optimizers: Optimizers = pretraining_optimizers(self.objective, recipe)
         self.mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=device).view(1, 3, 1, 1)
@@ -65,7 +67,7 @@ class Pretraining:
         """Yield the batches from a step on; with an accelerator, the next batch is made meanwhile."""
         steps = range(start, self.recipe.steps)
         if self.device.type == "cpu":  # there a second set of threads costs the first more than it saves
-            yield from (self._batch(step) for step in steps)
+            yield from (self._masked(step, *self._batch(step)) for step in steps)
             return
         with ThreadPoolExecutor(1) as background:
             upcoming = background.submit(self._batch, start)
@@ -73,14 +75,19 @@ class Pretraining:
                 batch = upcoming.result()
                 if step + 1 < self.recipe.steps:
                     upcoming = background.submit(self._batch, step + 1)
-                yield batch
+                yield self._masked(step, *batch)
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Make the batch of a step, a function of seed and step alone: images (B, 3, H, W) and a mask (B, N)."""
+    def _masked(self, step: int, images: Tensor, draws: MaskDraws) -> tuple[Tensor, ...]:
+        """Add the masks of a step to its images; here, when the step before is done, as they may follow the weights."""
+        self.masking.follow(step)
+        return images, *self.masking.masks(draws, images, step)
+
+    def _batch(self, step: int) -> tuple[Tensor, MaskDraws]:
+        """Make the images (B, 3, H, W) and the draws of a step's masks, functions of seed and step alone."""
         recipe = self.recipe
         generator = step_generator(recipe.seed, step)
         indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed)
         crops = draw_crops(recipe.batch_size, recipe.crop, recipe.aspect, generator)
         images = self.source.views(indices, crops, self.size).to(self.device, non_blocking=True)
-        mask = random_mask(recipe.batch_size, self.model.grid_size, recipe.mask_ratio, generator=generator)
-        return (images - self.mean) / self.std, mask
+        draws = self.masking.draw(recipe.batch_size, generator)
+        return (images - self.mean) / self.std, draws
