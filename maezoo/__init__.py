@@ -16,6 +16,7 @@ The public names; all else is internal.
     fetch, verify                           files of weights
     sample                                  photographs to try things on
     random_mask, block_mask, grid_mask,     masks, (B, N) bool
+    cell_mask,
     mask_from_noise, mask_from_pixels
     reconstruct_all                         every patch predicted while it is hidden
     extract                                 folders of images to Parquet

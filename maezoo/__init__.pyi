@@ -32,6 +32,7 @@ from .errors import MaezooError as MaezooError
 from .exporting.run import export as export
 from .extraction.run import extract as extract
 from .images.sample import sample as sample
+from .masks.cells import cell_mask as cell_mask
 from .masks.draw import block_mask as block_mask
 from .masks.draw import grid_mask as grid_mask
 from .masks.draw import mask_from_noise as mask_from_noise

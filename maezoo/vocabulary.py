@@ -9,6 +9,7 @@ __all__ = [
     "EXPORT_TASKS",
     "FIELDS",
     "LAYOUTS",
+    "MASK_STRATEGIES",
     "PARTS",
     "POOLS",
     "POSITIONS",
@@ -22,6 +23,7 @@ __all__ = [
     "ExportTask",
     "Field",
     "Layout",
+    "MaskStrategy",
     "Part",
     "Pool",
     "Positions",
@@ -36,7 +38,8 @@ Field = Literal["photos", "satellite", "audio", "medical", "text"]
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers", "prithvi"]
-Strategy = Literal["random", "block", "grid"]
+Strategy = Literal["random", "block", "grid", "cells"]
+MaskStrategy = Literal["random", "block", "grid", "cells", "attention", "hard"]  # in pretraining
 Pool = Literal["cls", "mean", "cls+mean"]
 Positions = Literal["sincos", "sincos3d", "learned"]
 Resampling = Literal["antialias", "bicubic", "aligned", "leading"]
@@ -53,6 +56,7 @@ TARGETS: tuple[str, ...] = get_args(Target)
 PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
+MASK_STRATEGIES: tuple[str, ...] = get_args(MaskStrategy)
 POOLS: tuple[str, ...] = get_args(Pool)
 POSITIONS: tuple[str, ...] = get_args(Positions)
 RESAMPLINGS: tuple[str, ...] = get_args(Resampling)

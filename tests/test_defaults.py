@@ -38,6 +38,7 @@ def all_of(model: maezoo.MAE, photos: list[Path]) -> dict[str, Callable[[], Tens
         "random": lambda: maezoo.random_mask(3, (7, 9), seed=1),
         "block": lambda: maezoo.block_mask(3, (7, 9), seed=1),
         "grid": lambda: maezoo.grid_mask(3, (7, 9)),
+        "cells": lambda: maezoo.cell_mask(3, (7, 9), seed=1),
         "pixels": lambda: maezoo.mask_from_pixels(PIXELS[:, 0] > 200, 8, threshold=0.2),
         "complementary": lambda: complementary_masks((12, 12), seed=1),
         "features": lambda: model.features(photos),

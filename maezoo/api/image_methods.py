@@ -203,7 +203,7 @@ class ImageMethods(MaskedAutoencoder):
             images: as in `encode`.
             mask_ratio: share of patches to hide, in [0, 1].
             mask: (B, N), (1, N) or (N,) bool, True = hidden, instead of a draw; rows may hide different numbers.
-            strategy: `"random"`, `"block"` or `"grid"`.
+            strategy: `"random"`, `"block"`, `"grid"` or `"cells"`.
             seed: of the draw; one seed gives one mask on every device.
             batch_size: images at a time.
             progress: show a bar.

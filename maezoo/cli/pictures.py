@@ -12,7 +12,6 @@ from maezoo.cli.outputs import check_figure_name, check_no_input
 from maezoo.cli.screen import errors, note, print_json, say, warned_once
 from maezoo.files import written_whole
 from maezoo.paths import user_path
-from maezoo.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
     from maezoo.figures.sweep import MaskRatioSweep
@@ -37,7 +36,7 @@ def sweep(
     ] = None,
     strategy: Annotated[
         list[str] | None,
-        typer.Option(help="random, block or grid; may be repeated. [all three]", show_default=False),
+        typer.Option(help="random, block, grid or cells; may be repeated. [the first three]", show_default=False),
     ] = None,
     ratio: Annotated[
         list[float] | None,
@@ -77,7 +76,7 @@ def sweep(
     from maezoo.cli.images import create_for_images
     from maezoo.figures.canvas import encode_figure
     from maezoo.figures.curves import plot_sweep
-    from maezoo.figures.sweep import RATIOS, measure_sweep, write_rows
+    from maezoo.figures.sweep import PAPERS, RATIOS, measure_sweep, write_rows
 
     models = [create_for_images(name, device, window=window) for name in dict.fromkeys(model or [DEFAULT_MODEL])]
     with written_whole(output) as temporary:  # opened first: a place that cannot be written is known at once
@@ -86,7 +85,7 @@ def sweep(
                 mae,
                 images,
                 ratios=sorted(set(ratio)) if ratio else RATIOS,
-                strategies=strategy or STRATEGIES,  # type: ignore[arg-type]  # unknown words are refused there
+                strategies=strategy or PAPERS,  # type: ignore[arg-type]  # unknown words are refused there
                 seeds=seeds,
                 seed=seed,
                 progress=errors.is_terminal,

@@ -12,7 +12,7 @@ from maezoo.cli.outputs import check_no_input
 from maezoo.cli.processes import one_speaks
 from maezoo.cli.screen import counted, note, note_to_repeat, say
 from maezoo.paths import user_path
-from maezoo.vocabulary import Target
+from maezoo.vocabulary import MaskStrategy, Target
 
 if TYPE_CHECKING:
     from maezoo.api.mae import MAE
@@ -87,6 +87,9 @@ def pretrain(
     weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices.")] = 0.05,
     warmup: Annotated[float, typer.Option(help="Share of the steps that warm up.")] = 0.04,
     mask_ratio: Annotated[float, typer.Option(help="Share of patches to hide.")] = 0.75,
+    mask_strategy: Annotated[MaskStrategy, typer.Option(help="How the hidden patches are chosen.")] = "random",
+    mask_cell: Annotated[int, typer.Option(min=1, help="Side in patches of the cells that `cells` hides.")] = 4,
+    predict: Annotated[float, typer.Option(help="Share of the hidden patches that are predicted; less is faster.")] = 1,
     target: Annotated[
         Target | None,
         typer.Option(help="What the decoder predicts. [as --init's decoder does, else pixel]", show_default=False),
@@ -140,6 +143,9 @@ def pretrain(
         weight_decay=weight_decay,
         warmup=warmup,
         mask_ratio=mask_ratio,
+        mask_strategy=mask_strategy,
+        mask_cell=mask_cell,
+        predict=predict,
         target=target,
         normpix_weight=normpix_weight,
         crop=crop,

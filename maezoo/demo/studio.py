@@ -20,7 +20,7 @@ from maezoo.figures.similarity import patch_similarity
 from maezoo.hub.fetching import locate
 from maezoo.images.batches import open_image
 from maezoo.manifest.entries import load_manifest
-from maezoo.masks.draw import draw_mask
+from maezoo.masks.strategies import draw_mask
 from maezoo.vocabulary import Strategy
 
 __all__ = ["DEFAULT_MODEL", "Request", "Studio", "View", "colour_map", "read_photo", "sample_photos"]

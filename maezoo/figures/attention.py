@@ -10,6 +10,7 @@ from maezoo.figures.canvas import check_width, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes, denormalise
 from maezoo.model import PatchedImages
+from maezoo.model.attention import class_token_attention
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,7 +100,7 @@ def _batch_attention(model: "ImageMethods", batch: PatchedImages, layers: Sequen
 
     def keep(index: int) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            found[index] = _attend(module, inputs[0], model.num_prefix_tokens)
+            found[index] = class_token_attention(module, inputs[0], model.num_prefix_tokens)
 
         return hook
 
@@ -112,17 +113,3 @@ def _batch_attention(model: "ImageMethods", batch: PatchedImages, layers: Sequen
         for handle in hooks:
             handle.remove()
     return [found[layer % depth] for layer in layers]
-
-
-def _attend(attention: Any, x: Tensor, prefix: int) -> Tensor:
-    """Recompute a timm Attention's softmax(q k) for the class token: (B, prefix + N, D) -> (B, heads, N) float32.
-
-    Of several class tokens it is that of the first. The fused kernels never show these weights, so q and k are taken
-    from the block's own projection.
-    """
-    B, tokens, _ = x.shape
-    qkv = attention.qkv(x).reshape(B, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    q = attention.q_norm(qkv[0][:, :, :1]).float()  # (B, heads, 1, head width)
-    k = attention.k_norm(qkv[1]).float()  # (B, heads, 1 + N, head width)
-    weights: Tensor = (q * attention.scale @ k.transpose(-2, -1)).softmax(dim=-1)
-    return weights[:, :, 0, prefix:]

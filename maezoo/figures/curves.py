@@ -19,7 +19,8 @@ __all__ = ["plot_sweep"]
 
 _TRAINED = 0.75  # the ratio of the paper, at which the published models were trained
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
-_STRATEGIES = {"random": ("o", "-"), "block": ("s", "--"), "grid": ("^", "-.")}  # told apart without colours as well
+# told apart without colours as well
+_STRATEGIES = {"random": ("o", "-"), "block": ("s", "--"), "grid": ("^", "-."), "cells": ("D", ":")}
 _WIDTH = 6.4  # inches of the curve alone
 _LEAST = 5.0  # with pictures below
 _EDGE = 0.05  # inches round the curve

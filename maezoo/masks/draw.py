@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError
-from maezoo.vocabulary import STRATEGIES
 
 __all__ = [
     "as_ratio",
     "as_seed",
     "block_mask",
-    "draw_mask",
     "generator_for",
     "grid_mask",
     "hidden_count",
@@ -163,35 +161,6 @@ def grid_mask(batch: int, grid_size: tuple[int, int], ratio: float = 0.75) -> Te
         y, x = (rows >> bit) & 1, (columns >> bit) & 1
         rank = rank * 4 + (2 * (x ^ y) + y)
     return mask_from_noise(rank.reshape(1, -1), ratio).expand(batch, -1).clone()
-
-
-def draw_mask(
-    strategy: str,
-    batch: int,
-    grid_size: tuple[int, int],
-    ratio: float,
-    *,
-    seed: int | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Draw a mask by the name of its strategy: `"random"`, `"block"` or `"grid"` (which needs no seed).
-
-    Drawn in parts, one after the other from one generator, the masks are those of one draw.
-
-    Raises:
-        MaskError: an unknown strategy or a ratio outside [0, 1].
-
-    Example:
-        >>> draw_mask("block", 1, (4, 4), 0.5, seed=0).sum()
-        tensor(8)
-    """
-    if strategy == "grid":
-        return grid_mask(batch, grid_size, ratio)
-    if strategy not in STRATEGIES:
-        message = f"unknown mask strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}."
-        raise MaskError(message, expected=STRATEGIES, found=strategy)
-    draw = random_mask if strategy == "random" else block_mask
-    return draw(batch, grid_size, ratio, seed=seed, generator=generator)
 
 
 def hidden_count(patches: int, ratio: float) -> int:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import MaskError
-from maezoo.masks.draw import draw_mask, generator_for
+from maezoo.masks.draw import generator_for
+from maezoo.masks.strategies import draw_mask
 
 __all__ = [
     "DrawnRows",
@@ -168,7 +169,7 @@ class DrawnRows:
     """The rows of one draw, drawn as they are needed.
 
     Args:
-        strategy: `"random"`, `"block"` or `"grid"`.
+        strategy: `"random"`, `"block"`, `"grid"` or `"cells"`.
         ratio: share of patches to hide, in [0, 1].
         seed: of the draw.
 

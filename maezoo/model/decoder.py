@@ -84,25 +84,36 @@ class Decoder(nn.Module):
         prediction: Tensor = self.pred(self.complete(tokens, visible, grid_size))
         return prediction
 
-    def complete(self, tokens: Tensor, visible: Tensor, grid_size: tuple[int, int] | None = None) -> Tensor:
+    def complete(
+        self,
+        tokens: Tensor,
+        visible: Tensor,
+        grid_size: tuple[int, int] | None = None,
+        *,
+        kept: Tensor | None = None,
+    ) -> Tensor:
         """Give every patch a token, the visible ones included: what `forward` predicts from.
 
         Args:
             tokens: (B, 1 + K, D), as for `forward`.
             visible: (B, K) int64, as for `forward`.
             grid_size: (h, w), as for `forward`.
+            kept: (B, M) int64, the patches that take part, the visible ones among them; `None` for all.
 
         Returns:
-            (B, N, dim), normed.
+            (B, N, dim), normed; zero for patches that take no part.
         """
         grid = self.grid_size if grid_size is None else grid_size
         x = self.embed(tokens)  # (B, 1 + K, dim)
         x = self._spread(x, visible, grid[0] * grid[1])  # (B, 1 + N, dim)
         prefix = self.num_prefix_tokens
         x = x + resize_positions(self.pos_embed, self.grid_size, grid, prefix=prefix, resampling=self.resampling)
+        places = None if kept is None else kept[:, :, None].expand(-1, -1, x.shape[2])  # (B, M, dim)
+        if places is not None:
+            x = torch.cat([x[:, :prefix], x[:, prefix:].gather(1, places)], dim=1)  # (B, 1 + M, dim)
         x = checkpoint_seq(self.blocks, x) if self.grad_checkpointing and x.requires_grad else self.blocks(x)
         normed: Tensor = self.norm(x)[:, prefix:]  # (B, N, dim)
-        return normed
+        return normed if places is None else _put(normed, places, grid[0] * grid[1])
 
     def _spread(self, x: Tensor, visible: Tensor, patches: int) -> Tensor:
         """Put the visible tokens at their places in a row of mask tokens: (B, 1 + K, dim) -> (B, 1 + N, dim)."""
@@ -110,3 +121,8 @@ class Decoder(nn.Module):
         places = visible[:, :, None].expand(-1, -1, x.shape[2])  # (B, K, dim)
         prefix = self.num_prefix_tokens
         return torch.cat([x[:, :prefix], hidden.scatter(1, places, x[:, prefix:])], dim=1)
+
+
+def _put(tokens: Tensor, places: Tensor, patches: int) -> Tensor:
+    """Put the tokens of some patches at their places, zeros elsewhere: (B, M, dim) -> (B, N, dim)."""
+    return tokens.new_zeros(tokens.shape[0], patches, tokens.shape[2]).scatter(1, places, tokens)

@@ -1,4 +1,4 @@
-"""The training loss: the decoder's error and, if asked, that of a second head which only training has."""
+"""The training loss: the decoder's error and, if asked, that of heads which only training has."""
 
 from typing import cast
 
@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from maezoo.masks.visible import group_rows
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.patches import normalise_patches, patch_statistics, patchify
+from maezoo.training.loss_guide import LossGuide
+from maezoo.training.masking import find_guide
+from maezoo.vocabulary import MaskStrategy
 
 __all__ = ["Objective"]
 
@@ -20,6 +23,7 @@ class Objective(nn.Module):
     Args:
         model: the autoencoder.
         normpix_weight: of the second head's error; 0 for no such head.
+        mask_strategy: how masks are chosen; what two of the strategies keep is the module `guide`.
 
     Example:
         >>> import torch
@@ -30,7 +34,9 @@ class Objective(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, model: MaskedAutoencoder, normpix_weight: float = 0.0) -> None:
+    def __init__(
+        self, model: MaskedAutoencoder, normpix_weight: float = 0.0, mask_strategy: MaskStrategy = "random"
+    ) -> None:
         super().__init__()
         self.model = model
         self.normpix_weight = normpix_weight
@@ -40,23 +46,42 @@ class Objective(nn.Module):
             if normpix_weight
             else None
         )
+        self.guide = find_guide(mask_strategy, model)
 
-    def forward(self, images: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, images: Tensor, mask: Tensor, predicted: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
             images: (B, C, H, W), normalised.
             mask: (B, N) bool on any device, True = hidden, the same number in each row.
+            predicted: (B, N) bool, the hidden patches that the decoder predicts, the same number in each row: no
+                other one costs time in it, or counts. `None` for all.
         """
-        if self.normpix is None:
+        ranked = isinstance(self.guide, LossGuide)
+        if self.normpix is None and predicted is None and not ranked:
             return cast(Tensor, self.model(images, mask).loss)
-        model, decoder = self.model, self.model.require_decoder()
-        visible = group_rows(mask)[0].visible.to(images.device, non_blocking=True)  # all rows have one count
-        tokens = decoder.complete(model.encode_tokens(images, visible), visible, model.grid_for(images))  # (B, N, dim)
-        hidden = mask.to(images.device, non_blocking=True)
-        truth = patchify(images, model.patch_size).float()
-        target = normalise_patches(truth, patch_statistics(truth))
-        second = (self.normpix(tokens).float() - target).square().mean(dim=-1)  # (B, N)
-        error = model.patch_error(images, decoder.pred(tokens)) + self.normpix_weight * second
-        loss: Tensor = (error * hidden).sum() / hidden.sum().clamp(min=1)
+        model, decoder, grid = self.model, self.model.require_decoder(), self.model.grid_for(images)
+        visible = _unmarked(mask).to(images.device, non_blocking=True)  # all rows have one count
+        kept = None if predicted is None else _unmarked(mask & ~predicted).to(images.device, non_blocking=True)
+        encoded = model.encode_tokens(images, visible)
+        tokens = decoder.complete(encoded, visible, grid, kept=kept)  # (B, N, dim)
+        counted = (mask if predicted is None else predicted).to(images.device, non_blocking=True)
+        error = model.patch_error(images, decoder.pred(tokens))  # (B, N)
+        total = error if self.normpix is None else error + self.normpix_weight * self._second(images, tokens)
+        loss: Tensor = (total * counted).sum() / counted.sum().clamp(min=1)
+        if isinstance(self.guide, LossGuide):
+            loss = loss + self.guide(encoded, visible, grid, error, counted)
         return loss
+
+    def _second(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Return the error of the normalised pixels, (B, N)."""
+        truth = patchify(images, self.model.patch_size).float()
+        target = normalise_patches(truth, patch_statistics(truth))
+        predicted: Tensor = cast(nn.Linear, self.normpix)(tokens)
+        return (predicted.float() - target).square().mean(dim=-1)
+
+
+def _unmarked(mask: Tensor) -> Tensor:
+    """List the patches that a mask leaves out, the same number in each row: (B, K) int64."""
+    left: Tensor = group_rows(mask)[0].visible
+    return left

@@ -11,12 +11,12 @@ from torch.distributed.tensor import DTensor
 
 from maezoo.api.mae import MAE
 from maezoo.api.source import WeightsSource
-from maezoo.errors import DataError
+from maezoo.errors import ArgumentError, DataError
 from maezoo.hardware import parse_dtype
-from maezoo.masks.draw import random_mask
 from maezoo.model.build import empty_weights
 from maezoo.training.data import ImageSource
 from maezoo.training.division import Division, prepare
+from maezoo.training.masking import MaskDraws, Masking
 from maezoo.training.objective import Objective
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
@@ -58,9 +58,16 @@ class Pretraining:
         self.division, self.processes, self._init_sha256 = division, division.processes, fingerprint(start)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would reseed CUDA, too
-            objective = Objective(shape.build(), recipe.normpix_weight)
+            objective = Objective(shape.build(), recipe.normpix_weight, recipe.mask_strategy)
+        if division.sharded and objective.guide is not None:
+            raise ArgumentError(
+                f"mask_strategy={recipe.mask_strategy!r} keeps copies of the model, which are not sharded: pass "
+                "parallel='ddp', or another strategy.",
+                found=recipe.mask_strategy,
+            )
         self.schedule: Schedule = recipe
         self.model = objective.model
+        self.masking = Masking(recipe, objective.model, objective.guide)
         self.objective: nn.Module = objective.to(device).train()
         prepare(objective, self.model, division, parse_dtype(recipe.precision, device).dtype)
         self.optimizers: Optimizers = pretraining_optimizers(self.objective, recipe)
@@ -79,8 +86,8 @@ class Pretraining:
             load_start(self.start, self.model, self.shape, tell=self.processes.first)
 
     def count(self, batch: tuple[Tensor, ...]) -> int:
-        """Return how many patches are hidden in these rows."""
-        return int(batch[1].sum())
+        """Return how many patches are predicted in these rows: the hidden ones, or a part of them."""
+        return int(batch[-1].sum())
 
     def result(self) -> MAE:
         """Return the trained model, in eval mode, all of it in every process."""
@@ -105,7 +112,7 @@ class Pretraining:
         """Yield the batches from a step on; with an accelerator, the next batch is made meanwhile."""
         steps = range(start, self.recipe.steps)
         if self.device.type == "cpu":  # there a second set of threads costs the first more than it saves
-            yield from (self._batch(step) for step in steps)
+            yield from (self._masked(step, *self._batch(step)) for step in steps)
             return
         with ThreadPoolExecutor(1) as background:
             upcoming = background.submit(self._batch, start)
@@ -113,10 +120,15 @@ class Pretraining:
                 batch = upcoming.result()
                 if step + 1 < self.recipe.steps:
                     upcoming = background.submit(self._batch, step + 1)
-                yield batch
+                yield self._masked(step, *batch)
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Make this process's rows of a step: images (B, C, H, W) and a mask (B, N).
+    def _masked(self, step: int, images: Tensor, draws: MaskDraws) -> tuple[Tensor, ...]:
+        """Add the masks of a step to its images; here, when the step before is done, as they may follow the weights."""
+        self.masking.follow(step)
+        return images, *self.masking.masks(draws, images, step)
+
+    def _batch(self, step: int) -> tuple[Tensor, MaskDraws]:
+        """Make this process's rows of a step: images (B, C, H, W), and what its masks are made of.
 
         All is drawn for the whole step, a function of seed and step alone, whoever computes which rows.
         """
@@ -127,8 +139,8 @@ class Pretraining:
         aspect = (recipe.aspect[0] * W / H, recipe.aspect[1] * W / H)  # of a square, whatever it is resized to
         crops = draw_crops(recipe.batch_size, recipe.crop, aspect, generator).take(rows)
         images = self.source.views(indices[rows], crops, H if H == W else (H, W)).to(self.device, non_blocking=True)
-        mask = random_mask(recipe.batch_size, self.model.grid_size, recipe.mask_ratio, generator=generator)[rows]
-        return (self._of_channels(images) - self.mean) / self.std, mask
+        draws = self.masking.draw(recipe.batch_size, generator).rows(rows)
+        return (self._of_channels(images) - self.mean) / self.std, draws
 
     def _of_channels(self, images: Tensor) -> Tensor:
         """Return images of the model's channels: pictures as they are, or grey."""

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from maezoo.errors import ArgumentError
-from maezoo.vocabulary import TARGETS, Target
+from maezoo.masks.cells import CELL
+from maezoo.vocabulary import MASK_STRATEGIES, TARGETS, MaskStrategy, Target
 
 __all__ = ["Recipe"]
 
@@ -37,6 +38,10 @@ class Recipe:
         warmup: share of the steps in which the rate climbs from zero.
         clip: largest norm of the gradient.
         mask_ratio: share of patches hidden.
+        mask_strategy: which patches: `"random"`, `"block"`, `"grid"`, `"cells"`, those that the class token attends to
+            (`"attention"`), or those that are hard to predict (`"hard"`); see `maezoo.training.masking`.
+        mask_cell: side in patches of the cells of `"cells"`.
+        predict: share of the hidden patches that the decoder predicts, drawn at random; the others cost it no time.
         target: what the decoder predicts, `"pixel"` or `"normpix"`; as `init`'s decoder does, or pixels, when `None`.
         normpix_weight: weight of a second loss: the normalised pixels, predicted by a head that is dropped after
             training. Gives better features with a pixel target; 0 for none.
@@ -68,6 +73,9 @@ class Recipe:
     warmup: float = 0.04
     clip: float = 1.0
     mask_ratio: float = 0.75
+    mask_strategy: MaskStrategy = "random"
+    mask_cell: int = CELL
+    predict: float = 1.0
     target: Target | None = None
     normpix_weight: float = 0.0
     crop: tuple[float, float] = (0.35, 1.0)
@@ -83,6 +91,9 @@ class Recipe:
             "views": self.views >= 1,
             "batch_size": self.batch_size >= 1,
             "mask_ratio": 0 < self.mask_ratio < 1,
+            "mask_strategy": self.mask_strategy in MASK_STRATEGIES,
+            "mask_cell": self.mask_cell >= 1,
+            "predict": 0 < self.predict <= 1,
             "warmup": 0 <= self.warmup < 1,
             "ema": 0 <= self.ema < 1,
             "crop": 0 < self.crop[0] <= self.crop[1] <= 1,

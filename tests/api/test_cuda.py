@@ -55,7 +55,7 @@ def test_any_size_is_encoded_and_reconstructed(on_cpu: maezoo.MAE, on_cuda: maez
 
 
 def test_one_seed_hides_the_same_patches(on_cpu: maezoo.MAE, on_cuda: maezoo.MAE, photos: list[Path]) -> None:
-    for strategy in ("random", "block", "grid"):
+    for strategy in ("random", "block", "grid", "cells"):
         ours = on_cuda.reconstruct(photos, seed=5, strategy=strategy)
         assert torch.equal(ours.mask.cpu(), on_cpu.reconstruct(photos, seed=5, strategy=strategy).mask)
 

@@ -48,14 +48,14 @@ def test_an_iterator_gives_what_its_list_gives(
     assert torch.equal(whole.error, maezoo.reconstruct_all(model, photos, 0.5).error)
 
 
-@pytest.mark.parametrize("strategy", ["random", "block", "grid"])
+@pytest.mark.parametrize("strategy", ["random", "block", "grid", "cells"])
 def test_a_seed_gives_one_mask_whatever_the_batch_and_the_kind(
     strategy: str, model: maezoo.MAE, photos: list[Path]
 ) -> None:
     together = model.reconstruct(photos, strategy=strategy, seed=3)  # type: ignore[arg-type]
     apart = model.reconstruct(iter(photos), strategy=strategy, seed=3, batch_size=2)  # type: ignore[arg-type]
     assert torch.equal(apart.mask, together.mask)
-    drawn = maezoo.masks.draw.draw_mask(strategy, len(photos), model.grid_size, 0.75, seed=3)
+    drawn = maezoo.masks.draw_mask(strategy, len(photos), model.grid_size, 0.75, seed=3)
     assert torch.equal(together.mask, drawn)
 
 

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from maezoo import block_mask, grid_mask, mask_from_noise, mask_from_pixels, random_mask
 from maezoo.errors import MaskError, SizeError
-from maezoo.masks.draw import draw_mask, hidden_count
+from maezoo.masks.draw import hidden_count
+from maezoo.masks.strategies import draw_mask
 from maezoo.masks.visible import check_mask, visible_indices
+from maezoo.vocabulary import STRATEGIES
 
 grids = st.tuples(st.integers(1, 15), st.integers(1, 15))
 ratios = st.floats(0, 1, allow_nan=False)
 
 
 @settings(max_examples=100, deadline=None)
-@given(grid=grids, ratio=ratios, strategy=st.sampled_from(["random", "block", "grid"]), seed=st.integers(0, 2**40))
+@given(grid=grids, ratio=ratios, strategy=st.sampled_from(STRATEGIES), seed=st.integers(0, 2**40))
 def test_every_strategy_hides_exactly_the_rounded_share(
     grid: tuple[int, int], ratio: float, strategy: str, seed: int
 ) -> None:
@@ -104,7 +106,7 @@ def test_wrong_arguments() -> None:
         mask_from_noise(torch.rand(16))
     with pytest.raises(MaskError, match="NaN"):
         mask_from_noise(torch.full((1, 4), float("nan")))
-    with pytest.raises(MaskError, match="random, block, grid"):
+    with pytest.raises(MaskError, match="random, block, grid, cells"):
         draw_mask("stripes", 1, (4, 4), 0.5, seed=0)
     with pytest.raises(MaskError, match=r"leaves 1 to 2"):
         visible_indices(torch.tensor([[True, False], [False, False]]))
