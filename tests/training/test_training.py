@@ -15,7 +15,6 @@ from PIL import Image
 
 import maezoo
 from maezoo.errors import CheckpointError, DataError
-from maezoo.files import sha256_of
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import FolderImages, ImageSource, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
