@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from maezoo.cli.exits import INTERRUPTED
-from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, output_option
+from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, Windowing, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.screen import counted, note, note_to_repeat, say
 from maezoo.paths import user_path
@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["pretrain"]
 
+_NAMED = 5  # unreadable images
+
 
 def pretrain(
-    data: Annotated[list[Path], typer.Argument(help="A folder of images, or packed .npz files.", parser=user_path)],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders, lists, tar shards or Parquet files with images, also at URIs; or packed .npz files.",
+            metavar="SRC...",
+        ),
+    ],
     output: Annotated[Path, output_option("Folder of the run; an unfinished run in it is resumed.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Architecture.")] = DEFAULT_MODEL,
     views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
@@ -42,6 +50,7 @@ def pretrain(
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Number format; auto: as fits the hardware.")
     ] = "auto",
+    window: Windowing = None,
     device: Device = "auto",
     start_from: Annotated[
         Path | None,
@@ -56,7 +65,7 @@ def pretrain(
     """
     from maezoo.files import sha256_of
     from maezoo.hardware import choose_device
-    from maezoo.training import FolderImages, Recipe, open_source
+    from maezoo.training import ListedImages, PackedImages, Recipe, open_source
     from maezoo.training.result import write_result
 
     if start_from is not None:
@@ -79,14 +88,24 @@ def pretrain(
         start_from="" if start_from is None else sha256_of(start_from),
         precision=precision,
     )
-    source = open_source(*data, device=choose_device(device))
+    source = open_source(*data, device=choose_device(device), window=window or "full", folder=output / "source")
     note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps")
     trained = _train(recipe, source, output, device=device, start_from=start_from, compile=compile_)
-    if isinstance(source, FolderImages) and source.unreadable:
-        note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
+    _name_left_out(source.left_out() if isinstance(source, ListedImages | PackedImages) else {}, output)
     path = write_result(trained, recipe, source, output, license=license_)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
+
+
+def _name_left_out(images: dict[str, str], output: Path) -> None:
+    """Say how many images could not be read, and which."""
+    if images:
+        shown = list(images)[:_NAMED]
+        more = f" and {len(images) - len(shown):,} more; all are in {output / 'source'}" if len(images) > _NAMED else ""
+        note(
+            f"{counted(len(images), 'image')} could not be read and counted for nothing: {', '.join(shown)}{more}",
+            "yellow",
+        )
 
 
 def _train(recipe: "Recipe", source: "ImageSource", output: Path, **settings: Any) -> "MaskedAutoencoder":

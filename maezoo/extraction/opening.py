@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from maezoo.errors import DataError
-from maezoo.extraction.remote import download, is_uri, is_web, open_filesystem, web_size
+from maezoo.extraction.remote import download, is_uri, is_web, open_filesystem, web_facts
 
-__all__ = ["last_name", "location_of", "open_location"]
+__all__ = ["last_name", "location_of", "open_location", "stamp_of"]
 
 _WEB_BUFFER = 2**20  # bytes asked for at once: headers of a tar shard are read one after the other
 
@@ -55,6 +55,24 @@ def location_of(file: str | Path) -> bytes:
     return os.fsencode(text if is_uri(text) else Path(text).absolute())
 
 
+def stamp_of(location: str | Path) -> str:
+    """Return what changes when a file does: its size, and its time or what a web server says of it.
+
+    Raises:
+        OSError: the file is not there, or cannot be looked up.
+    """
+    text = str(location)
+    if is_web(text):
+        facts = web_facts(text)
+        return "" if facts is None else f"{facts.size} {facts.stamp}"
+    if is_uri(text):
+        system, path = open_filesystem(text)
+        (found,) = system.get_file_info([path])
+        return f"{found.size} {found.mtime_ns}"
+    local = Path(text).stat()
+    return f"{local.st_size} {local.st_mtime_ns}"
+
+
 class _StoredFile(io.RawIOBase):
     """A file that pyarrow has opened, as Python's own files are."""
 
@@ -88,14 +106,14 @@ class _WebFile(io.RawIOBase):
     """A file on a web server, fetched part by part."""
 
     def __init__(self, url: str) -> None:
-        size = web_size(url)
-        if size is None:
+        facts = web_facts(url)
+        if facts is None:
             raise DataError(
                 f"{url}: the server sends whole files only, and parts of this one are needed; copy it to this machine.",
                 url=url,
                 reason="the server ignores Range",
             )
-        self._url, self._size, self._at = url, size, 0
+        self._url, self._size, self._at = url, facts.size, 0
         self._held, self._first = b"", 0
 
     def readable(self) -> bool:

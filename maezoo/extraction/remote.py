@@ -3,18 +3,31 @@
 import errno
 import functools
 import http.client
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
+from maezoo.files import written_whole
 from maezoo.paths import user_path
 from maezoo.version import __version__
 
-__all__ = ["check_scheme", "child_uri", "download", "is_uri", "is_web", "open_filesystem", "path_in", "web_size"]
+__all__ = [
+    "WebFacts",
+    "check_scheme",
+    "child_uri",
+    "download",
+    "download_to",
+    "is_uri",
+    "is_web",
+    "open_filesystem",
+    "path_in",
+    "web_facts",
+]
 
 _PYARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"})
 _TIMEOUT = 60.0  # seconds without a byte
@@ -23,6 +36,7 @@ _REFUSED = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 
 _CODES = {PermissionError: errno.EACCES, FileNotFoundError: errno.ENOENT}
 _PASSING = frozenset({408, 425, 429})  # and all from 500
 _PARTIAL = 206
+_CHUNK = 2**20  # bytes that are copied at a time
 
 
 def is_uri(location: str) -> bool:
@@ -155,15 +169,38 @@ def download(url: str, part: tuple[int, int] | None = None) -> bytes:
     return data
 
 
-def web_size(url: str) -> int | None:
-    """Return the size in bytes of a file on a web server; `None` if the server does not send parts of it.
+class WebFacts(NamedTuple):
+    """Size in bytes of a file on a web server, and a stamp that changes when it does."""
+
+    size: int
+    stamp: str
+
+
+def web_facts(url: str) -> WebFacts | None:
+    """Return the facts of a file on a web server; `None` if the server does not send parts of it.
 
     Raises:
         OSError, DataError: as `download`.
     """
     with _answer(url, (0, 1)) as answer:
         total = str(answer.headers.get("Content-Range", "")).rpartition("/")[2]
-        return int(total) if answer.status == _PARTIAL and total.isdecimal() else None
+        stamp = " ".join(filter(None, (answer.headers.get(name) for name in ("ETag", "Last-Modified"))))
+        return WebFacts(int(total), stamp) if answer.status == _PARTIAL and total.isdecimal() else None
+
+
+def download_to(url: str, path: Path) -> None:
+    """Copy the file at a URL; the copy appears complete or not at all.
+
+    Raises:
+        OSError, DataError: as `download`.
+    """
+    with _answer(url, None) as answer, written_whole(path) as temporary, temporary.open("wb") as file:
+        try:
+            shutil.copyfileobj(answer, file, _CHUNK)
+        except http.client.HTTPException as error:
+            raise _broken(url, error) from error
+        if answer.length:
+            raise ConnectionError(f"{url}: the answer broke off {answer.length:,} bytes before its end")
 
 
 def _answer(url: str, part: tuple[int, int] | None) -> http.client.HTTPResponse:

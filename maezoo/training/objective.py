@@ -1,7 +1,6 @@
 """The training loss: the decoder's error and, if asked, that of a second head which only training has."""
 
-from typing import cast
-
+import torch
 from torch import Tensor, nn
 
 from maezoo.masks.visible import group_rows
@@ -45,11 +44,13 @@ class Objective(nn.Module):
         """Return the loss, a scalar.
 
         Args:
-            images: (B, C, H, W), normalised.
+            images: (B, C, H, W), normalised; one that could not be read is NaN throughout, and counts for nothing.
             mask: (B, N) bool on any device, True = hidden, the same number in each row.
         """
+        images, read = _read(images)
         if self.normpix is None:
-            return cast(Tensor, self.model(images, mask).loss)
+            output = self.model(images, mask)
+            return _mean(self.model.patch_error(images, output.prediction), output.mask & read)
         model, decoder = self.model, self.model.require_decoder()
         visible = group_rows(mask)[0].visible.to(images.device, non_blocking=True)  # all rows have one count
         tokens = decoder.complete(model.encode_tokens(images, visible), visible, model.grid_for(images))  # (B, N, dim)
@@ -58,5 +59,15 @@ class Objective(nn.Module):
         target = normalise_patches(truth, patch_statistics(truth))
         second = (self.normpix(tokens).float() - target).square().mean(dim=-1)  # (B, N)
         error = model.patch_error(images, decoder.pred(tokens)) + self.normpix_weight * second
-        loss: Tensor = (error * hidden).sum() / hidden.sum().clamp(min=1)
-        return loss
+        return _mean(error, hidden & read)
+
+
+def _read(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images with zeros for those that are NaN throughout, and which are not: (B, 1) bool."""
+    read = ~images.isnan().flatten(1).all(dim=1)
+    return torch.where(read.view(-1, 1, 1, 1), images, 0.0), read[:, None]
+
+
+def _mean(error: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of those errors that count; both (B, N)."""
+    return (error * counted).sum() / counted.sum().clamp(min=1)

@@ -1,7 +1,6 @@
 """The task of pretraining: an autoencoder that reconstructs the hidden patches of random crops."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,18 @@ from torch import Tensor, nn
 from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from maezoo.masks.draw import random_mask
 from maezoo.model import Variant, build_mae
+from maezoo.training.ahead import made_ahead
 from maezoo.training.checkpoint import load_start
-from maezoo.training.data import ImageSource
+from maezoo.training.data import ImageSource, check_enough
 from maezoo.training.objective import Objective
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Schedule
-from maezoo.training.views import draw_crops, draw_indices, step_generator
+from maezoo.training.views import Blocks, draw_crops, draw_indices, step_generator
 
 __all__ = ["Pretraining"]
+
+_AHEAD = 3  # batches
 
 
 class Pretraining:
@@ -37,7 +39,9 @@ class Pretraining:
     def __init__(
         self, recipe: Recipe, source: ImageSource, device: torch.device, variant: Variant, start_from: Path | None
     ) -> None:
+        check_enough(source, recipe.batch_size)
         self.recipe, self.source, self.device, self.start_from = recipe, source, device, start_from
+        self.blocks: Blocks | None = getattr(source, "blocks", None)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would reseed CUDA, too
             objective = Objective(build_mae(variant, target=recipe.target), recipe.normpix_weight)
@@ -62,24 +66,17 @@ class Pretraining:
         return nullcontext()
 
     def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches from a step on; with an accelerator, the next batch is made meanwhile."""
+        """Yield the batches from a step on; the next ones are made meanwhile, where that costs the step nothing."""
         steps = range(start, self.recipe.steps)
-        if self.device.type == "cpu":  # there a second set of threads costs the first more than it saves
-            yield from (self._batch(step) for step in steps)
-            return
-        with ThreadPoolExecutor(1) as background:
-            upcoming = background.submit(self._batch, start)
-            for step in steps:
-                batch = upcoming.result()
-                if step + 1 < self.recipe.steps:
-                    upcoming = background.submit(self._batch, step + 1)
-                yield batch
+        # On a CPU, decoding takes from the step what it saves; waiting for a network does not.
+        waits = self.device.type != "cpu" or getattr(self.source, "is_remote", False)
+        return made_ahead(self._batch, steps, _AHEAD if waits else 0)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Make the batch of a step, a function of seed and step alone: images (B, 3, H, W) and a mask (B, N)."""
         recipe = self.recipe
         generator = step_generator(recipe.seed, step)
-        indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed)
+        indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed, self.blocks)
         crops = draw_crops(recipe.batch_size, recipe.crop, recipe.aspect, generator)
         images = self.source.views(indices, crops, self.size).to(self.device, non_blocking=True)
         mask = random_mask(recipe.batch_size, self.model.grid_size, recipe.mask_ratio, generator=generator)

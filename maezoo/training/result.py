@@ -45,7 +45,7 @@ def write_result(
     metadata = WeightsMetadata(
         variant=variant,
         target=recipe.target,
-        preprocess=Preprocessing(size=(variant.img_size, variant.img_size)),
+        preprocess=Preprocessing(size=(variant.img_size, variant.img_size), window=getattr(source, "window", "full")),
         parts=("encoder", "decoder"),
         license=license,
         origin=f"maezoo pretrain on {source.describe()}: {json.dumps(recipe.to_dict(), sort_keys=True)}",
