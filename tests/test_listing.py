@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.foreign import read_foreign
 from maezoo.extraction.sources import find_items
 from maezoo.listing import files_in, image_files
-from maezoo.training import FolderImages
+from maezoo.training import open_source
 
 links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 
@@ -55,7 +56,7 @@ def test_images_are_found_beside_all_that_is_none(odd, monkeypatch):
 def test_extraction_and_training_find_the_same(odd):
     (odd / "loop.tar").unlink()  # a shard that cannot be opened, not one that is not there
     assert [item.id for item in find_items(odd)] == _names(odd)
-    assert FolderImages(odd).paths == list(image_files(odd))
+    assert [Path(os.fsdecode(item.location)) for item in open_source(odd).items] == list(image_files(odd))
     assert [item.id for item in find_items(odd.as_uri())] == _names(odd)
 
 

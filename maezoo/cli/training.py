@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from maezoo.cli.exits import INTERRUPTED
-from maezoo.cli.options import BatchSize, Device, output_option
+from maezoo.cli.options import BatchSize, Device, Windowing, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.processes import one_speaks
 from maezoo.cli.screen import counted, note, note_to_repeat, say
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from maezoo.training.parallel import Processes
 
 __all__ = ["pretrain"]
+
+_NAMED = 5  # unreadable images
 
 
 def _sides(text: str) -> Any:
@@ -52,7 +54,13 @@ _PerChannel = Annotated[
 
 
 def pretrain(
-    data: Annotated[list[Path], typer.Argument(help="A folder of images, or packed .npz files.", parser=user_path)],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders, lists, tar shards or Parquet files with images, also at URIs; or packed .npz files.",
+            metavar="SRC...",
+        ),
+    ],
     output: Annotated[Path, output_option("Folder of the run; an unfinished run in it is resumed.")],
     model: Annotated[
         str, typer.Option("--model", "-m", help="Architecture. [that of --init, else mae_vit_tiny]", show_default=False)
@@ -103,6 +111,7 @@ def pretrain(
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Number format; auto: as fits the hardware.")
     ] = "auto",
+    window: Windowing = None,
     device: Device = "auto",
     parallel: Annotated[
         Literal["ddp", "fsdp"],
@@ -161,7 +170,7 @@ def pretrain(
         "compile": compile_,
     }
     with joined(choose_device(device), always=parallel == "fsdp") as (processes, where), one_speaks(processes):
-        source = open_source(*data, device=where)
+        source = open_source(*data, device=where, window=window or "full", folder=output / "source")
         if processes.first:
             note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps{_shared(processes)}")
         trained = _train(recipe, source, output, processes, device=where, **division)
@@ -181,14 +190,24 @@ def _shared(processes: "Processes") -> str:
 
 def _finish(trained: "MAE", recipe: "Recipe", source: "ImageSource", output: Path, license: str) -> None:
     """Write the model, and say how to use it."""
-    from maezoo.training import FolderImages
+    from maezoo.training import ListedImages, PackedImages
     from maezoo.training.result import write_result
 
-    if isinstance(source, FolderImages) and source.unreadable:
-        note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
+    _name_left_out(source.left_out() if isinstance(source, ListedImages | PackedImages) else {}, output)
     path = write_result(trained, recipe, source, output, license=license)
     say(str(path))
     say(f"Try it: maezoo reconstruct photo.jpg --model {shlex.quote(f'local-dir:{output}')}")
+
+
+def _name_left_out(images: dict[str, str], output: Path) -> None:
+    """Say how many images could not be read, and which."""
+    if images:
+        shown = list(images)[:_NAMED]
+        more = f" and {len(images) - len(shown):,} more; all are in {output / 'source'}" if len(images) > _NAMED else ""
+        note(
+            f"{counted(len(images), 'image')} could not be read and counted for nothing: {', '.join(shown)}{more}",
+            "yellow",
+        )
 
 
 def _train(recipe: "Recipe", source: "ImageSource", output: Path, processes: "Processes", **settings: Any) -> "MAE":

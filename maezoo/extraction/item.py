@@ -51,9 +51,10 @@ def fetch(item: Item) -> Path | io.BytesIO:
     """
     location = os.fsdecode(item.location)
     if item.column is not None:
-        return io.BytesIO(row_bytes(Path(location), item.column, item.offset))
+        return io.BytesIO(row_bytes(location, item.column, item.offset))
     if is_web(location):
-        return io.BytesIO(download(location))
+        part = None if item.offset == _ALONE else (item.offset, item.offset + item.size)
+        return io.BytesIO(download(location, part))
     if is_uri(location):
         system, path = open_filesystem(location)
         with system.open_input_file(path) as file:

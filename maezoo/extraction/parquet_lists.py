@@ -1,16 +1,17 @@
 """Lists of images in Parquet: a column of paths, or one with the images' bytes, as Hugging Face's data sets have it."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.columns import PATH_COLUMNS, Columns, missing_column
 from maezoo.extraction.item import Item
+from maezoo.extraction.opening import last_name, location_of, open_location
 from maezoo.extraction.remote import check_scheme, is_uri
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class _List:
         named: columns that the user has named.
     """
 
-    file: Path
+    file: str | Path
     schema: "pa.Schema"
     image: str | None
     path: str | None
@@ -45,13 +46,15 @@ class _List:
     named: Columns
 
 
-def parquet_items(files: Sequence[Path], *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
+def parquet_items(
+    files: Sequence[str | Path], *, labels: bool = False, columns: Columns | None = None
+) -> Iterator[Item]:
     """Yield the images that Parquet files name or hold, in order; relative paths start at the file's folder.
 
     The columns are checked at once, before the first image is asked for.
 
     Args:
-        files: Parquet files of one data set.
+        files: Parquet files of one data set, or their URIs.
         labels: take the column `label`, or the one that `columns` names.
         columns: those that the user has named.
 
@@ -71,12 +74,15 @@ def parquet_items(files: Sequence[Path], *, labels: bool = False, columns: Colum
     return (item for each in lists for item in _items(each))
 
 
-def _look_at(file: Path, labels: bool, columns: Columns) -> _List:
+def _look_at(file: str | Path, labels: bool, columns: Columns) -> _List:
     """Find the columns of a file."""
     pa = require_pyarrow()
     try:
-        schema = pa.parquet.read_schema(file)
+        with open_location(file) as raw:
+            schema = pa.parquet.read_schema(raw)
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and is_uri(str(file)):
+            raise  # what a server says tells nothing of the file
         raise DataError.about(file, f"cannot be read as Parquet: {error}.") from error
     label = (columns.label or "label") if labels else None
     for name in (columns.path, columns.image, columns.id, label, *columns.keep):
@@ -99,7 +105,7 @@ def _look_at(file: Path, labels: bool, columns: Columns) -> _List:
     return _List(file, schema, image, path, id_column, label, columns)
 
 
-def _choose(file: Path, schema: "pa.Schema") -> tuple[str | None, str | None]:
+def _choose(file: str | Path, schema: "pa.Schema") -> tuple[str | None, str | None]:
     """Return the one column that holds images, or else the one that holds paths."""
     images = [field.name for field in schema if _is_image(field.type)]
     paths = [name for name in PATH_COLUMNS if schema.names.count(name) == 1 and _is_text(schema.field(name).type)]
@@ -132,7 +138,7 @@ def _items(listed: _List) -> Iterator[Item]:
     names = [name for name in (listed.path, listed.id, listed.label, *listed.named.keep) if name is not None]
     rows, first, classes = _ROWS, 0, _class_names(listed.schema, listed.label)
     try:
-        with pa.parquet.ParquetFile(listed.file) as opened:
+        with open_location(listed.file) as raw, pa.parquet.ParquetFile(raw) as opened:
             if listed.image is not None:
                 within = _within(opened, listed.schema, listed.image)
                 names += [within] if within else []
@@ -141,6 +147,8 @@ def _items(listed: _List) -> Iterator[Item]:
                 yield from _batch_items(listed, batch, first, classes)
                 first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and is_uri(str(listed.file)):
+            raise  # what a server says tells nothing of the file
         raise DataError.about(listed.file, f"cannot be read as Parquet: {error}.") from error
 
 
@@ -177,7 +185,7 @@ def _batch_items(listed: _List, batch: "pa.RecordBatch", first: int, classes: Se
     ids = _texts(listed, batch, listed.id, first)
     labels = _texts(listed, batch, listed.label, first)
     paths = _texts(listed, batch, listed.path, first) if listed.image is None else _paths(listed, batch)
-    location = os.fsencode(listed.file.absolute())
+    location = location_of(listed.file)
     for row in range(batch.num_rows):
         kept = tuple(batch.column(name).slice(row, 1) for name in listed.named.keep)
         number, path, label = first + row, paths[row], labels[row]
@@ -185,7 +193,7 @@ def _batch_items(listed: _List, batch: "pa.RecordBatch", first: int, classes: Se
         if no_path or (listed.named.id is not None and not ids[row]):
             empty = listed.path if no_path else listed.id
             raise DataError(f"{listed.file}, row {number}: the column {empty!r} is empty.", index=number)
-        name = ids[row] or (str(path) if listed.image is None else f"{listed.file.name}/{number}")
+        name = ids[row] or (str(path) if listed.image is None else f"{last_name(listed.file)}/{number}")
         if label is not None and classes:
             label = classes[int(label)] if 0 <= int(label) < len(classes) else None
         if path is None:
@@ -193,8 +201,17 @@ def _batch_items(listed: _List, batch: "pa.RecordBatch", first: int, classes: Se
             continue
         if is_uri(path):
             check_scheme(path, f"{listed.file}, row {number}")
-        place = path if is_uri(path) else (listed.file.parent / path).absolute()
-        yield Item(name, os.fsencode(place), label, kept=kept)
+        yield Item(name, location_of(_beside(listed.file, path)), label, kept=kept)
+
+
+def _beside(file: str | Path, path: str) -> str | Path:
+    """Return what a path in a file means: it starts at the file's folder."""
+    if is_uri(path):
+        return path
+    if not is_uri(str(file)):
+        return Path(file).parent / path
+    head, _, _ = str(file).partition("?")
+    return f"{head.rpartition('/')[0]}/{quote(path)}"
 
 
 def _paths(listed: _List, batch: "pa.RecordBatch") -> list[str | None]:

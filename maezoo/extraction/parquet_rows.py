@@ -7,6 +7,8 @@ from typing import Any
 
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.opening import open_location
+from maezoo.extraction.remote import is_uri
 
 __all__ = ["close_rows", "row_bytes"]
 
@@ -15,13 +17,13 @@ _BUFFER = 2**20  # bytes read at a time
 _this_thread = threading.local()
 
 
-def row_bytes(path: Path, column: str, row: int) -> bytes:
+def row_bytes(path: str, column: str, row: int) -> bytes:
     """Return the bytes of an image in a Parquet file.
 
     Each thread keeps its place in one file: rows that are asked for in order are read once.
 
     Args:
-        path: the file.
+        path: the file, or its URI.
         column: the binary column, with a dot where it is a field of a struct.
         row: number of the row.
 
@@ -60,13 +62,14 @@ class _Reader:
         row: a row of the group.
     """
 
-    def __init__(self, path: Path, column: str, row: int) -> None:
+    def __init__(self, path: str, column: str, row: int) -> None:
         pa = require_pyarrow()
         self._path, self._column = path, column
         self._stamp = _stamp(path)
         try:
             # Without pre-buffering a column is read page by page, not as a whole.
-            self._file = pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
+            self._raw = open_location(path)
+            self._file = pa.parquet.ParquetFile(self._raw, pre_buffer=False, buffer_size=_BUFFER)
             self._first, group = 0, 0
             while row >= self._first + (rows := self._file.metadata.row_group(group).num_rows):
                 self._first, group = self._first + rows, group + 1
@@ -76,7 +79,7 @@ class _Reader:
         self._batches = self._iterate(group)
         self._values: Any = ()
 
-    def can_reach(self, path: Path, column: str, row: int) -> bool:
+    def can_reach(self, path: str, column: str, row: int) -> bool:
         """Whether a row is the last one read or a later one of this group, in a file that is as it was."""
         same = (path, column) == (self._path, self._column)
         return same and self._first <= row < self._stop and _stamp(path) == self._stamp
@@ -97,6 +100,7 @@ class _Reader:
         """Close the file."""
         self._batches.close()
         self._file.close()
+        self._raw.close()
 
     def _iterate(self, group: int) -> Generator[Any, None, None]:
         """Yield arrays of consecutive values."""
@@ -109,6 +113,8 @@ class _Reader:
         return DataError.about(self._path, f"cannot be read at row {row:,}; is it damaged, or has it changed?")
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
+def _stamp(path: str) -> tuple[int, int]:
+    if is_uri(path):
+        return 0, 0
+    found = Path(path).stat()
     return found.st_size, found.st_mtime_ns

@@ -3,18 +3,31 @@
 import errno
 import functools
 import http.client
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
+from maezoo.files import written_whole
 from maezoo.paths import user_path
 from maezoo.version import __version__
 
-__all__ = ["check_scheme", "child_uri", "download", "is_uri", "is_web", "open_filesystem", "path_in"]
+__all__ = [
+    "WebFacts",
+    "check_scheme",
+    "child_uri",
+    "download",
+    "download_to",
+    "is_uri",
+    "is_web",
+    "open_filesystem",
+    "path_in",
+    "web_facts",
+]
 
 _PYARROW = frozenset({"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"})
 _TIMEOUT = 60.0  # seconds without a byte
@@ -22,6 +35,8 @@ _MOST = 2**30  # bytes of one image
 _REFUSED = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 410: FileNotFoundError}
 _CODES = {PermissionError: errno.EACCES, FileNotFoundError: errno.ENOENT}
 _PASSING = frozenset({408, 425, 429})  # and all from 500
+_PARTIAL = 206
+_CHUNK = 2**20  # bytes that are copied at a time
 
 
 def is_uri(location: str) -> bool:
@@ -121,15 +136,75 @@ def _connect(uri: str) -> tuple[Any, str]:
     return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(system)), path.rstrip("/")
 
 
-def download(url: str) -> bytes:
+def download(url: str, part: tuple[int, int] | None = None) -> bytes:
     """Return the bytes at a URL. Proxies are those of the environment.
+
+    Args:
+        url: the URL.
+        part: the first byte and one past the last, of a file of which a part is wanted.
 
     Raises:
         ConnectionError: the server is busy or not reached, or the answer broke off; another try may succeed.
         FileNotFoundError: there is nothing at the URL.
         PermissionError: access is refused; a signed URL may have expired.
-        DataError: not a URL, or more bytes than any image has.
+        DataError: not a URL, more bytes than any image has, or another part than the one asked for.
     """
+    with _answer(url, part) as answer:
+        try:
+            data: bytes = answer.read(_MOST + 1)
+            missing = answer.length
+        except (OSError, http.client.HTTPException) as error:
+            raise _broken(url, error) from error
+        status = answer.status
+    if len(data) > _MOST:
+        raise DataError(f"{url} gives more than {_MOST:,} bytes; no image has so many.", url=url, expected=_MOST)
+    if missing:
+        raise ConnectionError(f"{url}: the answer broke off {missing:,} bytes before its end")
+    if part is not None and (status != _PARTIAL or len(data) != part[1] - part[0]):
+        raise DataError(
+            f"{url}: the server sent {len(data):,} bytes where the {part[1] - part[0]:,} from byte {part[0]:,} on were "
+            "asked for; has the file changed? Copy it to this machine.",
+            url=url,
+        )
+    return data
+
+
+class WebFacts(NamedTuple):
+    """Size in bytes of a file on a web server, and a stamp that changes when it does."""
+
+    size: int
+    stamp: str
+
+
+def web_facts(url: str) -> WebFacts | None:
+    """Return the facts of a file on a web server; `None` if the server does not send parts of it.
+
+    Raises:
+        OSError, DataError: as `download`.
+    """
+    with _answer(url, (0, 1)) as answer:
+        total = str(answer.headers.get("Content-Range", "")).rpartition("/")[2]
+        stamp = " ".join(filter(None, (answer.headers.get(name) for name in ("ETag", "Last-Modified"))))
+        return WebFacts(int(total), stamp) if answer.status == _PARTIAL and total.isdecimal() else None
+
+
+def download_to(url: str, path: Path) -> None:
+    """Copy the file at a URL; the copy appears complete or not at all.
+
+    Raises:
+        OSError, DataError: as `download`.
+    """
+    with _answer(url, None) as answer, written_whole(path) as temporary, temporary.open("wb") as file:
+        try:
+            shutil.copyfileobj(answer, file, _CHUNK)
+        except http.client.HTTPException as error:
+            raise _broken(url, error) from error
+        if answer.length:
+            raise ConnectionError(f"{url}: the answer broke off {answer.length:,} bytes before its end")
+
+
+def _answer(url: str, part: tuple[int, int] | None) -> http.client.HTTPResponse:
+    """Ask for a URL, or for a part of what is there."""
     asked = quote(url, safe="%/:=&?~#+!$,;'@()*[]", errors="surrogateescape")  # spaces and letters beyond ASCII
     try:
         host = urlsplit(asked).hostname
@@ -137,22 +212,22 @@ def download(url: str) -> bytes:
         raise DataError(f"{url} is no URL: {error}.", url=url, reason=str(error)) from error
     if not host:
         raise DataError(f"{url} is no URL: it names no host.", url=url)
-    request = urllib.request.Request(asked, headers={"User-Agent": f"maezoo/{__version__}"})  # noqa: S310 - see is_web
+    headers = {"User-Agent": f"maezoo/{__version__}"} | ({"Range": f"bytes={part[0]}-{part[1] - 1}"} if part else {})
+    request = urllib.request.Request(asked, headers=headers)  # noqa: S310 - see is_web
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            data: bytes = answer.read(_MOST + 1)
-            missing = answer.length
+        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)  # noqa: S310
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from error
     except http.client.InvalidURL as error:
         raise DataError(f"{url} is no URL: {error}.", url=url, reason=str(error)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(f"{url} cannot be fetched: {getattr(error, 'reason', error) or error!r}") from error
-    if len(data) > _MOST:
-        raise DataError(f"{url} gives more than {_MOST:,} bytes; no image has so many.", url=url, expected=_MOST)
-    if missing:
-        raise ConnectionError(f"{url}: the answer broke off {missing:,} bytes before its end")
-    return data
+        raise _broken(url, error) from error
+    return answer
+
+
+def _broken(url: str, error: Exception) -> ConnectionError:
+    """Word the error for a server that is not reached, or that ends in the middle."""
+    return ConnectionError(f"{url} cannot be fetched: {getattr(error, 'reason', error) or error!r}")
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> OSError | DataError:

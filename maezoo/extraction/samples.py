@@ -53,7 +53,7 @@ class Facts(NamedTuple):
     kept: tuple[Json | None, ...]
 
 
-def filled_columns(path: Path, samples: Sequence[Sample], labels: bool, columns: Columns) -> Iterator[Facts]:
+def filled_columns(path: str | Path, samples: Sequence[Sample], labels: bool, columns: Columns) -> Iterator[Facts]:
     """Yield id, label and kept columns of the samples of a shard.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -11,18 +11,24 @@ from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.columns import Columns
 from maezoo.extraction.item import Item
 from maezoo.extraction.lists import LIST_SUFFIXES, listed_items, printable
+from maezoo.extraction.opening import last_name
 from maezoo.extraction.parquet_lists import parquet_items
 from maezoo.extraction.remote import child_uri, is_uri, is_web, open_filesystem
 from maezoo.extraction.tars import tar_items
 from maezoo.listing import IMAGE_SUFFIXES, endings_in, files_in, image_files, is_hidden, is_image
 from maezoo.paths import user_path
 
-__all__ = ["find_items", "nothing_found"]
+__all__ = ["ShardLister", "find_items", "nothing_found"]
+
+ShardLister = Callable[..., Iterator[Item]]
+"""Lists a tar shard as `tar_items` does."""
 
 _NO_COLUMNS = "it is a folder of images; name them in a .csv or .parquet with these columns."
 
 
-def find_items(source: str | Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
+def find_items(
+    source: str | Path, *, labels: bool = False, columns: Columns | None = None, shard: ShardLister = tar_items
+) -> Iterator[Item]:
     """Yield the images of a source in an order that is the same each time.
 
     That the source exists, and that a list has the columns, is checked at once; the rest when the first item is asked
@@ -30,10 +36,11 @@ def find_items(source: str | Path, *, labels: bool = False, columns: Columns | N
 
     Args:
         source: a folder (searched recursively; hidden files left out), a folder of tar shards or of Parquet files, one
-            of these, a text file with one path a line, or a CSV file with a column `path`; a folder of images may be a
-            URI such as `s3://bucket/photos`, and a list may hold URIs and URLs.
+            of these, a text file with one path a line, or a CSV file with a column `path`. A folder, a tar shard or a
+            Parquet file may be a URI such as `s3://bucket/photos`; a list may hold URIs and URLs.
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
         columns: those that the user has named.
+        shard: lists one tar shard; another than `tar_items` may keep its lists.
 
     Raises:
         SourceMissingError: nothing there.
@@ -49,7 +56,7 @@ def find_items(source: str | Path, *, labels: bool = False, columns: Columns | N
         >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
         [('cats/tom.jpg', 'cats')]
     """
-    items = _items(str(source), labels, columns or Columns())
+    items = _items(str(source), labels, columns or Columns(), shard)
     return _labelled(str(source), items) if labels else items
 
 
@@ -71,14 +78,13 @@ def nothing_found(source: str) -> SourceMissingError:
     return SourceMissingError(message, path=source, expected=tuple(sorted(IMAGE_SUFFIXES)), found=dict(endings))
 
 
-def _items(source: str, labels: bool, columns: Columns) -> Iterator[Item]:
+def _items(source: str, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
     """Return the images of any source."""
     if is_uri(source) and not source.lower().startswith("file:"):
-        columns.refuse(source, _NO_COLUMNS)
-        return _remote_folder(source, labels)
+        return _remote(source, labels, columns, shard)
     path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
-        return _in_folder(path, labels, columns)
+        return _in_folder(path, labels, columns, shard)
     if not path.exists():
         raise SourceMissingError.about(
             path, "does not exist; pass a folder, a list (.txt, .csv, .parquet) or tar shards."
@@ -86,7 +92,7 @@ def _items(source: str, labels: bool, columns: Columns) -> Iterator[Item]:
     suffix = path.suffix.lower()
     if path.is_file():
         if suffix == ".tar":
-            return tar_items(path, labels=labels, columns=columns)
+            return shard(path, labels=labels, columns=columns)
         if suffix == ".parquet":
             return parquet_items([path], labels=labels, columns=columns)
         if suffix in LIST_SUFFIXES:
@@ -99,10 +105,10 @@ def _items(source: str, labels: bool, columns: Columns) -> Iterator[Item]:
     )
 
 
-def _in_folder(path: Path, labels: bool, columns: Columns) -> Iterator[Item]:
+def _in_folder(path: Path, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
     """Return the images of a folder of tar shards, of Parquet files that hold or name them, or of images."""
     if tars := files_in(path, ".tar"):
-        return _shards(path, tars, labels, columns)
+        return _shards(path, tars, labels, columns, shard)
     tables = files_in(path, ".parquet")
     if tables and next(image_files(path), None) is None:
         return parquet_items(tables, labels=labels, columns=columns)
@@ -124,14 +130,14 @@ def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
         )
 
 
-def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns) -> Iterator[Item]:
+def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
     """Yield the images of a folder's tar shards, in the order of their names."""
     image = next(image_files(folder), None)
     if image is not None:
         raise DataError.about(
             folder, f"holds tar shards and images ({image}); name a folder that holds one or the other."
         )
-    yield from chain.from_iterable(tar_items(tar, labels=labels, columns=columns) for tar in tars)
+    yield from chain.from_iterable(shard(tar, labels=labels, columns=columns) for tar in tars)
 
 
 def _folder(root: Path, labels: bool) -> Iterator[Item]:
@@ -141,23 +147,47 @@ def _folder(root: Path, labels: bool) -> Iterator[Item]:
         yield Item(name, os.fsencode(path.absolute()), _folder_of(name) if labels else None)
 
 
-def _remote_folder(uri: str, labels: bool) -> Iterator[Item]:
-    """Yield the images below a folder of cloud storage, sorted by their path; hidden ones are left out there, too."""
+def _remote(uri: str, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+    """Return the images of a tar shard, a Parquet file or a folder at a URI."""
+    suffix = PurePosixPath(last_name(uri)).suffix.lower()
+    if suffix == ".tar":
+        return shard(uri, labels=labels, columns=columns)
+    if suffix == ".parquet":
+        return parquet_items([uri], labels=labels, columns=columns)
     if is_web(uri):
         raise DataError(
             f"{uri}: a web server does not list its folders; write the images' URLs into a .txt or .csv.", url=uri
         )
+    return _remote_folder(uri, labels, columns, shard)
+
+
+def _remote_folder(uri: str, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+    """Yield the images below a folder of cloud storage, or those of the shards in it; hidden ones are left out."""
     system, root = open_filesystem(uri)
     try:
         found = system.get_file_info(require_pyarrow().fs.FileSelector(root, recursive=True))
     except NotADirectoryError as error:
-        raise DataError(f"{uri} is a file; a source on cloud storage is a folder of images.", url=uri) from error
-    images = (info for info in found if info.is_file and is_image(info.base_name))
-    for info in sorted(images, key=lambda info: info.path):
-        name = info.path[len(root) :].lstrip("/")
+        raise DataError(
+            f"{uri} is a file; a source on cloud storage is a folder of images, a .tar shard or a .parquet file.",
+            url=uri,
+        ) from error
+    names = {info.path[len(root) :].lstrip("/"): info for info in found if info.is_file}
+    names = {name: names[name] for name in sorted(names, key=lambda name: names[name].path) if not is_hidden(name)}
+    images = {name: info for name, info in names.items() if is_image(info.base_name)}
+    top = [child_uri(uri, name) for name in names if "/" not in name]
+    tars, tables = ([each for each in top if last_name(each).lower().endswith(end)] for end in (".tar", ".parquet"))
+    if tars and images:
+        raise DataError(f"{uri} holds tar shards and images ({next(iter(images))}); name one or the other.", url=uri)
+    if tars:
+        yield from chain.from_iterable(shard(tar, labels=labels, columns=columns) for tar in tars)
+        return
+    if tables and not images:
+        yield from parquet_items(tables, labels=labels, columns=columns)
+        return
+    columns.refuse(uri, _NO_COLUMNS)
+    for name, info in images.items():
         stamp = f"{info.size} {info.mtime_ns}"
-        if not is_hidden(name):
-            yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None, stamp=stamp)
+        yield Item(name, child_uri(uri, name).encode(), _folder_of(name) if labels else None, stamp=stamp)
 
 
 def _folder_of(name: str) -> str | None:

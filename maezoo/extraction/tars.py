@@ -16,6 +16,8 @@ from maezoo.errors import DataError
 from maezoo.extraction.columns import Columns
 from maezoo.extraction.item import Item
 from maezoo.extraction.lists import printable
+from maezoo.extraction.opening import last_name, location_of, open_location
+from maezoo.extraction.remote import is_uri
 from maezoo.extraction.samples import Sample, filled_columns
 from maezoo.listing import is_hidden, is_image
 
@@ -41,14 +43,14 @@ class _Headers(io.BufferedReader):
         return super().read(size)
 
 
-def tar_items(path: Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
+def tar_items(path: str | Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
     """Yield the images of a shard in their order: `000123.jpg`, with its label in `000123.cls`.
 
     A column is a key of the sample's `.json` member, or the ending of a member with text, such as `txt`. Hidden members
     are left out, as hidden files of a folder are.
 
     Args:
-        path: an uncompressed tar file.
+        path: an uncompressed tar file, or its URI.
         labels: take the `.cls` members; in a shard without any, the key `label` of the `.json` members; in one that has
             neither, the `.txt` members.
         columns: those that the user has named.
@@ -67,8 +69,8 @@ def tar_items(path: Path, *, labels: bool = False, columns: Columns | None = Non
     samples: dict[str, Sample] = {}
     names: set[str] = set()
     try:
-        with _Headers(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in _members(path, tar):
+        with _Headers(open_location(path)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in _members(path, tar, file):
                 key, ending = _parts(member.name)
                 if is_hidden(member.name) or not (is_image(member.name) or ending in read | tried):
                     continue
@@ -86,22 +88,24 @@ def tar_items(path: Path, *, labels: bool = False, columns: Columns | None = Non
                 if is_image(member.name):
                     images.append(member)
     except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
+        if isinstance(error, DataError) or (isinstance(error, OSError) and is_uri(str(path))):
+            raise  # what a server says tells nothing of the shard
         raise DataError.about(path, f"is not a complete, uncompressed tar file: {error}.") from error
-    location = os.fsencode(path.absolute())
+    location = location_of(path)
     filled = filled_columns(path, [samples.get(_parts(each.name)[0], Sample()) for each in images], labels, columns)
     for member, facts in zip(images, filled, strict=True):
-        name = facts.id or printable(f"{path.name}/{member.name}")
+        name = facts.id or printable(f"{last_name(path)}/{member.name}")
         yield Item(name, location, facts.label, member.offset_data, member.size, kept=facts.kept)
 
 
-def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _members(path: str | Path, tar: tarfile.TarFile, file: io.BufferedReader) -> Iterator[tarfile.TarInfo]:
     """Yield the regular files of a shard.
 
     `tarfile` itself takes a damaged header for the end, and follows a negative size back to where it was.
     """
-    size, before = path.stat().st_size, -1
+    here = file.tell()
+    size, before = file.seek(0, os.SEEK_END), -1
+    file.seek(here)
     for member in tar:
         if not before < member.offset < tar.offset or member.size < 0:
             raise DataError.about(path, f"is damaged at byte {member.offset:,}: a member of {member.size:,} bytes.")
@@ -114,14 +118,13 @@ def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             raise DataError.about(path, f"is cut short inside {printable(member.name)}; fetch it again.")
         yield member
         tar.members = []  # type: ignore[attr-defined]  # else all headers would be kept
-    _check_end(path, tar)
+    _check_end(path, tar, file)
 
 
-def _check_end(path: Path, tar: tarfile.TarFile) -> None:
+def _check_end(path: str | Path, tar: tarfile.TarFile, file: io.BufferedReader) -> None:
     """Refuse a shard with data after its last readable header: what follows would be missed."""
-    with path.open("rb") as file:
-        file.seek(tar.offset)
-        block = file.read(tarfile.BLOCKSIZE)
+    file.seek(tar.offset)
+    block = file.read(tarfile.BLOCKSIZE)
     if block.strip(b"\0"):
         raise DataError.about(path, f"is damaged or cut short at byte {tar.offset:,}; fetch it again.")
     if len(block) < tarfile.BLOCKSIZE:
@@ -134,7 +137,7 @@ def _parts(name: str) -> tuple[str, str]:
     return folder + slash + file.partition(".")[0], file.rpartition(".")[2]
 
 
-def _text(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+def _text(path: str | Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     """Return the text of a member."""
     most = _MOST_JSON if member.name.endswith(".json") else _MOST_TEXT
     if member.size > most:

@@ -16,7 +16,7 @@ from typing_extensions import TypeAliasType
 
 from maezoo.errors import ImageError
 from maezoo.images.dicom import is_dicom, read_dicom
-from maezoo.images.pixels import READ_ERRORS, from_array, upright_rgb
+from maezoo.images.pixels import READ_ERRORS, from_array, is_turned, upright_rgb
 from maezoo.images.reading import as_path, file_lock, image_lock, kind_of, read_bytes
 from maezoo.images.window import Scaling
 
@@ -24,8 +24,11 @@ __all__ = ["READ_ERRORS", "ImageLike", "Sized", "open_image", "open_sized"]
 
 ImageLike = TypeAliasType("ImageLike", str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any])
 
+Least = int | Callable[[int, int], tuple[int, int]]
+
 _HEAD = 132  # bytes
 _OVERSAMPLING = 2  # a JPEG is decoded at no less than this many times the size needed
+_DRAFTED = ("JPEG", "MPO")  # decoded at a part of their size; the EXIF of others may come after the pixels
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _QUIET = threading.Lock()
 _T = TypeVar("_T")
@@ -39,7 +42,7 @@ class Sized(NamedTuple):
 
 
 def open_image(
-    image: ImageLike, *, name: str = "image", least: int | None = None, scaling: Scaling | None = None
+    image: ImageLike, *, name: str = "image", least: Least | None = None, scaling: Scaling | None = None
 ) -> Image.Image:
     """Decode one image, turn it upright, and make it RGB.
 
@@ -47,7 +50,8 @@ def open_image(
         image: a path, the bytes of a picture, a file open for reading bytes (read from its start, and left where it
             stood), a PIL image, or a uint8, uint16 or bool array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         name: what errors call it; a path is called by its own name.
-        least: the smallest side that the caller needs; a JPEG much larger is decoded at a half, quarter or eighth.
+        least: the smallest side that the caller needs: a JPEG is decoded at a half, quarter or eighth where that leaves
+            twice as much. Or a function of the upright width and height, which gives the smallest of each.
         scaling: how more than 8 bits become 8; by the range of the number format, without a word, when `None`.
 
     Returns:
@@ -66,7 +70,7 @@ def open_image(
 
 
 def open_sized(
-    image: ImageLike, *, name: str = "image", least: int | None = None, scaling: Scaling | None = None
+    image: ImageLike, *, name: str = "image", least: Least | None = None, scaling: Scaling | None = None
 ) -> Sized:
     """Decode one image as `open_image` does; also return the size that it has in its file.
 
@@ -90,7 +94,7 @@ def open_sized(
     )
 
 
-def _read(source: Path | bytes, name: str, least: int | None, scaling: Scaling) -> Sized:
+def _read(source: Path | bytes, name: str, least: Least | None, scaling: Scaling) -> Sized:
     """Open and decode a file, or say what is wrong with it."""
     path = source if isinstance(source, Path) else None
     try:
@@ -108,7 +112,7 @@ def _read(source: Path | bytes, name: str, least: int | None, scaling: Scaling) 
         raise ImageError(f"{name} cannot be read as an image: {reason}.", path=path, reason=reason) from error
 
 
-def _open(source: Path | bytes, name: str, least: int | None, scaling: Scaling) -> Sized:
+def _open(source: Path | bytes, name: str, least: Least | None, scaling: Scaling) -> Sized:
     """Open and decode a file; what Pillow does not know may be HEIC, which a plug-in reads, or DICOM."""
     try:
         return _open_with_pillow(source, name, least, scaling)
@@ -122,14 +126,23 @@ def _open(source: Path | bytes, name: str, least: int | None, scaling: Scaling) 
     return _open_with_pillow(source, name, least, scaling)
 
 
-def _open_with_pillow(source: Path | bytes, name: str, least: int | None, scaling: Scaling) -> Sized:
+def _open_with_pillow(source: Path | bytes, name: str, least: Least | None, scaling: Scaling) -> Sized:
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
         size = opened.size
-        if least is not None:
-            opened.draft(None, (_OVERSAMPLING * least, _OVERSAMPLING * least))
+        if least is not None and (isinstance(least, int) or opened.format in _DRAFTED):
+            opened.draft(None, _needed(opened, least))
         picture = upright_rgb(opened, name, scaling)
         turned = picture.size == opened.size[::-1] != opened.size  # by EXIF; some formats turn themselves when loaded
         return Sized(picture, size[::-1] if turned else size)
+
+
+def _needed(image: Image.Image, least: Least) -> tuple[int, int]:
+    """Return the width and height that a JPEG must be decoded at, as they are in its file."""
+    if isinstance(least, int):
+        return _OVERSAMPLING * least, _OVERSAMPLING * least
+    turned = is_turned(image)
+    width, height = least(*(image.size[::-1] if turned else image.size))
+    return (height, width) if turned else (width, height)
 
 
 def _decode(image: Image.Image, name: str, scaling: Scaling) -> Sized:

@@ -11,7 +11,7 @@ from PIL import Image, TiffTags
 from maezoo.errors import ImageError
 from maezoo.images.window import Scaling
 
-__all__ = ["READ_ERRORS", "from_array", "to_uint8", "upright_rgb"]
+__all__ = ["READ_ERRORS", "from_array", "is_turned", "to_uint8", "upright_rgb"]
 
 READ_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
@@ -67,6 +67,11 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except READ_ERRORS:
         return 1
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether width and height change places when an image is turned upright."""
+    return _orientation(image) >= 5
 
 
 def _white_of(image: Image.Image) -> int | None:

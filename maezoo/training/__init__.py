@@ -6,6 +6,9 @@
           -> pretraining, finetuning     the tasks: what is trained (`objective`, `classifier_model`), on which
                             batches (`data` and `views`; `labels`, `labelled` and `draws`), by which `optimizers`
 
+`data` opens images: `packs` in memory, or `listed` in files, which are `numbered` (tar `shards` kept as lists, Parquet
+in `row_groups`), read with `retries`, and made into batches `ahead` of the step.
+
 `recipe` and `finetune_recipe` hold the numbers, `result` writes a pretrained model, `validation` judges a classifier,
 and `classifier` is what a user holds of it.
 """

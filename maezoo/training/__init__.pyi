@@ -1,10 +1,7 @@
 from .classifier import Classifier as Classifier
 from .classifier import Guess as Guess
-from .data import FolderImages as FolderImages
 from .data import ImageSource as ImageSource
-from .data import PackedImages as PackedImages
 from .data import open_source as open_source
-from .data import write_pack as write_pack
 from .finetune_recipe import FinetuneRecipe as FinetuneRecipe
 from .finetune_recipe import finetune_recipe as finetune_recipe
 from .finetuner import Finetuned as Finetuned
@@ -13,6 +10,9 @@ from .judge import Validation as Validation
 from .labelled import LabelledImages as LabelledImages
 from .labels import open_labelled as open_labelled
 from .labels import read_labelled as read_labelled
+from .listed import ListedImages as ListedImages
+from .packs import PackedImages as PackedImages
+from .packs import write_pack as write_pack
 from .recipe import Recipe as Recipe
 from .run import Progress as Progress
 from .trainer import pretrain as pretrain

@@ -57,7 +57,13 @@ class LossGuide(nn.Module):
         return predicted[:, :, 0].float()
 
     def forward(
-        self, tokens: Tensor, visible: Tensor, grid_size: tuple[int, int], error: Tensor, mask: Tensor
+        self,
+        tokens: Tensor,
+        visible: Tensor,
+        grid_size: tuple[int, int],
+        error: Tensor,
+        mask: Tensor,
+        read: Tensor,
     ) -> Tensor:
         """Return the predictor's own loss, a scalar.
 
@@ -67,12 +73,13 @@ class LossGuide(nn.Module):
             grid_size: (h, w).
             error: (B, N), the loss of each patch; no gradient flows back through it.
             mask: (B, N) bool, the patches whose error counts, the same number in each row.
+            read: (B, 1) bool, the images that could be read; the others count for nothing.
         """
         predicted: Tensor = self.predictor(tokens, visible, grid_size)
-        return ranking_loss(predicted[:, :, 0].float(), error.detach(), mask)
+        return ranking_loss(predicted[:, :, 0].float(), error.detach(), mask, read)
 
 
-def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor) -> Tensor:
+def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor, read: Tensor | None = None) -> Tensor:
     """Return how badly predictions order the errors of an image (Hard Patches Mining, §3.2, the relative loss).
 
     For each pair of patches of one image, the binary cross entropy of "the first is harder", whose logit is the
@@ -82,6 +89,7 @@ def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor) -> Tensor:
         predicted: (B, N).
         error: (B, N).
         mask: (B, N) bool, the patches that are compared, the same number in each row.
+        read: (B, 1) bool, the rows that count; all when `None`.
 
     Example:
         >>> error = torch.tensor([[1.0, 2.0, 3.0]])
@@ -92,5 +100,7 @@ def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor) -> Tensor:
     B = len(mask)
     predicted, error = predicted[mask].reshape(B, -1), error[mask].reshape(B, -1)  # (B, H)
     order = (error[:, :, None] - error[:, None]).sign()  # (B, H, H)
+    if read is not None:
+        order = order * read[:, :, None]
     difference = predicted[:, :, None] - predicted[:, None]
     return (F.softplus(-order * difference) * order.abs()).sum() / order.abs().sum().clamp(min=1)

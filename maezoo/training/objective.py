@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from maezoo.masks.visible import group_rows
@@ -52,25 +53,24 @@ class Objective(nn.Module):
         """Return the loss, a scalar.
 
         Args:
-            images: (B, C, H, W), normalised.
+            images: (B, C, H, W), normalised; one that could not be read is NaN throughout, and counts for nothing.
             mask: (B, N) bool on any device, True = hidden, the same number in each row.
             predicted: (B, N) bool, the hidden patches that the decoder predicts, the same number in each row: no
                 other one costs time in it, or counts. `None` for all.
         """
-        ranked = isinstance(self.guide, LossGuide)
-        if self.normpix is None and predicted is None and not ranked:
-            return cast(Tensor, self.model(images, mask).loss)
+        images, read = _read(images)
         model, decoder, grid = self.model, self.model.require_decoder(), self.model.grid_for(images)
         visible = _unmarked(mask).to(images.device, non_blocking=True)  # all rows have one count
         kept = None if predicted is None else _unmarked(mask & ~predicted).to(images.device, non_blocking=True)
         encoded = model.encode_tokens(images, visible)
         tokens = decoder.complete(encoded, visible, grid, kept=kept)  # (B, N, dim)
-        counted = (mask if predicted is None else predicted).to(images.device, non_blocking=True)
+        marked = (mask if predicted is None else predicted).to(images.device, non_blocking=True)
         error = model.patch_error(images, decoder.pred(tokens))  # (B, N)
         total = error if self.normpix is None else error + self.normpix_weight * self._second(images, tokens)
+        counted = marked & read
         loss: Tensor = (total * counted).sum() / counted.sum().clamp(min=1)
         if isinstance(self.guide, LossGuide):
-            loss = loss + self.guide(encoded, visible, grid, error, counted)
+            loss = loss + self.guide(encoded, visible, grid, error, marked, read)
         return loss
 
     def _second(self, images: Tensor, tokens: Tensor) -> Tensor:
@@ -85,3 +85,9 @@ def _unmarked(mask: Tensor) -> Tensor:
     """List the patches that a mask leaves out, the same number in each row: (B, K) int64."""
     left: Tensor = group_rows(mask)[0].visible
     return left
+
+
+def _read(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images with zeros for those that are NaN throughout, and which are not: (B, 1) bool."""
+    read = ~images.isnan().flatten(1).all(dim=1)
+    return torch.where(read.view(-1, 1, 1, 1), images, 0.0), read[:, None]

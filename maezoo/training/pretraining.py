@@ -1,8 +1,8 @@
 """The task of pretraining: an autoencoder that reconstructs the hidden patches of random crops."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from maezoo.api.source import WeightsSource
 from maezoo.errors import ArgumentError, DataError
 from maezoo.hardware import parse_dtype
 from maezoo.model.build import empty_weights
-from maezoo.training.data import ImageSource
+from maezoo.training.ahead import made_ahead
+from maezoo.training.data import ImageSource, check_enough
 from maezoo.training.division import Division, prepare
 from maezoo.training.masking import MaskDraws, Masking
 from maezoo.training.objective import Objective
@@ -24,11 +25,12 @@ from maezoo.training.run import Schedule
 from maezoo.training.shape import Shape
 from maezoo.training.sharded import whole
 from maezoo.training.start import fingerprint, load_start
-from maezoo.training.views import draw_crops, draw_indices, step_generator
+from maezoo.training.views import Blocks, draw_crops, draw_indices, step_generator
 
 __all__ = ["Pretraining"]
 
 _WHOLE = Division()
+_AHEAD = 3  # batches
 _GREY = (0.299, 0.587, 0.114)  # as Pillow converts to grey
 
 
@@ -53,9 +55,11 @@ class Pretraining:
         start: WeightsSource | None = None,
         division: Division = _WHOLE,
     ) -> None:
+        check_enough(source, recipe.batch_size)
         division.check(recipe.batch_size)
         self.recipe, self.source, self.device, self.shape, self.start = recipe, source, device, shape, start
         self.division, self.processes, self._init_sha256 = division, division.processes, fingerprint(start)
+        self.blocks: Blocks | None = getattr(source, "blocks", None)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would reseed CUDA, too
             objective = Objective(shape.build(), recipe.normpix_weight, recipe.mask_strategy)
@@ -86,8 +90,9 @@ class Pretraining:
             load_start(self.start, self.model, self.shape, tell=self.processes.first)
 
     def count(self, batch: tuple[Tensor, ...]) -> int:
-        """Return how many patches are predicted in these rows: the hidden ones, or a part of them."""
-        return int(batch[-1].sum())
+        """Return how many patches are predicted in these rows: the hidden ones, or a part of them, of images read."""
+        read = ~batch[0].flatten(1).isnan().all(dim=1, keepdim=True)
+        return int((batch[-1] & read.to(batch[-1].device)).sum())
 
     def result(self) -> MAE:
         """Return the trained model, in eval mode, all of it in every process."""
@@ -99,9 +104,10 @@ class Pretraining:
             model.load_state_dict(state, assign=True)
         if self.division.recompute:
             model.set_grad_checkpointing(False)
+        preprocess = replace(shape.preprocess, window=getattr(self.source, "window", shape.preprocess.window))
         name, facts = shape.variant.name, shape.facts
         return MAE(
-            model.encoder, model.decoder, preprocess=shape.preprocess, target=shape.target, name=name, facts=facts
+            model.encoder, model.decoder, preprocess=preprocess, target=shape.target, name=name, facts=facts
         ).eval()
 
     def drawing(self, step: int) -> AbstractContextManager[object]:
@@ -109,18 +115,13 @@ class Pretraining:
         return nullcontext()
 
     def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches from a step on; with an accelerator, the next batch is made meanwhile."""
+        """Yield the batches from a step on; the next ones are made meanwhile, where that costs the step nothing."""
         steps = range(start, self.recipe.steps)
-        if self.device.type == "cpu":  # there a second set of threads costs the first more than it saves
-            yield from (self._masked(step, *self._batch(step)) for step in steps)
-            return
-        with ThreadPoolExecutor(1) as background:
-            upcoming = background.submit(self._batch, start)
-            for step in steps:
-                batch = upcoming.result()
-                if step + 1 < self.recipe.steps:
-                    upcoming = background.submit(self._batch, step + 1)
-                yield self._masked(step, *batch)
+        # On a CPU, decoding takes from the step what it saves; waiting for a network does not.
+        waits = self.device.type != "cpu" or getattr(self.source, "is_remote", False)
+        with closing(made_ahead(self._batch, steps, _AHEAD if waits else 0)) as made:
+            for step, (images, draws) in zip(steps, made, strict=True):
+                yield self._masked(step, images, draws)
 
     def _masked(self, step: int, images: Tensor, draws: MaskDraws) -> tuple[Tensor, ...]:
         """Add the masks of a step to its images; here, when the step before is done, as they may follow the weights."""
@@ -134,7 +135,7 @@ class Pretraining:
         """
         recipe, rows = self.recipe, self.processes.rows(self.recipe.batch_size)
         generator = step_generator(recipe.seed, step)
-        indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed)
+        indices = draw_indices(len(self.source), recipe.batch_size, step, recipe.seed, self.blocks)
         H, W = self.shape.preprocess.size
         aspect = (recipe.aspect[0] * W / H, recipe.aspect[1] * W / H)  # of a square, whatever it is resized to
         crops = draw_crops(recipe.batch_size, recipe.crop, aspect, generator).take(rows)

@@ -2,14 +2,13 @@
 
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Crops", "crop_batch", "draw_crops", "draw_indices", "step_generator"]
+__all__ = ["Blocks", "Crops", "crop_batch", "crop_box", "draw_crops", "draw_indices", "step_generator"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,18 @@ class Crops:
         """Return the crops of some of the images."""
         return Crops(self.area[rows], self.aspect[rows], self.left[rows], self.top[rows], self.flip[rows])
 
-    def rows(self) -> Iterator["Crops"]:
-        """Yield the crops one image at a time."""
-        for row in range(len(self.area)):
-            yield self.take(slice(row, row + 1))
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Images that are read together, as those of one row group.
+
+    Attributes:
+        of_image: (n,) int64, the number of each image's block, from 0.
+        together: so many blocks at a time are shuffled into each other.
+    """
+
+    of_image: Tensor
+    together: int
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -45,22 +52,38 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator(device="cpu").manual_seed((seed * 1_000_003 + step) % 2**63)
 
 
-def draw_indices(images: int, batch_size: int, step: int, seed: int) -> Tensor:
+def draw_indices(images: int, batch_size: int, step: int, seed: int, blocks: Blocks | None = None) -> Tensor:
     """Return which images a step shows: each epoch is one permutation, and batches run on across epochs.
+
+    Args:
+        images: how many there are.
+        batch_size: of the step, all processes together.
+        step: from 0.
+        seed: of the order.
+        blocks: of images that are better read together: blocks come in a random order, and some consecutive ones are
+            shuffled into each other.
 
     Example:
         >>> sorted(torch.cat([draw_indices(6, 4, step, seed=0) for step in range(3)]).tolist())
         [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     """
     positions = range(step * batch_size, (step + 1) * batch_size)
-    return torch.stack([_epoch_order(images, position // images, seed)[position % images] for position in positions])
+    return torch.stack(
+        [_epoch_order(images, position // images, seed, blocks)[position % images] for position in positions]
+    )
 
 
 @functools.lru_cache(maxsize=2)
-def _epoch_order(images: int, epoch: int, seed: int) -> Tensor:
+def _epoch_order(images: int, epoch: int, seed: int, blocks: Blocks | None = None) -> Tensor:
     """Return the permutation of one epoch."""
     generator = torch.Generator(device="cpu").manual_seed((seed + 7919 * (epoch + 1)) % 2**63)
-    return torch.randperm(images, generator=generator, dtype=torch.int64, device="cpu")
+    order = torch.randperm(images, generator=generator, dtype=torch.int64, device="cpu")
+    if blocks is None:
+        return order
+    count = int(blocks.of_image.max()) + 1
+    places = torch.randperm(count, generator=generator, dtype=torch.int64, device="cpu")  # of each block
+    windows = places[blocks.of_image] // blocks.together  # (n,)
+    return order[windows[order].argsort(stable=True)]
 
 
 def draw_crops(batch: int, area: tuple[float, float], aspect: tuple[float, float], generator: torch.Generator) -> Crops:
@@ -74,6 +97,29 @@ def draw_crops(batch: int, area: tuple[float, float], aspect: tuple[float, float
         top=draws[3],
         flip=draws[4] < 0.5,
     )
+
+
+def crop_box(
+    area: float, aspect: float, left: float, top: float, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """Return the part of an image that a crop shows, as left, top, right and bottom in pixels.
+
+    Args:
+        area: share of the image's area.
+        aspect: width over height.
+        left: position in the free space, 0 to 1.
+        top: likewise.
+        width: of the image.
+        height: of the image.
+
+    Example:
+        >>> crop_box(0.25, 1.0, 0.0, 1.0, 80, 80)
+        (0.0, 40.0, 40.0, 80.0)
+    """
+    pixels = area * width * height
+    w, h = min(math.sqrt(pixels * aspect), width), min(math.sqrt(pixels / aspect), height)
+    x, y = left * (width - w), top * (height - h)
+    return x, y, min(x + w, width), min(y + h, height)
 
 
 def crop_batch(images: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:

@@ -16,7 +16,7 @@ from PIL import Image
 import maezoo
 from maezoo.errors import CheckpointError, DataError
 from maezoo.model import MaskedAutoencoder, find_variant
-from maezoo.training import FolderImages, ImageSource, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
+from maezoo.training import ImageSource, ListedImages, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
 from maezoo.training.views import Crops, crop_batch, draw_crops, draw_indices, step_generator
 
@@ -132,8 +132,8 @@ def test_another_recipe_is_refused(pack: Path, tmp_path: Path) -> None:
 def test_it_learns(pack: Path, tmp_path: Path) -> None:
     """Some steps on four photographs take the loss well below that of untrained weights."""
     losses: list[float] = []
-    recipe = replace(SHORT, views=16 * 150, batch_size=16)
-    train(recipe, open_source(pack), tmp_path, report=lambda p: losses.append(p.loss), report_every=25)
+    recipe, four = replace(SHORT, views=16 * 150, batch_size=16), open_source(*[pack] * 4)
+    train(recipe, four, tmp_path, report=lambda p: losses.append(p.loss), report_every=25)
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -220,19 +220,20 @@ def test_folders_and_their_broken_files(tmp_path: Path, photos: list[Path]) -> N
         Image.open(path).save(folder / "deep" / f"{index}.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
     source = open_source(folder)
-    assert isinstance(source, FolderImages)
+    assert isinstance(source, ListedImages)
     assert len(source) == len(photos) + 1
     crops = draw_crops(len(source), (0.5, 1.0), (0.75, 1.33), step_generator(0, 0))
     views = source.views(torch.arange(len(source)), crops, 32)
     assert views.shape == (len(source), 3, 32, 32)
-    assert 0 <= views.min() < views.max() <= 1
-    assert [path.name for path in source.unreadable] == ["broken.jpg"]
+    assert views[0].isnan().all()
+    assert 0 <= views[1:].min() < views[1:].max() <= 1
+    assert list(source.unreadable) == list(source.left_out()) == [str(folder / "broken.jpg")]
 
 
 def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_source(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no image below"):
+    with pytest.raises(DataError, match="no image was found"):
         open_source(tmp_path)
     (tmp_path / "x.npz").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="not a pack"):
@@ -244,7 +245,7 @@ def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.jpg").write_bytes(b"?")
     broken = open_source(tmp_path / "only")
-    with pytest.raises(DataError, match="none of the 1 files"):
+    with pytest.raises(DataError, match="none of the 1 images"):
         broken.views(torch.tensor([0]), draw_crops(1, (1, 1), (1, 1), step_generator(0, 0)), 16)
 
 
