@@ -8,6 +8,7 @@ __all__ = [
     "EXPORT_PRECISIONS",
     "EXPORT_TASKS",
     "FIELDS",
+    "INPUT_KINDS",
     "LAYOUTS",
     "PARTS",
     "POOLS",
@@ -21,6 +22,7 @@ __all__ = [
     "ExportPrecision",
     "ExportTask",
     "Field",
+    "InputKind",
     "Layout",
     "Part",
     "Pool",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 Field = Literal["photos", "satellite", "audio", "medical", "text"]
+InputKind = Literal["picture", "sound", "text"]
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers", "prithvi"]
@@ -45,10 +48,11 @@ ExportFormat = Literal["onnx", "torch", "openvino"]
 ExportTask = Literal["features", "tokens", "maps", "encode", "reconstruct"]
 ExportPrecision = Literal["float32", "float16", "bfloat16", "int8"]
 ExportInput = Literal["pixels", "normalised"]
-Window: TypeAlias = WindowRule | tuple[float, float]
-"""Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
+Window: TypeAlias = WindowRule | tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
+"""Which values of a picture of more than 8 bits become black and white; a pair is those two, or those of each band."""
 
 FIELDS: tuple[str, ...] = get_args(Field)
+INPUT_KINDS: tuple[str, ...] = get_args(InputKind)
 TARGETS: tuple[str, ...] = get_args(Target)
 PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)
