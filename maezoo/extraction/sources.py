@@ -22,7 +22,13 @@ __all__ = ["find_items", "nothing_found"]
 _NO_COLUMNS = "it is a folder of images; name them in a .csv or .parquet with these columns."
 
 
-def find_items(source: str | Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
+def find_items(
+    source: str | Path,
+    *,
+    labels: bool = False,
+    columns: Columns | None = None,
+    endings: frozenset[str] | None = None,
+) -> Iterator[Item]:
     """Yield the images of a source in an order that is the same each time.
 
     That the source exists, and that a list has the columns, is checked at once; the rest when the first item is asked
@@ -34,6 +40,7 @@ def find_items(source: str | Path, *, labels: bool = False, columns: Columns | N
             URI such as `s3://bucket/photos`, and a list may hold URIs and URLs.
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
         columns: those that the user has named.
+        endings: of the files of a folder that count; those of images when `None`.
 
     Raises:
         SourceMissingError: nothing there.
@@ -49,7 +56,7 @@ def find_items(source: str | Path, *, labels: bool = False, columns: Columns | N
         >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
         [('cats/tom.jpg', 'cats')]
     """
-    items = _items(str(source), labels, columns or Columns())
+    items = _items(str(source), labels, columns or Columns(), endings)
     return _labelled(str(source), items) if labels else items
 
 
@@ -71,14 +78,14 @@ def nothing_found(source: str) -> SourceMissingError:
     return SourceMissingError(message, path=source, expected=tuple(sorted(IMAGE_SUFFIXES)), found=dict(endings))
 
 
-def _items(source: str, labels: bool, columns: Columns) -> Iterator[Item]:
+def _items(source: str, labels: bool, columns: Columns, endings: frozenset[str] | None) -> Iterator[Item]:
     """Return the images of any source."""
     if is_uri(source) and not source.lower().startswith("file:"):
         columns.refuse(source, _NO_COLUMNS)
         return _remote_folder(source, labels)
     path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
-        return _in_folder(path, labels, columns)
+        return _in_folder(path, labels, columns) if endings is None else _folder(path, labels, endings)
     if not path.exists():
         raise SourceMissingError.about(
             path, "does not exist; pass a folder, a list (.txt, .csv, .parquet) or tar shards."
@@ -134,9 +141,9 @@ def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns) -> I
     yield from chain.from_iterable(tar_items(tar, labels=labels, columns=columns) for tar in tars)
 
 
-def _folder(root: Path, labels: bool) -> Iterator[Item]:
+def _folder(root: Path, labels: bool, endings: frozenset[str] | None = None) -> Iterator[Item]:
     """Yield the images below a folder, sorted by their path."""
-    for path in image_files(root):
+    for path in image_files(root, endings):
         name = printable(path.relative_to(root).as_posix())
         yield Item(name, os.fsencode(path.absolute()), _folder_of(name) if labels else None)
 

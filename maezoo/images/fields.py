@@ -79,6 +79,7 @@ def prepare_sized(image: Any, preprocess: Preprocessing, in_chans: int, name: st
     """Do the same as `prepare_array`; also return the size of the source."""
     if hasattr(image, "read"):
         image = read_bytes(image, name)  # once: some cannot be wound back
+    name = _called(image, name, preprocess)
     if preprocess.kind == "sound":
         energies = _sound(image, preprocess, name, scaling)
         return Prepared(energies, (energies.shape[0], energies.shape[1]))
@@ -100,6 +101,13 @@ def prepare_sized(image: Any, preprocess: Preprocessing, in_chans: int, name: st
         )
     picture = open_image(image, name=name, least=least_side(preprocess), scaling=scaling)
     return Prepared(resized(picture, preprocess, in_chans), picture.size)
+
+
+def _called(image: Any, name: str, preprocess: Preprocessing) -> str:
+    """Return what errors call an input: a file by its path."""
+    source = image.source if isinstance(image, Scene | Sound) else image
+    text = preprocess.kind == "text" and isinstance(source, str)
+    return name if text or not isinstance(source, str | os.PathLike) else str(as_path(source))
 
 
 def _raster(image: Any, preprocess: Preprocessing, in_chans: int, name: str) -> Raster | None:
@@ -164,7 +172,7 @@ def _of_array(values: NDArray[Any], scene: Scene, name: str) -> Raster:
         top, left, height, width = scene.crop
         if top + height > values.shape[0] or left + width > values.shape[1]:
             raise ImageError(
-                f"{name} is {values.shape[0]}x{values.shape[1]} pixels, and the crop {scene.crop} leaves it."
+                f"{name} is {values.shape[0]}x{values.shape[1]} pixels (HxW), and the crop {scene.crop} leaves it."
             )
         values = values[top : top + height, left : left + width]
     check_extent(values.shape, name)
@@ -175,7 +183,7 @@ def _of_array(values: NDArray[Any], scene: Scene, name: str) -> Raster:
 
 def _of_file(source: Any, name: str, scene: Scene, *, pictures: bool) -> Raster | None:
     """Return the bands of a .npy file or a GeoTIFF; `None` for other files, and for what is read as a picture."""
-    file, name = _file(source, name)
+    file = _file(source, name)
     head = guarded(file, name, lambda: head_of(file))
     if is_npy(head):
         return guarded(file, name, lambda: _of_array(load_npy(file), scene, name), what="an array")
@@ -199,7 +207,7 @@ def _sound(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -
         first = round(sound.start * samples.rate)
         samples = samples._replace(values=samples.values[first : first + int(samples.rate * (length + 0.1))])
     elif isinstance(source, _FILES) or hasattr(source, "read"):
-        file, name = _file(source, name)
+        file = _file(source, name)
         head = guarded(file, name, lambda: head_of(file), what="sound")
         if is_npy(head):
             return guarded(file, name, lambda: prepare_log_mel(load_npy(file), preprocess, name), what="sound")
@@ -218,6 +226,9 @@ def _sound(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -
 def _text(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -> NDArray[np.uint8]:
     """Return a text as a strip, or a strip that is one already."""
     P, most = preprocess.size
+    if isinstance(image, os.PathLike) and os.fspath(image).lower().endswith(".txt"):
+        path = _file(image, name)
+        image = guarded(path, name, lambda: _read_text(path, most), what="text")
     if isinstance(image, str | Text):
         text = image if isinstance(image, Text) else Text(image)
         lines = [as_line(each, name, most) for each in (text.text, text.second) if each is not None]
@@ -241,9 +252,14 @@ def _text(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) ->
     return np.asarray(picture)
 
 
-def _file(source: Any, name: str) -> tuple[Path | bytes, str]:
-    """Return a file's path or bytes, and what errors call it."""
-    if isinstance(source, str | os.PathLike):
-        path = as_path(source)
-        return path, str(path)
-    return read_bytes(source, name), name
+def _read_text(file: Path | bytes, most: int) -> str:
+    """Read a file of text, no more of it than what is refused as too long."""
+    if isinstance(file, bytes):
+        return file.decode("utf-8-sig")
+    with file.open(encoding="utf-8-sig") as opened:
+        return opened.read(4 * most + 1)
+
+
+def _file(source: Any, name: str) -> Path | bytes:
+    """Return a file's path or bytes."""
+    return as_path(source) if isinstance(source, str | os.PathLike) else read_bytes(source, name)

@@ -15,7 +15,7 @@ from maezoo.errors import ImageError, MissingExtraError
 __all__ = ["Raster", "check_extent", "is_tiff", "raster_size", "read_geotiff"]
 
 _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DRIVERS = ("GTiff",)  # no virtual files, which may name others, here or on the network
+_DRIVER = "GTiff"  # no virtual files, which may name others, here or on the network
 
 
 class Raster(NamedTuple):
@@ -122,9 +122,9 @@ def _opened(source: Path | bytes) -> Iterator[Any]:
     with ExitStack() as held:
         if isinstance(source, bytes):
             memory = held.enter_context(rasterio.MemoryFile(source))
-            yield held.enter_context(memory.open(driver=_DRIVERS[0]))
+            yield held.enter_context(memory.open(driver=_DRIVER))
         else:
-            yield held.enter_context(rasterio.open(source.resolve(), driver=list(_DRIVERS)))
+            yield held.enter_context(rasterio.open(source.resolve(), driver=_DRIVER))
 
 
 def _masked(file: Any) -> list[int]:

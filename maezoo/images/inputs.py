@@ -217,4 +217,9 @@ def _extent_of(file: Path | bytes) -> tuple[int, int]:
 def _asked(source: _File, question: Callable[[Path | bytes], _T], what: str) -> _T:
     """Ask a file for something; what is wrong with it is said as when it is read."""
     file = as_path(source) if isinstance(source, str | os.PathLike) else read_bytes(source, "the file")
-    return guarded(file, str(file) if isinstance(file, Path) else "the file", lambda: question(file), what=what)
+
+    def ask() -> _T:
+        head_of(file)  # says what is wrong with a path better than libraries do
+        return question(file)
+
+    return guarded(file, str(file) if isinstance(file, Path) else "the file", ask, what=what)
