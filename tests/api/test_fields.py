@@ -110,7 +110,7 @@ def test_texts_of_any_length_have_features_and_others_one_width(reader: maezoo.M
     for method in (reader.encode, reader.reconstruct, reader.feature_maps, reader.prepare):
         with pytest.raises(ImageError, match=r"texts of different lengths.*maezoo\.Text\(text, patches=…\)"):
             method(texts)  # type: ignore[operator]
-    assert len(reader.encode([Text(text, patches=60) for text in texts])) == 3
+    assert len(reader.encode([Text(text, patches=40) for text in texts])) == 3
     assert reader.reconstruct("one two three").save(tmp_path / "a.png", labels=True).exists()
 
 
