@@ -1,7 +1,6 @@
 """A scene of 13 bands, drawn by code: written as GeoTIFF, read by name of band, cut into tiles, and reconstructed.
 
-The weights are random, so that it runs without the network: the features and the reconstruction mean nothing. With
-`pretrained=True` the published ones are fetched (and `mae_vit_base.prithvi_v1`, of 6 bands, has a decoder too).
+The weights are random, so that it needs no network: features and reconstruction mean nothing.
 
 python examples/satellite.py -o satellite.png
 """

@@ -128,3 +128,15 @@ def test_other_channels_than_the_weights_have_no_names() -> None:
     model = maezoo.create("mae_vit_small.ssl4eo_s1", in_chans=5, decoder=False, device="cpu")
     assert (model.preprocess.bands, model.preprocess.window) == (None, "full")
     assert model.prepare(np.zeros((32, 32, 5), np.uint16)).shape == (1, 5, 224, 224)
+
+
+@pytest.mark.parametrize("layout", ["timm", "fair", "transformers", "maezoo"])
+def test_13_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: Path, layout: Any) -> None:
+    satellite.save_pretrained(tmp_path / "saved")
+    maezoo.checkpoints.convert(tmp_path / "saved", tmp_path / "theirs", to=layout)
+    maezoo.checkpoints.convert(tmp_path / "theirs", tmp_path / "back", to="maezoo")
+    again = maezoo.create(f"local-dir:{tmp_path / 'back'}", device="cpu")
+    assert again.preprocess == satellite.preprocess
+    assert torch.equal(again.features(scene()), satellite.features(scene()))
+    if again.decoder is not None:
+        assert torch.equal(again.reconstruct(scene()).pixels, satellite.reconstruct(scene()).pixels)
