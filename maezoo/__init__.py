@@ -15,6 +15,7 @@ The public names; all else is internal.
     list_models, list_pretrained, info      what there is, and what is known of it
     fetch, verify                           files of weights
     sample                                  photographs to try things on
+    Scene, Sound, Text                      inputs of other fields: bands, sounds, drawn texts
     random_mask, block_mask, grid_mask,     masks, (B, N) bool
     cell_mask,
     mask_from_noise, mask_from_pixels

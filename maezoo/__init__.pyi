@@ -31,6 +31,9 @@ from .errors import ImageError as ImageError
 from .errors import MaezooError as MaezooError
 from .exporting.run import export as export
 from .extraction.run import extract as extract
+from .images.inputs import Scene as Scene
+from .images.inputs import Sound as Sound
+from .images.inputs import Text as Text
 from .images.sample import sample as sample
 from .masks.cells import cell_mask as cell_mask
 from .masks.draw import block_mask as block_mask

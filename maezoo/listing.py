@@ -13,7 +13,16 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["IMAGE_SUFFIXES", "endings_in", "files_in", "image_files", "is_hidden", "is_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "RASTER_SUFFIXES",
+    "SOUND_SUFFIXES",
+    "endings_in",
+    "files_in",
+    "image_files",
+    "is_hidden",
+    "is_image",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +35,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Endings of the files that count as images; whether one can be read is found out later."""
 _MEDICAL = frozenset({".dcm", ".dicom"})  # these too, where pydicom is installed
+
+RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".npy"})
+"""Endings of the files that hold bands."""
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".npy"})
+"""Endings of the files that hold sounds, or their energies."""
 
 _DEAD_LINK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG})
 
@@ -81,8 +95,12 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
     ]
 
 
-def image_files(folder: Path) -> Iterator[Path]:
+def image_files(folder: Path, endings: frozenset[str] | None = None) -> Iterator[Path]:
     """Yield the image files below a folder, each folder in sorted order; linked folders too, circles not.
+
+    Args:
+        folder: the folder.
+        endings: of the files that count, in small letters; those of images when `None`.
 
     A folder below that may not be read is told as a warning and left out.
 
@@ -97,7 +115,11 @@ def image_files(folder: Path) -> Iterator[Path]:
         >>> [path.name for path in image_files(folder)]
         ['tom.jpg']
     """
-    return (Path(entry.path) for entry in _all_files(folder) if is_image(entry.name) and _is_file(entry))
+
+    def counts(name: str) -> bool:
+        return is_image(name) if endings is None else Path(name).suffix.lower() in endings
+
+    return (Path(entry.path) for entry in _all_files(folder) if counts(entry.name) and _is_file(entry))
 
 
 def endings_in(folder: Path) -> Counter[str]:

@@ -8,6 +8,7 @@ __all__ = [
     "EXPORT_PRECISIONS",
     "EXPORT_TASKS",
     "FIELDS",
+    "INPUT_KINDS",
     "LAYOUTS",
     "MASK_STRATEGIES",
     "PARTS",
@@ -22,6 +23,7 @@ __all__ = [
     "ExportPrecision",
     "ExportTask",
     "Field",
+    "InputKind",
     "Layout",
     "MaskStrategy",
     "Part",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 Field = Literal["photos", "satellite", "audio", "medical", "text"]
+InputKind = Literal["picture", "sound", "text"]
 Target = Literal["pixel", "normpix"]
 Part = Literal["encoder", "decoder"]
 Layout = Literal["maezoo", "fair", "timm", "transformers", "prithvi"]
@@ -48,10 +51,11 @@ ExportFormat = Literal["onnx", "torch", "aotinductor", "openvino"]
 ExportTask = Literal["features", "tokens", "maps", "encode", "reconstruct"]
 ExportPrecision = Literal["float32", "float16", "bfloat16", "int8"]
 ExportInput = Literal["pixels", "normalised"]
-Window: TypeAlias = WindowRule | tuple[float, float]
-"""Which values of a picture of more than 8 bits become black and white; a pair is those two values."""
+Window: TypeAlias = WindowRule | tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
+"""Which values of a picture of more than 8 bits become black and white; a pair is those two, or those of each band."""
 
 FIELDS: tuple[str, ...] = get_args(Field)
+INPUT_KINDS: tuple[str, ...] = get_args(InputKind)
 TARGETS: tuple[str, ...] = get_args(Target)
 PARTS: tuple[str, ...] = get_args(Part)
 LAYOUTS: tuple[str, ...] = get_args(Layout)

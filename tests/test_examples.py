@@ -111,3 +111,27 @@ def test_detectors_and_segmenters_train_and_draw(name, tmp_path, capsys):
     assert 0 <= load(name).main(output, "mae_vit_tiny", 2, 16, tests=2) <= 1
     assert size_of(output)[0] == 2 * 160
     assert "on 2 test scenes" in capsys.readouterr().out
+
+
+def test_a_scene_of_13_bands_is_written_and_read_by_name(tmp_path, capsys):
+    pytest.importorskip("rasterio")
+    vectors = load("satellite").main(tmp_path / "scene.png")
+    assert vectors.shape == (4, 384)
+    assert size_of(tmp_path / "scene.png")[1] > 224
+    assert "random weights" in capsys.readouterr().out
+
+
+def test_a_sound_becomes_parts_and_spectrograms(tmp_path, capsys):
+    pytest.importorskip("soundfile")
+    pytest.importorskip("scipy")
+    vectors = load("sound").main(tmp_path / "sound.png")
+    assert vectors.shape == (2, 768)
+    assert size_of(tmp_path / "sound.png")[1] > 3 * 256
+    assert "random weights" in capsys.readouterr().out
+
+
+def test_sentences_become_strips_and_lines(tmp_path, capsys):
+    vectors = load("text").main(tmp_path / "text.png")
+    assert vectors.shape == (3, 768)
+    assert size_of(tmp_path / "text.png")[0] >= 768
+    assert "random weights" in capsys.readouterr().out

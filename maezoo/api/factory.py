@@ -240,6 +240,9 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
     preprocess = source.preprocess
     if preprocess.size != plain.img_size:
         preprocess = replace(preprocess, size=plain.img_size)
+    if preprocess.bands is not None and len(preprocess.bands) != channels:  # filters are adapted to others, unnamed
+        window = "full" if isinstance(preprocess.window[0], tuple) else preprocess.window
+        preprocess = replace(preprocess, bands=None, window=window)
     return MAE(
         plain.encoder,
         plain.decoder,

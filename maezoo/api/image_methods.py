@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from maezoo.api.random_weights import RandomWeights
 from maezoo.api.reconstruction import Reconstruction, reconstruct_batch
+from maezoo.api.view import view_of
 from maezoo.checkpoints.load import LoadReport
-from maezoo.errors import ArgumentError, DecoderMissingError
+from maezoo.errors import ArgumentError, DecoderMissingError, ImageError
 from maezoo.images.batches import ImageLikes, Images, batches, look_at, normalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry, load_manifest
@@ -98,7 +99,8 @@ class ImageMethods(MaskedAutoencoder):
         Args:
             images: a path, bytes, an open file, a PIL image, or a uint8 or uint16 array (H, W[, C]); a list, iterator
                 or generator of them; a uint8 tensor (B, C, H, W); or a float tensor (B, C, H, W), which is taken as
-                already normalised.
+                already normalised. Models of bands, sound or text take arrays of other formats, `.npy` and GeoTIFF
+                files, `maezoo.Scene`, sound files, `maezoo.Sound`, texts and `maezoo.Text`.
             mask: (B, N) bool, True = hidden, the same number hidden in each row; hidden patches are not computed.
             batch_size: images at a time.
             progress: show a bar.
@@ -119,10 +121,10 @@ class ImageMethods(MaskedAutoencoder):
             visible = None if rows is None else _next_rows(rows, batch).to(self.device)
             return self.encode_tokens(batch, visible)
 
-        tokens = torch.cat(self._map(given, run, batch_size, progress))
+        parts = self._map(given, run, batch_size, progress)
         if rows is not None:
             rows.check_end()
-        return tokens
+        return torch.cat(_check_one_shape(parts))
 
     def features(
         self, images: ImageLikes, *, pool: Pool | None = None, batch_size: int = 32, progress: bool = False
@@ -184,7 +186,7 @@ class ImageMethods(MaskedAutoencoder):
             return [x[:, prefix:].transpose(1, 2).reshape(len(x), -1, *batch.grid_size) for x in found]  # (B, D, h, w)
 
         parts = self._map(look_at(images), run, batch_size, progress)
-        return [torch.cat(each) for each in zip(*parts, strict=True)]
+        return [torch.cat(_check_one_shape(each)) for each in zip(*parts, strict=True)]
 
     def reconstruct(
         self,
@@ -194,6 +196,7 @@ class ImageMethods(MaskedAutoencoder):
         mask: Tensor | None = None,
         strategy: Strategy = "random",
         seed: int = 0,
+        bands: Sequence[str | int] | None = None,
         batch_size: int = 32,
         progress: bool = False,
     ) -> Reconstruction:
@@ -205,6 +208,7 @@ class ImageMethods(MaskedAutoencoder):
             mask: (B, N), (1, N) or (N,) bool, True = hidden, instead of a draw; rows may hide different numbers.
             strategy: `"random"`, `"block"`, `"grid"` or `"cells"`.
             seed: of the draw; one seed gives one mask on every device.
+            bands: one or three bands to show, of weights that have names for theirs; the natural colours when `None`.
             batch_size: images at a time.
             progress: show a bar.
 
@@ -213,17 +217,20 @@ class ImageMethods(MaskedAutoencoder):
 
         Raises:
             DecoderMissingError: these weights have no decoder; the message names those that have.
+            ArgumentError: bands that these weights do not have.
             ImageError, MaskError, SizeError: as in `encode`.
         """
+        view = view_of(self.preprocess, bands)
         self._warn_if_random({"encoder": self.encoder, "decoder": self.require_decoder()})
         given = look_at(images)
         rows: MaskRows = DrawnRows(strategy, mask_ratio, seed) if mask is None else GivenRows(mask, given.total)
 
         def run(batch: PatchedImages) -> Reconstruction:
-            return reconstruct_batch(self, batch, _next_rows(rows, batch), self.preprocess)
+            return reconstruct_batch(self, batch, _next_rows(rows, batch), self.preprocess, view)
 
         parts = self._map(given, run, batch_size, progress)
         rows.check_end()
+        _check_one_shape([part.original for part in parts])
         return Reconstruction.join(parts)
 
     def prepare(self, images: ImageLikes) -> Tensor:
@@ -235,7 +242,7 @@ class ImageMethods(MaskedAutoencoder):
         Raises:
             ImageError: an image cannot be read; the message says which and why.
         """
-        return torch.cat([batch.images for batch in self.input_batches(images)])
+        return torch.cat(_check_one_shape([batch.images for batch in self.input_batches(images)]))
 
     def input_batches(self, images: ImageLikes, batch_size: int = 32) -> Iterator[PatchedImages]:
         """Yield images as the model's input, some at a time; the next ones are decoded meanwhile.
@@ -285,6 +292,23 @@ class ImageMethods(MaskedAutoencoder):
                 parts.append(run(batch))
                 advance(len(batch.images))
         return parts
+
+
+def _check_one_shape(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Return batches of inputs of one size.
+
+    Raises:
+        ImageError: texts of different lengths, of which only `features` makes one tensor.
+    """
+    shapes = sorted({tuple(part.shape[1:]) for part in parts})
+    if len(shapes) > 1:
+        raise ImageError(
+            f"texts of different lengths give tensors of different shapes, from {shapes[0]} to {shapes[-1]}; pass them "
+            "one by one, or draw all with one width: maezoo.Text(text, patches=…).",
+            expected=shapes[0],
+            found=shapes[-1],
+        )
+    return list(parts)
 
 
 def _next_rows(rows: MaskRows, batch: PatchedImages) -> Tensor:

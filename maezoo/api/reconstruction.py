@@ -1,14 +1,15 @@
 """What reconstruct() gives, and its picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from maezoo.api.strip import INLINE_ROWS, encode_picture, inline_strip, labelled_strip, plain_strip, save_picture, shown
+from maezoo.api.strip import INLINE_ROWS, encode_picture, inline_strip, labelled_strip, plain_strip, save_picture
+from maezoo.api.view import View
 from maezoo.images.batches import denormalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder, PatchedImages, denormalise_patches, patch_statistics, unpatchify
@@ -24,7 +25,8 @@ class Reconstruction:
     """The reconstruction of one or more images. A notebook shows its strip, enlarged and labelled.
 
     Attributes:
-        original: (B, C, H, W) float32 in [0, 1], as the model saw it.
+        original: (B, C, H, W) float32 in [0, 1], as the model saw it; bands that are not clipped may lie outside, and
+            of sounds these are natural log-mel energies.
         masked: the same with hidden patches grey.
         predicted: the decoder's output for every patch, (B, C, H, W) in [0, 1].
         pixels: the prediction with the visible patches pasted over it, (B, C, H, W) in [0, 1].
@@ -33,6 +35,7 @@ class Reconstruction:
         loss: (B,) float32, mean of `error` over hidden patches; 0 where none is hidden.
         uses_input_statistics: the model predicts normalised patches, and each was put back with the mean and standard
             deviation of the true patch: the colours of hidden patches are leaked from the input, not predicted.
+        view: how they are shown.
 
     Example:
         >>> import maezoo
@@ -52,6 +55,7 @@ class Reconstruction:
     error: Tensor
     loss: Tensor
     uses_input_statistics: bool
+    view: View = field(default_factory=View)
 
     @classmethod
     def join(cls, parts: "Sequence[Reconstruction]") -> "Reconstruction":
@@ -59,9 +63,9 @@ class Reconstruction:
         tensors = {
             field.name: torch.cat([getattr(part, field.name) for part in parts])
             for field in fields(cls)
-            if field.name != "uses_input_statistics"
+            if field.name not in ("uses_input_statistics", "view")
         }
-        return cls(**tensors, uses_input_statistics=parts[0].uses_input_statistics)
+        return cls(**tensors, uses_input_statistics=parts[0].uses_input_statistics, view=parts[0].view)
 
     def __len__(self) -> int:
         """Return the number of images B."""
@@ -84,7 +88,7 @@ class Reconstruction:
         return error_unit(self.uses_input_statistics)
 
     def to_pil(self, *, scale: int = 1, labels: bool = False) -> Image.Image:
-        """Return the strip original | masked | reconstruction, one row for each image.
+        """Return the strip original | masked | reconstruction, one row for each image; wide ones below each other.
 
         Args:
             scale: how often each pixel is repeated in both directions, 1 to 64.
@@ -94,7 +98,7 @@ class Reconstruction:
             ArgumentError: an impossible scale.
         """
         rows = self._rows(len(self))
-        return labelled_strip(rows, _TITLES, self._notes(), scale) if labels else plain_strip(rows, scale)
+        return labelled_strip(rows, self._titles(), self._notes(), scale) if labels else plain_strip(rows, scale)
 
     def save(self, path: str | Path, *, scale: int = 1, labels: bool = False) -> Path:
         """Write the strip as a picture; the suffix decides the format. A failed write leaves no file.
@@ -122,19 +126,36 @@ class Reconstruction:
 
     def _repr_png_(self) -> bytes:
         """Show the strip in notebooks."""
-        return encode_picture(inline_strip(self._rows(min(len(self), INLINE_ROWS)), _TITLES, self._notes()))
+        count = INLINE_ROWS // len(_TITLES) if self.view.stacked else INLINE_ROWS
+        return encode_picture(inline_strip(self._rows(min(len(self), count)), self._titles(), self._notes()))
 
     def _rows(self, count: int) -> list[list[Image.Image]]:
         """Return the pictures of the first images."""
-        return [[shown(part[i]) for part in (self.original, self.masked, self.pixels)] for i in range(count)]
+        rows = [self._panels(i) for i in range(count)]
+        return [[panel] for row in rows for panel in row] if self.view.stacked else rows
+
+    def _panels(self, i: int) -> list[Image.Image]:
+        """Draw one image: as it is, masked, and reconstructed."""
+        H, W = self.original.shape[-2:]
+        P = round((H * W / self.mask.shape[1]) ** 0.5)
+        hidden = self.mask[i].reshape(H // P, W // P).repeat_interleave(P, 0).repeat_interleave(P, 1)  # (H, W)
+        return self.view.panels(self.original[i], (self.masked[i], self.pixels[i]), hidden)
+
+    def _titles(self) -> tuple[str, ...]:
+        """Return what is written over the columns."""
+        return ("",) if self.view.stacked else _TITLES
 
     def _notes(self) -> list[str]:
         """Return what is written under each row."""
         leak = "; mean and contrast of hidden patches are the input's" if self.uses_input_statistics else ""
-        return [
-            f"{shares_text(row)} hidden, error {loss:.3g} ({self.unit}){leak}"
+        notes = [
+            f"{shares_text(row)} hidden, error {loss:.3g} ({self.unit}){leak}{self.view.note}"
             for row, loss in zip(self.mask, self.loss.tolist(), strict=True)
         ]
+        if not self.view.stacked:
+            return notes
+        first, second, third = _TITLES
+        return [each for note in notes for each in (first, second, f"{third}: {note}")]
 
 
 def error_unit(normalised_patches: bool) -> str:
@@ -160,7 +181,7 @@ def shares_text(mask: Tensor) -> str:
 
 
 def reconstruct_batch(
-    model: MaskedAutoencoder, batch: PatchedImages, mask: Tensor, preprocess: Preprocessing
+    model: MaskedAutoencoder, batch: PatchedImages, mask: Tensor, preprocess: Preprocessing, view: View | None = None
 ) -> Reconstruction:
     """Reconstruct one batch.
 
@@ -169,6 +190,7 @@ def reconstruct_batch(
         batch: B images, normalised as `preprocess` says, on the model's device.
         mask: (B, N) bool, True = hidden, checked.
         preprocess: what turns the output back to pixels.
+        view: how the result is shown.
     """
     P, grid = model.patch_size, batch.grid_size
     prediction = model.predict_rows(batch, mask).float()  # (B, N, P*P*C)
@@ -182,11 +204,12 @@ def reconstruct_batch(
     original = denormalise(batch.images, preprocess)
     return Reconstruction(
         original=original,
-        masked=original.masked_fill(hidden, _GREY),
+        masked=original.masked_fill(hidden, preprocess.mean[0] if preprocess.kind == "sound" else _GREY),
         predicted=denormalise(unpatchify(prediction, P, grid), preprocess),
         pixels=denormalise(unpatchify(pasted, P, grid), preprocess),
         mask=mask,
         error=error,
         loss=(error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1),
         uses_input_statistics=model.target == "normpix",
+        view=View() if view is None else view,
     )

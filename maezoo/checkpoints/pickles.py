@@ -18,6 +18,7 @@ from maezoo.errors import IntegrityError, WeightsNotFoundError
 
 __all__ = ["load_pickle"]
 
+_OTHER_PROTOCOL = "Unsupported operand"
 _NAMED = re.compile(r"\bGLOBAL (\S+)")
 _LOCK = threading.Lock()  # torch keeps its list of allowed names for all threads together
 
@@ -118,6 +119,16 @@ def load_pickle(path: Path, *, mapped: bool = False) -> Any:
 def _refusal(path: Path, explanation: str) -> IntegrityError:
     """Word the error for a pickle that torch does not read, with the name that it asks for."""
     named = _NAMED.search(explanation)
+    if named is None and _OTHER_PROTOCOL in explanation:
+        protocol = "its pickle protocol is another than 2 and 3, the ones that PyTorch reads safely"
+        return IntegrityError(
+            f"{path} is refused: {protocol} (or it is no file of PyTorch's). Save it again where it was made, with "
+            "torch.save(state_dict, path), whose default is protocol 2, or as safetensors: "
+            "safetensors.torch.save_file(state_dict, path).",
+            path=path,
+            reason=protocol,
+            command="torch.save(state_dict, path)",
+        )
     reason = f"it names {named[1]}" if named else _first_line(explanation.rpartition("WeightsUnpickler error:")[2])
     return IntegrityError(
         f"{path} is refused: its pickle asks to run code, or holds more than tensors ({reason}). "

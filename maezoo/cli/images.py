@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,19 +47,27 @@ def reconstruct(
     seed: Annotated[int, typer.Option(help="Seed of the mask.")] = 0,
     scale: Annotated[int, typer.Option(min=1, max=64, help="How often each pixel is repeated in both directions.")] = 1,
     labels: Annotated[bool, typer.Option("--labels", help="Write titles, share hidden and error.")] = False,
+    bands: Annotated[
+        str | None,
+        typer.Option(help="Bands to show: B04,B03,B02. [natural colours]", show_default=False),
+    ] = None,
     window: Windowing = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Hide patches of images and reconstruct them. Each image becomes a picture: original | masked | reconstruction."""
+    from maezoo.api.view import view_of
+
     targets = picture_targets(images, output)
     created = create_for_images(model, device, window=window)
     created.require_decoder()
+    chosen = None if bands is None else [name.strip() for name in bands.split(",")]
+    view_of(created.preprocess, chosen)  # before any image is read
     mae = _optimised(created, "reconstruct", len(images), 1)
     done: list[dict[str, Any]] = []
     for path, target in zip(images, targets, strict=True):
         try:
-            result = mae.reconstruct(path, mask_ratio=mask_ratio, strategy=strategy, seed=seed)
+            result = mae.reconstruct(path, mask_ratio=mask_ratio, strategy=strategy, seed=seed, bands=chosen)
             result.save(target, scale=scale, labels=labels)
         except DiskFullError:
             raise
@@ -136,9 +145,10 @@ def add_features(mae: "ImageMethods", images: list[Path], pool: Pool, batch_size
             chunk = images[start : start + batch_size]
             readable = list(_readable(mae, chunk))
             if readable:
-                batch = torch.cat([image for _, image in readable])  # (B, C, H, W)
-                vectors = mae.features(batch, pool=pool, batch_size=batch_size).float().cpu().numpy()
-                add([str(path) for path, _ in readable], vectors)
+                runs = groupby((image for _, image in readable), lambda image: image.shape)  # texts differ in width
+                batches = [torch.cat(list(run)) for _, run in runs]  # (B, C, H, W) each
+                vectors = torch.cat([mae.features(batch, pool=pool, batch_size=batch_size) for batch in batches])
+                add([str(path) for path, _ in readable], vectors.float().cpu().numpy())
             good += len(readable)
             bar.show(start + len(chunk))
     return good

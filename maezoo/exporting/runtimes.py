@@ -15,7 +15,8 @@ from maezoo.engines.quiet import import_onnxruntime, openvino_core
 from maezoo.errors import ArgumentError, DataError, EngineError, MissingExtraError, SizeError, SourceMissingError
 from maezoo.exporting.facts import Facts
 from maezoo.images.decoding import ImageLike
-from maezoo.images.resizing import normalise_arrays, prepare_array
+from maezoo.images.fields import prepare_array
+from maezoo.images.resizing import normalise_arrays
 from maezoo.images.window import Scaling
 from maezoo.paths import user_path
 
@@ -47,7 +48,9 @@ class ExportedModel:
         facts = self.facts
         array = prepare_array(image, facts.preprocess, facts.in_chans, "image", Scaling(facts.preprocess.window))
         pixels = np.ascontiguousarray(array.transpose(2, 0, 1)[None])
-        return pixels if facts.input == "pixels" else normalise_arrays(pixels, facts.preprocess)
+        if facts.input != "pixels":
+            return normalise_arrays(pixels, facts.preprocess)
+        return pixels if pixels.dtype == np.uint8 else (pixels * 255).round().clip(0, 255).astype(np.uint8)
 
     def __call__(self, images: NDArray[Any], visible: NDArray[np.int64] | None = None) -> dict[str, NDArray[Any]]:
         """Run a batch.

@@ -13,7 +13,8 @@ from maezoo.errors import ImageError
 from maezoo.extraction.failures import Failure, decoding_failure, reading_errors, reading_failure
 from maezoo.extraction.item import Item, image_bytes
 from maezoo.extraction.items import Items
-from maezoo.images.batches import READ_ERRORS, least_side, open_sized, prepare, prepare_upright
+from maezoo.images.batches import READ_ERRORS, least_side, normalise, open_sized, prepare, prepare_upright
+from maezoo.images.fields import prepare_sized, takes_pictures
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.images.window import Scaling
 
@@ -49,7 +50,7 @@ class Decoded(NamedTuple):
     Attributes:
         first: number of its first item.
         stop: one past its last.
-        pixels: (b, 3, H, W) uint8, of those that could be read.
+        pixels: (b, C, H, W), of those that could be read: uint8, or normalised floats of other fields' inputs.
         rows: b of them.
         failures: the others.
         note: what there is to tell of a picture that uses a small part of its range; empty if there is nothing.
@@ -167,7 +168,12 @@ def without_warnings() -> Iterator[None]:
 def _decode(
     data: bytes, name: str, preprocess: Preprocessing, exact: bool, scaling: Scaling
 ) -> tuple[int, int, Tensor]:
-    """Return width and height of the upright image, and (1, 3, H, W) uint8."""
+    """Return width and height of the upright image, and (1, C, H, W): uint8, or normalised floats of other fields."""
+    channels = 3 if preprocess.bands is None and preprocess.kind == "picture" else len(preprocess.mean)
+    if not takes_pictures(preprocess, channels):
+        pixels, (width, height) = prepare_sized(data, preprocess, channels, name, scaling)
+        batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, C, H, W)
+        return width, height, normalise(batch, preprocess)
     least = None if exact else least_side(preprocess)
     picture, (width, height) = open_sized(data, name=name, least=least, scaling=scaling)
     return width, height, prepare_upright(picture, preprocess)

@@ -116,4 +116,6 @@ class Embedder:
         return images
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        return normalise(pixels, self._model.preprocess).to(self._model.dtype)
+        if pixels.dtype == torch.uint8:
+            pixels = normalise(pixels, self._model.preprocess)
+        return pixels.to(self._model.dtype)

@@ -14,8 +14,11 @@ from maezoo.errors import ArgumentError, MaezooError
 from maezoo.extraction.job import Job
 from maezoo.files import sha256_of
 from maezoo.hardware import choose_device
+from maezoo.images.fields import takes_pictures
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.listing import RASTER_SUFFIXES, SOUND_SUFFIXES
 
-__all__ = ["open_encoder", "prepared", "used_weights"]
+__all__ = ["file_endings", "open_encoder", "prepared", "used_weights"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ def open_encoder(
     Ray's actors move the model: for them it is created on the CPU, and a given one is copied there.
 
     Raises:
-        ArgumentError: an optimised model for Ray, or a model of other images than RGB.
+        ArgumentError: an optimised model for Ray, or a model of inputs that no file holds.
     """
     if isinstance(model, OptimizedMAE) and ray:
         raise ArgumentError(
@@ -39,11 +42,40 @@ def open_encoder(
     else:
         where = torch.device("cpu") if ray else choose_device(device)
         encoder = create(model, pretrained=True, device=where, dtype=precision, decoder=False)
-    if encoder.in_chans != 3:
-        raise ArgumentError(
-            f"extraction reads RGB images; {encoder.name} takes {encoder.in_chans} channels.", expected=3
-        )
+    _check_input(encoder, ray=ray)
     return encoder
+
+
+def file_endings(preprocess: Preprocessing) -> frozenset[str] | None:
+    """Return the endings of the files that a model reads; `None` for those of images.
+
+    Example:
+        >>> ".wav" in file_endings(Preprocessing((1024, 128), kind="sound")), file_endings(Preprocessing((96, 96)))
+        (True, None)
+    """
+    if preprocess.kind == "sound":
+        return SOUND_SUFFIXES
+    return None if preprocess.bands is None else RASTER_SUFFIXES
+
+
+def _check_input(encoder: ImageMethods, *, ray: bool) -> None:
+    """Refuse models whose input is not in files that an extraction reads."""
+    preprocess, channels = encoder.preprocess, encoder.in_chans
+    if takes_pictures(preprocess, channels) and channels == 3:
+        return
+    if preprocess.kind == "text":
+        raise ArgumentError(
+            f"extraction reads files of pictures, bands and sounds; {encoder.name} reads texts: pass them to "
+            "model.features([…])."
+        )
+    if preprocess.kind == "picture" and preprocess.bands is None:
+        raise ArgumentError(
+            f"extraction reads RGB images, files of named bands and sounds; {encoder.name} takes {channels} channels, "
+            "and nothing says which.",
+            expected=3,
+        )
+    if ray:
+        raise ArgumentError(f"Ray extracts from RGB images; use engine='local' for {encoder.name}.", expected="local")
 
 
 def used_weights(model: ImageMethods, *, given: bool) -> str:

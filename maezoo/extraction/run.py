@@ -15,7 +15,7 @@ from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.assembly import Assembly
 from maezoo.extraction.columns import Columns
-from maezoo.extraction.encoder import open_encoder, prepared, used_weights
+from maezoo.extraction.encoder import file_endings, open_encoder, prepared, used_weights
 from maezoo.extraction.items import Items
 from maezoo.extraction.job import Job
 from maezoo.extraction.local import choose_batch_size, choose_workers, local_pieces
@@ -138,6 +138,8 @@ def extract(
         raise ArgumentError("labels are stored as 'label' already; leave 'label' out of keep.", found=columns.keep)
     found = find_items(source, labels=labels, columns=columns)
     encoder = open_encoder(model, device, precision, ray=engine == "ray")
+    if endings := file_endings(encoder.preprocess):
+        found = find_items(source, labels=labels, columns=columns, endings=endings)
     pool = encoder.pooling if pool is None else pool
     where = str(source) if is_uri(str(source)) else str(user_path(source).resolve())
     settings = Settings(

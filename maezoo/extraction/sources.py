@@ -27,7 +27,12 @@ _NO_COLUMNS = "it is a folder of images; name them in a .csv or .parquet with th
 
 
 def find_items(
-    source: str | Path, *, labels: bool = False, columns: Columns | None = None, shard: ShardLister = tar_items
+    source: str | Path,
+    *,
+    labels: bool = False,
+    columns: Columns | None = None,
+    endings: frozenset[str] | None = None,
+    shard: ShardLister = tar_items,
 ) -> Iterator[Item]:
     """Yield the images of a source in an order that is the same each time.
 
@@ -41,6 +46,7 @@ def find_items(
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
         columns: those that the user has named.
         shard: lists one tar shard; another than `tar_items` may keep its lists.
+        endings: of the files of a folder that count; those of images when `None`.
 
     Raises:
         SourceMissingError: nothing there.
@@ -56,7 +62,7 @@ def find_items(
         >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
         [('cats/tom.jpg', 'cats')]
     """
-    items = _items(str(source), labels, columns or Columns(), shard)
+    items = _items(str(source), labels, columns or Columns(), endings, shard)
     return _labelled(str(source), items) if labels else items
 
 
@@ -78,13 +84,15 @@ def nothing_found(source: str) -> SourceMissingError:
     return SourceMissingError(message, path=source, expected=tuple(sorted(IMAGE_SUFFIXES)), found=dict(endings))
 
 
-def _items(source: str, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+def _items(
+    source: str, labels: bool, columns: Columns, endings: frozenset[str] | None, shard: ShardLister
+) -> Iterator[Item]:
     """Return the images of any source."""
     if is_uri(source) and not source.lower().startswith("file:"):
         return _remote(source, labels, columns, shard)
     path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
-        return _in_folder(path, labels, columns, shard)
+        return _in_folder(path, labels, columns, shard) if endings is None else _folder(path, labels, endings)
     if not path.exists():
         raise SourceMissingError.about(
             path, "does not exist; pass a folder, a list (.txt, .csv, .parquet) or tar shards."
@@ -140,9 +148,9 @@ def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns, shar
     yield from chain.from_iterable(shard(tar, labels=labels, columns=columns) for tar in tars)
 
 
-def _folder(root: Path, labels: bool) -> Iterator[Item]:
+def _folder(root: Path, labels: bool, endings: frozenset[str] | None = None) -> Iterator[Item]:
     """Yield the images below a folder, sorted by their path."""
-    for path in image_files(root):
+    for path in image_files(root, endings):
         name = printable(path.relative_to(root).as_posix())
         yield Item(name, os.fsencode(path.absolute()), _folder_of(name) if labels else None)
 

@@ -89,8 +89,8 @@ class _Worker:
         """Send a chunk's items; wait for its pixels, or for the process's end."""
         try:
             self._connection.send((decoder.items_of(index), decoder.chunks[index]))
-            first, stop, shape, rows, failures, note = self._connection.recv()
-            pixels = torch.empty(shape, dtype=torch.uint8, device="cpu", pin_memory=pin)
+            first, stop, shape, kind, rows, failures, note = self._connection.recv()
+            pixels = torch.empty(shape, dtype=kind, device="cpu", pin_memory=pin)
             if rows:
                 self._connection.recv_bytes_into(pixels.view(-1).numpy())
         except (OSError, EOFError) as error:
@@ -132,7 +132,8 @@ def _serve(connection: Connection, preprocess: Preprocessing, exact: bool, pillo
         while True:
             items, chunk = connection.recv()
             done = decode_chunk(items, chunk, preprocess, exact=exact)
-            connection.send((done.first, done.stop, tuple(done.pixels.shape), done.rows, done.failures, done.note))
+            shape, kind = tuple(done.pixels.shape), done.pixels.dtype
+            connection.send((done.first, done.stop, shape, kind, done.rows, done.failures, done.note))
             if done.rows:
                 connection.send_bytes(done.pixels.view(-1).numpy().data)
 

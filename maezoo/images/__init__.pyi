@@ -2,6 +2,9 @@ from .batches import ImageLikes as ImageLikes
 from .batches import look_at as look_at
 from .decoding import ImageLike as ImageLike
 from .decoding import open_image as open_image
+from .inputs import Scene as Scene
+from .inputs import Sound as Sound
+from .inputs import Text as Text
 from .preprocessing import IMAGENET_MEAN as IMAGENET_MEAN
 from .preprocessing import IMAGENET_STD as IMAGENET_STD
 from .preprocessing import Preprocessing as Preprocessing

@@ -4,8 +4,8 @@ import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -26,6 +26,7 @@ from maezoo.images.conversion import (
     prepare_upright,
 )
 from maezoo.images.decoding import READ_ERRORS, ImageLike, open_image, open_sized
+from maezoo.images.inputs import Scene, Sound, Text
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.images.reading import kind_of, read_bytes
 from maezoo.images.window import Scaling
@@ -81,6 +82,9 @@ ImageLikes = TypeAliasType(
 """One image-like; a list, iterator or generator of them; a batch as a tensor; or what `look_at` gave."""
 
 
+_ALONE: Any = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | Scene | Sound | Text
+
+
 def look_at(images: ImageLikes) -> Images:
     """Look at an argument of images, once: nothing of an iterator is taken, no file is opened.
 
@@ -98,7 +102,7 @@ def look_at(images: ImageLikes) -> Images:
         return _look_at_tensor(images)
     if isinstance(images, np.ndarray):
         return _listed(_items_of_array(images))
-    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or hasattr(images, "read"):
+    if isinstance(images, _ALONE) or hasattr(images, "read"):
         return _listed([images])
     if isinstance(images, Sequence):
         return _listed(images)
@@ -116,8 +120,8 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
         batch_size: images at a time.
 
     Yields:
-        (b, C, H, W): uint8, to be normalised, or normalised floats where a float tensor is among the images. One empty
-        batch when there is no image.
+        (b, C, H, W): uint8, to be normalised, or normalised floats where a float tensor is among the images, or they
+        have more than 8 bits. One empty batch when there is no image. Of texts, consecutive ones of one width.
 
     Raises:
         ImageError: an image cannot be read, or a tensor has a wrong shape, dtype or NaN.
@@ -135,6 +139,9 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
             if not parts:
                 yield prepare([], preprocess, in_chans)
                 return
+            if preprocess.kind == "text":  # a text is as wide as it is long; those of one width are a batch
+                yield from (_join(list(run), preprocess) for _, run in groupby(parts, lambda part: part.shape))
+                continue
             shape = _check_shapes(parts, shape, done)
             done += len(parts)
             yield _join(parts, preprocess)
@@ -201,12 +208,13 @@ def _listed(items: Sequence[Any]) -> Images:
 
 
 def _look_at_tensor(images: Tensor) -> Images:
-    """Check a tensor's shape and values; one of uint8 becomes images of its own, which are resized like others."""
+    """Check a tensor's shape and values; one of integers becomes images of its own, which are resized like others."""
     batch = images[None] if images.ndim == 3 else images
     if batch.ndim != 4:
         raise ImageError(f"a tensor of images has the shape (B, C, H, W); got {tuple(images.shape)}.")
-    check_pixels(batch, "a tensor of images")
-    return _listed(list(batch)) if batch.dtype == torch.uint8 else Images(len(batch), tensor=batch)
+    if not batch.is_floating_point():
+        return _listed(list(batch))
+    return Images(len(batch), tensor=check_pixels(batch, "a tensor of images"))
 
 
 def _items_of_array(array: NDArray[Any]) -> list[Any]:
@@ -238,6 +246,8 @@ def _look_at_iterable(images: Any) -> Images:
 
 def _kept(item: Any, index: int, scaling: Scaling) -> Any:
     """Return an item as it is now, whatever its source does with it later."""
+    if isinstance(item, Scene | Sound):
+        return replace(item, source=_kept(item.source, index, scaling))
     if isinstance(item, Tensor):
         return item.clone()
     if isinstance(item, np.ndarray):

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from maezoo.errors import ImageError
 from maezoo.images.decoding import ImageLike
+from maezoo.images.fields import prepare_array, takes_pictures
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.images.resizing import channel_statistics, least_side, prepare_array, resized
+from maezoo.images.resizing import channel_statistics, least_side, resized
 from maezoo.images.window import Scaling
 
 __all__ = ["check_pixels", "denormalise", "input_of", "least_side", "normalise", "prepare", "prepare_upright"]
 
 
 def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: int = 3, *, first: int = 0) -> Tensor:
-    """Decode and resize images to one uint8 batch.
+    """Decode and resize images to one batch.
 
     Args:
         images: image-likes.
@@ -28,7 +29,7 @@ def prepare(images: Sequence[ImageLike], preprocess: Preprocessing, in_chans: in
         first: number of the first image, for errors.
 
     Returns:
-        (B, in_chans, H, W) uint8 on the CPU.
+        (B, in_chans, H, W) on the CPU: uint8, or normalised floats where the input has more than 8 bits.
 
     Raises:
         ImageError: an image cannot be read; the message says which and why.
@@ -55,10 +56,10 @@ def prepare_upright(image: Image.Image, preprocess: Preprocessing) -> Tensor:
 
 
 def normalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
-    """Scale uint8 images to the model's input.
+    """Scale images to the model's input.
 
     Args:
-        images: (B, C, H, W) uint8 on any device.
+        images: (B, C, H, W) on any device: uint8, or floats in the units of mean and standard deviation.
         preprocess: mean and standard deviation, repeated in turn for more channels, averaged for one.
 
     Returns:
@@ -69,11 +70,14 @@ def normalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
         tensor(True)
     """
     mean, std = _statistics(preprocess, images.shape[1], images.device)
-    return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+    full = 255 if images.dtype == torch.uint8 else 1
+    return images.to(torch.float32, copy=True).mul_(1 / (full * std)).sub_(mean / std)
 
 
 def denormalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
-    """Turn model input back to pixels in [0, 1], clipped: (B, C, H, W) float32.
+    """Turn model input back to pixels in [0, 1], clipped where the input is: (B, C, H, W) float32.
+
+    Sounds become log-mel energies again.
 
     Example:
         >>> pixels = torch.randint(0, 256, (1, 3, 4, 4), dtype=torch.uint8)
@@ -82,7 +86,8 @@ def denormalise(images: Tensor, preprocess: Preprocessing) -> Tensor:
         True
     """
     mean, std = _statistics(preprocess, images.shape[1], images.device)
-    return (images.float() * std + mean).clamp(0, 1)
+    pixels = images.float() * std + mean
+    return pixels.clamp(0, 1) if preprocess.clip and preprocess.kind != "sound" else pixels
 
 
 def check_pixels(images: Tensor, name: str) -> Tensor:
@@ -111,16 +116,19 @@ def input_of(image: Any, preprocess: Preprocessing, in_chans: int, index: int, s
 
 def _convert(image: Any, preprocess: Preprocessing, in_chans: int, name: str, scaling: Scaling) -> Tensor:
     """Convert as `input_of` says."""
-    if not isinstance(image, Tensor):
-        return _as_batch([prepare_array(image, preprocess, in_chans, name, scaling)])
-    if image.ndim != 3:
-        raise ImageError(f"{name}: a tensor in a list is one image (C, H, W); got {tuple(image.shape)}.")
-    if check_pixels(image, f"{name}, a tensor,").dtype != torch.uint8:
-        return image[None]
-    return _as_batch([prepare_array(image.permute(1, 2, 0).cpu().numpy(), preprocess, in_chans, name, scaling)])
+    if isinstance(image, Tensor):
+        if image.ndim != 3:
+            raise ImageError(f"{name}: a tensor in a list is one image (C, H, W); got {tuple(image.shape)}.")
+        if image.is_floating_point() or takes_pictures(preprocess, in_chans):
+            check_pixels(image, f"{name}, a tensor,")
+        if image.is_floating_point():
+            return image[None]
+        image = image.permute(1, 2, 0).cpu().numpy()
+    batch = _as_batch([prepare_array(image, preprocess, in_chans, name, scaling)])
+    return batch if batch.dtype == torch.uint8 else normalise(batch, preprocess)
 
 
-def _as_batch(arrays: list[NDArray[np.uint8]]) -> Tensor:
+def _as_batch(arrays: list[NDArray[Any]]) -> Tensor:
     """Join arrays (H, W, C) to a batch (B, C, H, W)."""
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, C, H, W)
 

@@ -2,12 +2,10 @@
 
 import importlib
 import os
-import threading
-import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +14,22 @@ from typing_extensions import TypeAliasType
 
 from maezoo.errors import ImageError
 from maezoo.images.dicom import is_dicom, read_dicom
+from maezoo.images.guard import guarded, head_of, is_heif, unwarned
+from maezoo.images.inputs import Scene, Sound, Text
 from maezoo.images.pixels import READ_ERRORS, from_array, is_turned, upright_rgb
 from maezoo.images.reading import as_path, file_lock, image_lock, kind_of, read_bytes
 from maezoo.images.window import Scaling
 
 __all__ = ["READ_ERRORS", "ImageLike", "Sized", "open_image", "open_sized"]
 
-ImageLike = TypeAliasType("ImageLike", str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any])
+ImageLike = TypeAliasType(
+    "ImageLike", str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any] | Scene | Sound | Text
+)
 
 Least = int | Callable[[int, int], tuple[int, int]]
 
-_HEAD = 132  # bytes
 _OVERSAMPLING = 2  # a JPEG is decoded at no less than this many times the size needed
 _DRAFTED = ("JPEG", "MPO")  # decoded at a part of their size; the EXIF of others may come after the pixels
-_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_QUIET = threading.Lock()
-_T = TypeVar("_T")
 
 
 class Sized(NamedTuple):
@@ -85,31 +83,14 @@ def open_sized(
         return _decode(from_array(image, name, scaling), name, scaling)
     if isinstance(image, str | os.PathLike):
         path = as_path(image)
-        return _read(path, str(path), least, scaling)
+        return guarded(path, str(path), lambda: _open(path, str(path), least, scaling))
     if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
-        return _read(read_bytes(image, name), name, least, scaling)
+        data = read_bytes(image, name)
+        return guarded(data, name, lambda: _open(data, name, least, scaling))
     raise ImageError(
         f"{name} is {kind_of(image)}; an image is a path, bytes, an open file, a PIL image, a uint8 or uint16 array "
         "(H, W) or (H, W, C), or a tensor (C, H, W), uint8 or float and normalised."
     )
-
-
-def _read(source: Path | bytes, name: str, least: Least | None, scaling: Scaling) -> Sized:
-    """Open and decode a file, or say what is wrong with it."""
-    path = source if isinstance(source, Path) else None
-    try:
-        return _unwarned(lambda: _open(source, name, least, scaling))
-    except ImageError as error:
-        error.path = None if path is None else str(path)
-        raise
-    except FileNotFoundError as error:
-        raise ImageError(f"{name}: there is no such file.", path=path, reason="there is no such file") from error
-    except IsADirectoryError as error:
-        message = f"{name} is a folder; pass its files, or use `maezoo extract` for whole folders."
-        raise ImageError(message, path=path, reason="it is a folder", command="maezoo extract") from error
-    except READ_ERRORS as error:
-        reason = _reason(source, error)
-        raise ImageError(f"{name} cannot be read as an image: {reason}.", path=path, reason=reason) from error
 
 
 def _open(source: Path | bytes, name: str, least: Least | None, scaling: Scaling) -> Sized:
@@ -117,11 +98,11 @@ def _open(source: Path | bytes, name: str, least: Least | None, scaling: Scaling
     try:
         return _open_with_pillow(source, name, least, scaling)
     except UnidentifiedImageError:
-        head = _head(source)
+        head = head_of(source)
         if is_dicom(head):
             picture = read_dicom(source, name, scaling)
             return Sized(picture, picture.size)
-        if not (_is_heif(head) and _can_read_heif()):
+        if not (is_heif(head) and _can_read_heif()):
             raise
     return _open_with_pillow(source, name, least, scaling)
 
@@ -149,36 +130,13 @@ def _decode(image: Image.Image, name: str, scaling: Scaling) -> Sized:
     """Decode an image that other threads may use too: one at a time, also of those that share a file."""
     try:
         with image_lock(image), file_lock(getattr(image, "fp", None)):
-            picture = _unwarned(lambda: upright_rgb(image, name, scaling))
+            picture = unwarned(lambda: upright_rgb(image, name, scaling))
         return Sized(picture, picture.size)
     except ImageError:
         raise
     except READ_ERRORS as error:
         reason = str(error) or type(error).__name__
         raise ImageError(f"{name} cannot be decoded: {reason}.", reason=reason) from error
-
-
-def _unwarned(work: Callable[[], _T]) -> _T:
-    """Decode; where warnings are errors, again without them: what Pillow only warns about is no reason to fail."""
-    try:
-        return work()
-    except Warning:
-        with _QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return work()
-
-
-def _head(source: Path | bytes) -> bytes:
-    """Return the first bytes of a file, among which are the marks of its format."""
-    if isinstance(source, bytes):
-        return source[:_HEAD]
-    with source.open("rb") as file:
-        return file.read(_HEAD)
-
-
-def _is_heif(head: bytes) -> bool:
-    """Tell whether a file that begins so is HEIC or a related format."""
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
 
 
 def _can_read_heif() -> bool:
@@ -188,18 +146,3 @@ def _can_read_heif() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _reason(source: Path | bytes, error: BaseException) -> str:
-    """Say in a few words why a file could not be opened."""
-    try:
-        if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
-            return "the file is empty"
-        if isinstance(error, UnidentifiedImageError):
-            heif = "it is HEIC, which needs a plug-in: pip install pillow-heif"
-            return heif if _is_heif(_head(source)) else "its content is no image format that Pillow knows"
-    except OSError:
-        pass
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{str(error).rstrip('.')}; if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

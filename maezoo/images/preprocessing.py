@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, SupportsIndex
 
 from maezoo.errors import ArgumentError
-from maezoo.vocabulary import WINDOWS, Window
+from maezoo.vocabulary import INPUT_KINDS, WINDOWS, InputKind, Window
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing", "as_window"]
 
@@ -34,7 +34,11 @@ class Preprocessing:
             picture's own channels.
         window: which values of a picture of more than 8 bits become black and white: `"full"`, all that its number
             format can hold; `"auto"`, its own smallest and largest; `"percentiles"`, its own 1st and 99th percentile;
-            or two values (low, high). Pictures of 8 bits are taken as they are.
+            or two values (low, high), or two tuples of them, one value for each band. Pictures of 8 bits are taken as
+            they are.
+        clip: whether values of bands that lie outside the window are cut off; those of photographs always are.
+        kind: what the input is drawn from: a `"picture"`, a `"sound"` (its log-mel energies, time by frequency, which
+            `mean` and `std` are of) or a `"text"` (a strip).
     """
 
     size: tuple[int, int]
@@ -45,6 +49,8 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     bands: tuple[str, ...] | None = None
     window: Window = "full"
+    clip: bool = True
+    kind: InputKind = "picture"
 
     def __post_init__(self) -> None:
         """Refuse values that no image could be prepared with."""
@@ -59,11 +65,16 @@ class Preprocessing:
             "mean": 0 < len(self.mean) <= MOST_CHANNELS and all(_is_number(value) for value in self.mean),
             "std": len(self.std) == len(self.mean) and all(_is_number(value) and value >= 1e-6 for value in self.std),
             "bands": self.bands is None or (len(self.bands) == len(self.mean) and _are_names(self.bands)),
+            "clip": isinstance(self.clip, bool),
+            "kind": self.kind in INPUT_KINDS,
         }
         for field, fine in checks.items():
             if not fine:
                 raise ArgumentError(f"preprocess.{field} cannot be {getattr(self, field)!r}")
-        object.__setattr__(self, "window", as_window(self.window))
+        window = as_window(self.window)
+        if isinstance(window[0], tuple) and len(window[0]) != len(self.bands or ()):
+            raise ArgumentError(f"preprocess.window has {len(window[0])} values for {len(self.bands or ())} bands")
+        object.__setattr__(self, "window", window)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -92,10 +103,10 @@ class Preprocessing:
             raise ArgumentError(f"preprocess has a value of the wrong type: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, lists for tuples, fit for JSON; bands and window only where they are unusual."""
-        usual = (("window", "full"), ("bands", None))
+        """Return plain data, lists for tuples, fit for JSON; what is usual is left out of the last four."""
+        usual = (("window", "full"), ("bands", None), ("clip", True), ("kind", "picture"))
         fields = {key: value for key, value in asdict(self).items() if (key, value) not in usual}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+        return {key: _listed(value) for key, value in fields.items()}
 
 
 def as_window(window: Any) -> Window:
@@ -112,8 +123,11 @@ def as_window(window: Any) -> Window:
         return window  # type: ignore[return-value]  # one of its words
     if isinstance(window, Sequence) or hasattr(window, "tolist"):  # NumPy's arrays too
         pair = [] if isinstance(window, str) else [_plain(value) for value in window]
-        if len(pair) == 2 and all(value is not None and abs(value) < 1e300 for value in pair) and pair[0] < pair[1]:
+        if len(pair) == 2 and _rises(*pair):
             return pair[0], pair[1]
+        sides = [tuple(map(_plain, side)) for side in window if isinstance(side, Sequence) or hasattr(side, "tolist")]
+        if len(sides) == 2 and 0 < len(sides[0]) == len(sides[1]) and all(map(_rises, *sides)):
+            return sides[0], sides[1]
     error = ArgumentError.for_choice("window", window, WINDOWS)
     message = (
         f"window is {', '.join(map(repr, WINDOWS))}, or two numbers (low, high) with low below high; got {window!r}."
@@ -126,6 +140,16 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, Real) or isinstance(value, bool):
         return None
     return operator.index(value) if isinstance(value, SupportsIndex) else float(value)
+
+
+def _rises(low: Any, high: Any) -> bool:
+    """Whether two values are numbers, the second above the first."""
+    return all(value is not None and abs(value) < 1e300 for value in (low, high)) and bool(low < high)
+
+
+def _listed(value: Any) -> Any:
+    """Return tuples as lists, as JSON has them."""
+    return [_listed(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _are_names(values: Sequence[Any]) -> bool:

@@ -1,16 +1,14 @@
-"""Decoded images resized as weights want them: arrays in, arrays out. No torch here: exported models run without it."""
+"""Decoded pixels resized and normalised as weights want them. No torch here: exported models run without it."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maezoo.errors import ImageError
-from maezoo.images.decoding import ImageLike, open_image
-from maezoo.images.pixels import to_uint8
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.images.window import Scaling
 
-__all__ = ["channel_statistics", "least_side", "normalise_arrays", "prepare_array", "resized"]
+__all__ = ["channel_statistics", "least_side", "normalise_arrays", "resized", "resized_plane"]
 
 
 _RESAMPLE = {
@@ -21,39 +19,15 @@ _RESAMPLE = {
 }
 
 
-def prepare_array(
-    image: ImageLike, preprocess: Preprocessing, in_chans: int, name: str, scaling: Scaling
-) -> NDArray[np.uint8]:
-    """Decode and resize one image.
-
-    Args:
-        image: an image-like.
-        preprocess: the size and the resize rule.
-        in_chans: channels wanted: 3 for RGB, 1 for grey; otherwise an array (H, W, in_chans) is needed.
-        name: what errors call it.
-        scaling: how more than 8 bits become 8.
-
-    Returns:
-        (H, W, in_chans) uint8.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == in_chans and in_chans not in (1, 3):
-        if 0 in image.shape:
-            raise ImageError(f"{name}: an array of the shape {image.shape} holds no pixels.")
-        values = to_uint8(image, name, scaling)
-        planes = [Image.fromarray(np.ascontiguousarray(values[:, :, c])) for c in range(in_chans)]
-        return np.stack([np.asarray(_resize(plane, preprocess)) for plane in planes], axis=2)
-    if in_chans not in (1, 3):
-        raise ImageError(f"{name}: this model takes {in_chans} channels; pass arrays (H, W, {in_chans}) or tensors.")
-    return resized(open_image(image, name=name, least=least_side(preprocess), scaling=scaling), preprocess, in_chans)
-
-
 def resized(upright: Image.Image, preprocess: Preprocessing, in_chans: int) -> NDArray[np.uint8]:
     """Resize an upright RGB picture to (H, W, 3), or (H, W, 1) grey."""
     picture = _resize(upright, preprocess)
     return np.asarray(picture.convert("L"))[:, :, None] if in_chans == 1 else np.asarray(picture)
+
+
+def resized_plane(plane: NDArray[Any], preprocess: Preprocessing) -> NDArray[Any]:
+    """Resize one channel (H, W), uint8 or float32, to the model's input as it is."""
+    return np.asarray(_resize(Image.fromarray(np.ascontiguousarray(plane)), preprocess))
 
 
 def least_side(preprocess: Preprocessing) -> int:
@@ -95,13 +69,14 @@ def channel_statistics(preprocess: Preprocessing, channels: int) -> tuple[list[f
     return spread(preprocess.mean), spread(preprocess.std)
 
 
-def normalise_arrays(images: NDArray[np.uint8], preprocess: Preprocessing) -> NDArray[np.float32]:
-    """Scale (B, C, H, W) uint8 images to the model's input, float32.
+def normalise_arrays(images: NDArray[Any], preprocess: Preprocessing) -> NDArray[np.float32]:
+    """Scale (B, C, H, W) images, uint8 or in the units of mean and standard deviation, to the model's input, float32.
 
     Example:
         >>> normalise_arrays(np.zeros((1, 3, 2, 2), np.uint8), Preprocessing((2, 2))).dtype
         dtype('float32')
     """
     mean, std = (np.array(row, np.float32)[:, None, None] for row in channel_statistics(preprocess, images.shape[1]))
-    normalised: NDArray[np.float32] = images * (1 / (255 * std)) - mean / std
+    full = 255 if images.dtype == np.uint8 else 1
+    normalised: NDArray[np.float32] = images * (1 / (full * std)) - mean / std
     return normalised

@@ -24,19 +24,20 @@ _log = logging.getLogger(__name__)
 
 
 class Scaling:
-    """Scales values to 8 bits by one window, and tells once if a picture uses little of its range.
+    """Scales values to 8 bits by one window, and tells once of each thing that a user should know of a picture.
 
     One of them serves the images of one call, in several threads.
 
     Args:
         window: which values become black and white; see `Preprocessing`.
-        tell: called with the text and the facts to put into it, at most once; nobody is told when `None`.
+        tell: called with a text and the facts to put into it, at most once for each text; nobody is told when `None`.
     """
 
     def __init__(self, window: Window = "full", tell: Callable[..., None] | None = _log.warning) -> None:
         self.window = window
         self._tell = tell
-        self._told = threading.Lock()  # held from the first time on
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
 
     def to_uint8(self, values: NDArray[Any], name: str, full: tuple[float, float] | None = None) -> NDArray[np.uint8]:
         """Scale values to 8 bits, rounding down; values outside the window become black or white.
@@ -66,14 +67,27 @@ class Scaling:
             if first < last:
                 return _stretched(values, float(first), float(last))
         elif self.window != "auto":
-            return _stretched(values, *self.window)
+            first, last = self.window
+            if isinstance(first, tuple) or isinstance(last, tuple):
+                raise ImageError(
+                    f"{name}: a window of several bands does not fit it; create the model with another one."
+                )
+            return _stretched(values, first, last)
         return _stretched(values, low, high)
 
     def note(self, name: str, used: tuple[float, float], full: tuple[float, float]) -> None:
         """Tell of a picture that uses a small part of its range; not of one that has a single value."""
         narrow = 0 < (used[1] - used[0]) * _SMALL_PART < full[1] - full[0]
-        if narrow and self._tell is not None and self._told.acquire(blocking=False):
-            self._tell(_NARROW, name, *used, *full)
+        if narrow:
+            self.tell(_NARROW, name, *used, *full)
+
+    def tell(self, text: str, *facts: object) -> None:
+        """Tell something, the first time that it is so."""
+        with self._lock:
+            first = text not in self._told
+            self._told.add(text)
+        if first and self._tell is not None:
+            self._tell(text, *facts)
 
 
 def _extremes(values: NDArray[Any], name: str) -> tuple[float, float]:

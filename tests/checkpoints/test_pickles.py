@@ -101,3 +101,19 @@ def test_torchs_list_of_allowed_names_is_as_it_was_also_with_threads(tmp_path, o
         thread.join()
     assert not failed
     assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("protocol", range(6))
+def test_another_pickle_protocol_is_named_with_the_cure(tmp_path, protocol, old):
+    path = tmp_path / "weights.pth"
+    options = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": not old}
+    torch.save({"model": {"w": torch.arange(3)}}, path, **options)
+    if protocol in (2, 3):
+        assert torch.equal(load_pickle(path)["model"]["w"], torch.arange(3))
+        return
+    with pytest.raises(
+        IntegrityError, match=r"protocol is another than 2 and 3.*torch\.save\(state_dict, path\)"
+    ) as raised:
+        load_pickle(path)
+    assert raised.value.command == "torch.save(state_dict, path)"

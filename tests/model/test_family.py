@@ -305,3 +305,17 @@ def test_filters_of_several_frames_are_refused(golden: Path, prithvi: Variant, t
     model = build_mae(prithvi, facts=VIDEO, in_chans=6)
     with pytest.raises(LayoutError, match=r"\(96, 6, 2, 16, 16\)"):
         load_file_into(model, tmp_path / "tubelets.safetensors")
+
+
+@pytest.mark.parametrize("name", ["pixio_vit_5b", "mae_vit_huge"])
+def test_the_largest_models_are_planned_without_memory(name: str) -> None:
+    """Nothing is allocated before a file is there: 22 GB for the first."""
+    psutil = pytest.importorskip("psutil")
+    variant, process = VARIANTS[name], psutil.Process()
+    before = process.memory_info().rss
+    with empty_weights():
+        model = build_mae(variant, init=False)
+    tensors = [*model.parameters(), *model.buffers()]
+    assert all(tensor.is_meta for tensor in tensors)
+    assert sum(tensor.numel() for tensor in tensors) > 6e8
+    assert process.memory_info().rss - before < 100 * 2**20

@@ -1,0 +1,168 @@
+"""How the input of a field is shown to people: RGB of chosen bands, a spectrogram in dB, a strip of text as lines."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+
+from maezoo.api.strip import shown
+from maezoo.errors import ArgumentError
+from maezoo.images.fbank import RATE, SHIFT, band_centres
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.vocabulary import InputKind
+
+__all__ = ["View", "view_of"]
+
+_TRUE_COLOURS = (("B04", "B03", "B02"), ("red", "green", "blue"))
+_STRETCH = (2, 98)  # percentiles of the original that become black and white
+_DECIBELS = 10 / math.log(10)  # in a unit of the natural logarithm of an energy
+_RANGE = 80  # dB below the loudest that are shown
+_TICKS = (250, 500, 1000, 2000, 4000, 8000)  # Hz
+_LEFT, _BOTTOM, _RIGHT, _TOP = 60, 34, 72, 8  # pixels around a spectrogram
+_LINE = 48  # patches of a line of text
+_PAPER, _INK, _GREY = (255, 255, 255), (32, 32, 32), (128, 128, 128)
+_MAGMA = ("#000004", "#b73779", "#fcfdbf")
+
+
+@dataclass(frozen=True)
+class View:
+    """How one model's inputs are shown.
+
+    Attributes:
+        kind: of input.
+        channels: those that are shown of many, one or three; those of a picture when empty.
+        names: what these are called.
+    """
+
+    kind: InputKind = "picture"
+    channels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def stacked(self) -> bool:
+        """Whether pictures are so wide that they stand below each other."""
+        return self.kind != "picture"
+
+    @property
+    def note(self) -> str:
+        """What is written under a picture to explain it."""
+        if not self.channels:
+            return ""
+        low, high = _STRETCH
+        return f"; shown: {' '.join(self.names)}, black and white at {low} and {high} % of the original"
+
+    def panels(self, original: Tensor, others: Sequence[Tensor], hidden: Tensor) -> list[Image.Image]:
+        """Draw an input and what was made of it, all on one scale.
+
+        Args:
+            original: (C, H, W), without mean and standard deviation.
+            others: more of that shape; the first of them is drawn with its hidden pixels grey.
+            hidden: (H, W) bool.
+        """
+        covered = [None, hidden, *[None] * len(others)]
+        if self.kind == "sound":
+            top = float(original.max()) * _DECIBELS
+            return [_spectrogram(each, top, mask) for each, mask in zip((original, *others), covered, strict=False)]
+        if self.kind == "text":
+            return [_lines(shown(each.clamp(0, 1))) for each in (original, *others)]
+        if not self.channels:
+            return [shown(each) for each in (original, *others)]
+        chosen = list(self.channels)
+        flat = original[chosen].float().flatten(1).cpu().numpy()  # (1 or 3, H*W)
+        low, high = (torch.tensor(row)[:, None, None] for row in np.percentile(flat, _STRETCH, axis=1))
+        panels = []
+        for each, mask in zip((original, *others), covered, strict=False):
+            stretched = ((each[chosen].cpu() - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
+            panels.append(shown(stretched if mask is None else stretched.masked_fill(mask.cpu(), 0.5)))
+        return panels
+
+
+def view_of(preprocess: Preprocessing, bands: Sequence[str | int] | None) -> View:
+    """Return how inputs are shown.
+
+    Args:
+        preprocess: of the model.
+        bands: one or three bands, by name or by number from 0; the natural colours where the weights have them, else
+            the first band, when `None`.
+
+    Raises:
+        ArgumentError: other bands than the weights'; the message names these.
+
+    Example:
+        >>> weights = Preprocessing((32, 32), mean=(0.0,) * 4, std=(1.0,) * 4, bands=("B02", "B03", "B04", "B08"))
+        >>> view_of(weights, None).channels, view_of(weights, ("B08",)).channels
+        ((2, 1, 0), (3,))
+    """
+    named = preprocess.bands
+    if named is None:
+        if bands is not None:
+            raise ArgumentError("bands= is for weights whose bands have names; these have none.", found=bands)
+        return View(preprocess.kind)
+    if bands is None:
+        known = {band.lower(): place for place, band in enumerate(named)}
+        for colours in _TRUE_COLOURS:
+            if all(colour.lower() in known for colour in colours):
+                return View("picture", tuple(known[colour.lower()] for colour in colours), colours)
+        return View("picture", (0,), named[:1])
+    asked = (bands,) if isinstance(bands, str | int) else tuple(bands)
+    places = [named.index(each) if each in named else each for each in asked]
+    if len(asked) not in (1, 3) or not all(type(place) is int and 0 <= place < len(named) for place in places):
+        raise ArgumentError(
+            f"bands are one or three of {', '.join(named)}, or their numbers from 0; got {bands!r}.",
+            expected=named,
+            found=bands,
+        )
+    chosen = tuple(int(place) for place in places)
+    return View("picture", chosen, tuple(named[place] for place in chosen))
+
+
+def _spectrogram(energies: Tensor, top: float, hidden: Tensor | None) -> Image.Image:
+    """Draw natural log-mel energies (1, frames, bands): time to the right, frequency upwards, a scale of dB."""
+    decibels = energies[0].float().cpu().numpy() * _DECIBELS
+    frames, bands = decibels.shape
+    level = ((decibels - top + _RANGE) / _RANGE * 255).clip(0, 255).astype(np.uint8)
+    picture = _coloured(level.T[::-1])
+    if hidden is not None:
+        cover = Image.fromarray(np.where(hidden.cpu().numpy().T[::-1], 255, 0).astype(np.uint8))
+        picture.paste(_GREY, mask=cover)
+    width, height = frames * max(1, 600 // frames), bands * max(1, 256 // bands)
+    sheet = Image.new("RGB", (_LEFT + width + _RIGHT, _TOP + height + _BOTTOM), _PAPER)
+    sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (_LEFT, _TOP))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    centres = band_centres(bands)
+    for hertz in _TICKS:
+        y = _TOP + height - int((float(np.interp(hertz, centres, np.arange(bands))) + 0.5) * height / bands)
+        pen.line((_LEFT - 5, y, _LEFT, y), _INK)
+        pen.text((_LEFT - 8, max(y, _TOP + 6)), f"{hertz / 1000:g} kHz", _INK, font, anchor="rm")
+    seconds = frames * SHIFT / RATE
+    step = next(each for each in (0.1, 0.2, 0.5, 1, 2, 5, 10, math.inf) if seconds / each <= 10)
+    for number in range(int(seconds / step) + 1):
+        x = _LEFT + int(number * step / seconds * width)
+        pen.line((x, _TOP + height, x, _TOP + height + 5), _INK)
+        pen.text((x, _TOP + height + 18), f"{number * step:g} s", _INK, font, anchor="mm")
+    bar = _coloured(np.linspace(255, 0, height).astype(np.uint8)[:, None].repeat(12, axis=1))
+    sheet.paste(bar, (_LEFT + width + 12, _TOP))
+    for part in (0, 0.5, 1):
+        y = _TOP + 6 + int(part * (height - 12))
+        pen.text((_LEFT + width + 28, y), f"{top - part * _RANGE:.0f} dB", _INK, font, anchor="lm")
+    return sheet
+
+
+def _coloured(level: NDArray[np.uint8]) -> Image.Image:
+    low, middle, high = _MAGMA
+    return ImageOps.colorize(Image.fromarray(np.ascontiguousarray(level)), low, high, middle)
+
+
+def _lines(strip: Image.Image) -> Image.Image:
+    """Cut a strip into lines, one below the other."""
+    P, length = strip.height, min(strip.width, _LINE * strip.height)
+    rows = -(-strip.width // length)
+    sheet = Image.new("RGB", (length, rows * (P + 4) - 4), _PAPER)
+    for row in range(rows):
+        sheet.paste(strip.crop((row * length, 0, min((row + 1) * length, strip.width), P)), (0, row * (P + 4)))
+    return sheet

@@ -1,0 +1,69 @@
+"""Folders and lists of GeoTIFF, arrays and sound files, for the models that read them."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import maezoo
+from maezoo.errors import ArgumentError
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.model import VARIANTS, build_mae
+from maezoo.model.facts import Facts
+
+
+def model_of(preprocess: Preprocessing, channels: int) -> maezoo.MAE:
+    plain = build_mae(VARIANTS["mae_vit_tiny"], facts=Facts(in_chans=channels), img_size=preprocess.size)
+    model = maezoo.MAE(plain.encoder, plain.decoder, preprocess=preprocess, facts=plain.facts, name="mae_vit_tiny")
+    return model.eval()
+
+
+def vectors(output: Path) -> dict[str, np.ndarray]:
+    rows = pq.read_table(output).to_pydict()
+    return {name: np.array(vector, np.float32) for name, vector in zip(rows["id"], rows["embedding"], strict=True)}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_of_scenes(tmp_path: Path, workers: int) -> None:
+    source = tmp_path / "scenes"
+    source.mkdir()
+    rule = Preprocessing((32, 32), mean=(0.1, 0.2), std=(0.2, 0.3), bands=("VV", "VH"), window=((-23, -32), (-2, -8)))
+    model = model_of(rule, 2)
+    decibels = np.random.default_rng(0).normal(-12, 3, (5, 40, 40, 2)).astype(np.float32)
+    for number, each in enumerate(decibels):
+        np.save(source / f"{number}.npy", each)
+    (source / "notes.jpg").write_bytes(b"no scene, and not asked for")
+    (source / "bad.tif").write_bytes(b"II*\0 cut short")
+    result = maezoo.extract(source, tmp_path / "out", model=model, dtype="float32", workers=workers, batch_size=2)
+    assert (result.rows, result.errors) == (5, 1)
+    found = vectors(tmp_path / "out")
+    expected = model.features(list(decibels)).numpy()
+    assert np.allclose(np.stack([found[f"{number}.npy"] for number in range(5)]), expected, atol=1e-5)
+    assert maezoo.extract(source, tmp_path / "out", model=model, dtype="float32", batch_size=2).rows == 5
+
+
+def test_a_list_of_sounds(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    model = model_of(Preprocessing((64, 128), mean=(-4.2677393,), std=(9.1379948,), kind="sound"), 1)
+    waves = [0.1 * np.random.default_rng(seed).normal(size=9_000) for seed in range(2)]
+    for number, wave in enumerate(waves):
+        soundfile.write(tmp_path / f"{number}.wav", wave, 16_000, subtype="DOUBLE")
+    (tmp_path / "list.txt").write_text("0.wav\n1.wav\nnone.wav\n")
+    result = maezoo.extract(tmp_path / "list.txt", tmp_path / "out", model=model, dtype="float32")
+    assert (result.rows, result.errors + result.pending) == (2, 1)
+    expected = model.features([maezoo.Sound(wave, 16_000) for wave in waves]).numpy()
+    assert np.allclose(np.stack(list(vectors(tmp_path / "out").values())), expected, atol=1e-4)
+    rows = pq.read_table(tmp_path / "out").to_pydict()
+    assert (rows["width"][0], rows["height"][0]) == (64, 128)
+
+
+def test_models_whose_input_no_file_holds_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    strips = Preprocessing((16, 80), mean=(0.5,) * 3, std=(0.5,) * 3, kind="text")
+    for model, message in (
+        (model_of(strips, 3), "reads texts: pass them to"),
+        (model_of(Preprocessing((32, 32)), 5), "takes 5 channels, and nothing says which"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            maezoo.extract(tmp_path, tmp_path / "out", model=model)
