@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -27,6 +28,7 @@ __all__ = [
     "errors_named",
     "is_stream",
     "md5_of",
+    "parse_json",
     "picture_format",
     "sha256_of",
     "write_safetensors",
@@ -125,6 +127,22 @@ def errors_named(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     except SafetensorError as error:  # no OSError, and its number is only in its words
         number = re.search(r"os error (\d+)", str(error))
         raise _naming(path, int(number[1]) if number else None, str(error)) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that may be anybody's: brackets in brackets without an end are a `ValueError`, as every other fault.
+
+    Raises:
+        ValueError: it is no JSON.
+
+    Example:
+        >>> parse_json('{"rows": 2}')
+        {'rows': 2}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def picture_format(path: Path) -> str:
