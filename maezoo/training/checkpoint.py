@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from maezoo.checkpoints.load import load_file_into
 from maezoo.checkpoints.reader import open_weights
 from maezoo.errors import CheckpointError, DivergedError
-from maezoo.files import sha256_of, write_safetensors
+from maezoo.files import sha256_of
 from maezoo.model import MaskedAutoencoder
+from maezoo.tensorfiles import write_safetensors
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.vocabulary import Part

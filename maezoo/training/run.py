@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.errors import DiskFullError, DivergedError
-from maezoo.files import errors_named
+from maezoo.files import errors_named, remove_left_over
 from maezoo.hardware import parse_dtype
 from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
 from maezoo.training.optimizers import Optimizers
@@ -23,6 +23,8 @@ from maezoo.training.optimizers import Optimizers
 __all__ = ["Progress", "Run", "Schedule", "Task"]
 
 _log = logging.getLogger(__name__)
+_WRITTEN = ("checkpoint.safetensors", "model.safetensors", "decoder/model.safetensors", "config.json", "README.md")
+"""What a run, which may be killed meanwhile, writes into its folder; one run at a time holds it."""
 
 
 class Schedule(Protocol):
@@ -136,6 +138,8 @@ class Run:
 
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
+        for name in _WRITTEN:
+            remove_left_over(self.out / name)
         if not self.checkpoint.exists():
             self.task.begin()
             self.ema = self._averages()

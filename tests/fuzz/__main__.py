@@ -44,7 +44,7 @@ class Run:
             self.outcomes["read" if error is None else type(error).__name__] += 1
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - this is what a fuzzer looks for
+        except BaseException as error:
             self.keep(_kind(error), data, traceback.format_exc())
         if time.monotonic() - started > _SLOW:
             self.keep("slow", data, f"{time.monotonic() - started:.1f} s")

@@ -38,10 +38,8 @@ def _json_in(data: bytes) -> tuple[int, int] | None:
 def _with_other_json(data: bytes, start: int, stop: int, draw: random.Random) -> bytes:
     """Change one value of the JSON; the length that safetensors writes before it is kept right."""
     tree = json.loads(data[start:stop].decode("latin-1"))
-    if draw.random() < 0.02:
-        new = b"[" * 100_000
-    else:
-        new = json.dumps(_changed(tree, draw)).encode("latin-1", "surrogatepass")
+    deep = draw.random() < 0.02
+    new = b"[" * 100_000 if deep else json.dumps(_changed(tree, draw)).encode("latin-1", "surrogatepass")
     head = data[:start]
     if start == 8 and int.from_bytes(head, "little") >= stop - start and draw.random() < 0.95:
         head = len(new).to_bytes(8, "little")

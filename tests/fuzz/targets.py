@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save
@@ -36,7 +35,7 @@ from maezoo.extraction.columns import Columns
 from maezoo.extraction.decode import decode_items
 from maezoo.extraction.settings import read_record
 from maezoo.extraction.sources import find_items
-from maezoo.hub.verification import FileState, read_record as read_check
+from maezoo.hub.verification import read_record as read_check
 from maezoo.images.batches import batches
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import read_manifest
@@ -143,7 +142,8 @@ def preprocessor(data: bytes, folder: Path) -> None:
 
 def picture(data: bytes, folder: Path) -> None:
     found = list(batches([data], _PREPROCESS, 3, 1))
-    assert len(found) == 1 and found[0].shape == (1, 3, 32, 32) and bool(torch.isfinite(found[0]).all())
+    assert [each.shape for each in found] == [(1, 3, 32, 32)]
+    assert bool(torch.isfinite(found[0]).all())
 
 
 def table(data: bytes, folder: Path) -> None:
