@@ -188,8 +188,9 @@ def _read_about(path: Path, rows: int) -> dict[str, Any]:
         record = parse_json(file.read_text(encoding="utf-8"))
         settings, counts, complete = dict(record["settings"]), dict(record["counts"]), bool(record["complete"])
         images, extracted = int(counts["images"]), int(counts["rows"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError.about(file, f"is not what `maezoo extract` wrote: {error!r}.") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise DataError.about(file, f"is not what `maezoo extract` wrote ({reason}).") from error
     if not complete:
         there = f"{rows:,} rows of {images:,} images are there"
         raise DataError.about(path, f"is a half-finished extraction: {there}. Run the same `maezoo extract` again.")
