@@ -27,7 +27,7 @@ def export(
         Path, typer.Argument(metavar="OUT", parser=user_path, help="The file: .onnx, .pt2 or .xml (OpenVINO).")
     ],
     format: Annotated[
-        ExportFormat | None, typer.Option("--format", help="What to write. [by the suffix]", show_default=False)
+        ExportFormat | None, typer.Option("--format", help="aotinductor: compiled. [by the suffix]", show_default=False)
     ] = None,
     task: Annotated[ExportTask, typer.Option(help="encode and reconstruct take visible patches, too.")] = "features",
     pool: Pooling = None,
@@ -58,7 +58,7 @@ def export(
         output,
         format=format,
         task=task,
-        pool=pool or mae.pooling,
+        pool=pool,
         layers=tuple(layer or (-1,)),
         precision=precision,
         batch=count,
@@ -82,6 +82,7 @@ def run(
     ] = None,
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share hidden, for encode and reconstruct.")] = 0.75,
     seed: Annotated[int, typer.Option(help="Seed of that mask.")] = 0,
+    trust: Annotated[bool, typer.Option("--trust", help="Open a .pt2 file: it runs code that it holds.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run an exported file on images.
@@ -93,7 +94,7 @@ def run(
     from maezoo.cli.feature_files import check_suffix, feature_file
     from maezoo.exporting.runtimes import open_exported
 
-    opened = open_exported(file)
+    opened = open_exported(file, trust=trust)
     facts = opened.facts
     if output is not None:
         check_no_input(output, [file, *images])

@@ -54,7 +54,7 @@ class MAEFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     Args:
         model: a name for `maezoo.create`: an architecture, weights, `"local-dir:path"` or `"hf-hub:org/repo"`.
         pretrained: fill it with the named weights; `False` gives random ones.
-        pool: `"cls"`, `"mean"` or `"cls+mean"`.
+        pool: `"cls"`, `"mean"` or `"cls+mean"`; what the authors of the weights use when `None`.
         img_size: side or (H, W) of the input in pixels; the weights' own when `None`.
         device: as for `maezoo.create`.
         batch_size: images at a time.
@@ -73,7 +73,7 @@ class MAEFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model: str = "mae_vit_tiny",
         *,
         pretrained: bool = True,
-        pool: Pool = "cls",
+        pool: Pool | None = None,
         img_size: int | tuple[int, int] | None = None,
         device: str | torch.device = "auto",
         batch_size: int = 32,
@@ -95,8 +95,8 @@ class MAEFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             ImageError: a sparse matrix.
         """
         _refuse_sparse(X)
-        if self.pool not in POOLS:
-            raise ArgumentError.for_choice("pool", self.pool, POOLS)
+        if self.pool not in (None, *POOLS):
+            raise ArgumentError.for_choice("pool", self.pool, (None, *POOLS))
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -121,7 +121,8 @@ class MAEFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     @property
     def _n_features_out(self) -> int:
         """How many columns there are; scikit-learn makes their names of it."""
-        return pooled_width(self._load().embed_dim, self.pool)
+        model = self._load()
+        return pooled_width(model.embed_dim, self.pool or model.pooling)
 
     def _load(self) -> ImageMethods:
         """Return the model."""

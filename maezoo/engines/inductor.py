@@ -8,12 +8,17 @@ from torch import Tensor, nn
 from maezoo.engines import eager
 from maezoo.engines.runner import Runner
 
-__all__ = ["is_available", "prepare"]
+__all__ = ["has_compiler", "is_available", "prepare"]
 
 
 def is_available() -> bool:
     """Tell whether a compiler for the CPU's code is at hand, or a GPU, whose compiler PyTorch brings along."""
-    return torch.cuda.is_available() or any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl"))
+    return torch.cuda.is_available() or has_compiler()
+
+
+def has_compiler() -> bool:
+    """Tell whether a C++ compiler is at hand."""
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl"))
 
 
 def prepare(module: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) -> Runner:

@@ -31,6 +31,7 @@ def example_inputs(
 ) -> tuple[Tensor, ...]:
     """Return photographs, and visible patches where the task takes them, as its module takes them."""
     images = _photographs(batch, replace(preprocess, size=size), model.in_chans)
+    images = images.contiguous()  # compiled code takes the strides of the example for those of all inputs
     if settings.input == "normalised":
         images = normalise(images, preprocess)
     if settings.task not in ("encode", "reconstruct"):

@@ -1,6 +1,7 @@
 """A traced task written as files of a format, with the facts in them."""
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +15,10 @@ from maezoo.engines.quantise import quantise
 from maezoo.engines.quiet import import_openvino
 from maezoo.exporting.facts import Facts
 
-__all__ = ["WRITERS", "add_facts"]
+__all__ = ["TORCH_CHECK", "TORCH_FACTS", "WRITERS", "add_facts"]
 
 TORCH_FACTS = "facts.json"  # the name of the facts in a .pt2 file
+TORCH_CHECK = "check.json"  # of the check of a compiled one: its facts are written before it, and stay
 _LARGEST = 1_900_000_000  # bytes of weights that fit one ONNX file: protobuf ends at 2 GB
 
 
@@ -47,6 +49,17 @@ def write_torch_file(program: ExportedProgram, path: Path, facts: Facts) -> None
         file.write(buffer.getbuffer())
 
 
+def write_aotinductor_file(program: ExportedProgram, path: Path, facts: Facts) -> None:
+    """Compile to machine code for this kind of CPU, in a .pt2 package."""
+    from torch._inductor import aoti_compile_and_package
+
+    buffer = BytesIO()  # a full disk is then met by Python's own writing
+    aoti_compile_and_package(program, package_path=buffer)
+    with path.open("wb") as file:
+        file.write(buffer.getbuffer())
+    _add_member(path, TORCH_FACTS, facts.to_strings())
+
+
 def write_openvino_file(program: ExportedProgram, path: Path, facts: Facts) -> None:
     """Write OpenVINO's .xml and .bin."""
     openvino = import_openvino()
@@ -62,6 +75,7 @@ def write_openvino_file(program: ExportedProgram, path: Path, facts: Facts) -> N
 WRITERS: Mapping[str, Callable[[ExportedProgram, Path, Facts], None]] = {
     "onnx": write_onnx_file,
     "torch": write_torch_file,
+    "aotinductor": write_aotinductor_file,
     "openvino": write_openvino_file,
 }
 
@@ -72,12 +86,21 @@ def add_facts(program: ExportedProgram, path: Path, facts: Facts) -> None:
         _append(path, {"check": facts.to_strings()["check"]})
     elif facts.format == "torch":
         write_torch_file(program, path, facts)
+    elif facts.format == "aotinductor":
+        _add_member(path, TORCH_CHECK, {"check": facts.to_strings()["check"]})
     else:
         text = path.read_text(encoding="utf-8")
         before, after = (_xml_fact(each) for each in ("[]", facts.to_strings()["check"]))
         if before not in text:
             raise ValueError("OpenVINO wrote the facts in another way")
         path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
+def _add_member(path: Path, name: str, strings: Mapping[str, str]) -> None:
+    """Add a file of JSON to a .pt2 package, which is a zip archive with one folder."""
+    with zipfile.ZipFile(path, "a") as package:
+        folder = package.namelist()[0].partition("/")[0]
+        package.writestr(f"{folder}/extra/{name}", json.dumps(strings))
 
 
 def _append(path: Path, strings: Mapping[str, str]) -> None:

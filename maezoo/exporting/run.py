@@ -42,7 +42,7 @@ def export(
     *,
     format: ExportFormat | None = None,
     task: ExportTask = "features",
-    pool: Pool = "cls",
+    pool: Pool | None = None,
     layers: Sequence[int] = (-1,),
     precision: ExportPrecision = "float32",
     batch: int | str = "dynamic",
@@ -60,16 +60,16 @@ def export(
     Args:
         model: what `maezoo.create` returned.
         path: the file to write; its folder is made when missing.
-        format: `"onnx"` (.onnx), `"torch"` (.pt2, of `torch.export`) or `"openvino"` (.xml and .bin); by the
-            suffix when `None`.
+        format: `"onnx"` (.onnx), `"torch"` (.pt2, of `torch.export`), `"aotinductor"` (.pt2, compiled for this kind
+            of CPU; takes a C++ compiler and a minute) or `"openvino"` (.xml and .bin); by the suffix when `None`.
         task: `"features"` (B, D), pooled; `"tokens"` (B, 1 + N, D); `"maps"`, one (B, D, h, w) for each of `layers`;
             `"encode"`, the tokens of visible patches; `"reconstruct"`, two pictures (B, C, H, W) in [0, 1]:
             `predicted`, and `pixels` with the visible patches pasted. The last two have a second input `visible`,
             (B, K) int64: the raster indices of the visible patches.
-        pool: of features, `"cls"`, `"mean"` or `"cls+mean"`.
+        pool: of features, `"cls"`, `"mean"` or `"cls+mean"`; what `MAE.features` takes when `None`.
         layers: blocks of maps, counted as in `MAE.feature_maps`.
-        precision: `"float32"`; `"float16"`, with LayerNorms in float32; `"bfloat16"` (torch and OpenVINO); `"int8"`
-            (ONNX). Inputs and outputs stay as they are.
+        precision: `"float32"`; `"float16"`, with LayerNorms in float32; `"bfloat16"` (not ONNX); `"int8"` (ONNX).
+            Inputs and outputs stay as they are.
         batch: a number of images, or `"dynamic"` for any.
         img_size: (height, width) in pixels, or `"dynamic"` for any multiples of the patch side.
         input: `"pixels"`, uint8, which the graph normalises, or `"normalised"`, float32.
@@ -99,7 +99,7 @@ def export(
         path,
         format=format,
         task=task,
-        pool=pool,
+        pool=pool or model.pooling,
         layers=layers,
         precision=precision,
         batch=batch,
@@ -107,7 +107,8 @@ def export(
         input=input,
     )
     if model.random_weights is not None:
-        model.random_weights.warn(model.name, {"encoder": model.encoder})
+        parts = {"encoder": model.encoder, **({"decoder": model.decoder} if task == "reconstruct" else {})}
+        model.random_weights.warn(model.name, {name: part for name, part in parts.items() if part is not None})
     facts = _facts_of(model, settings)
     about = _preprocess_json(facts)
     _refuse_existing(path, about, overwrite)
@@ -142,7 +143,7 @@ def _write(
         raise EngineError(f"{settings.format} export of {settings.task} failed: {first}", reason=first) from error
     advance("checking on photographs")
     reference = export_module(exact, replace(settings, img_size=None), model.preprocess)
-    opened = open_exported(path, threads=torch.get_num_threads())
+    opened = open_exported(path, threads=torch.get_num_threads(), trust=True)
     comparisons = compare(opened, reference, model, settings, model.preprocess)
     add_facts(program, path, replace(facts, check=tuple(asdict(each) for each in comparisons)))
     return comparisons

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,8 @@ __all__ = ["ExportedModel", "open_exported"]
 
 Arrays = Sequence[NDArray[Any]]
 Call = Callable[[Arrays], Arrays]
+
+_LONGEST = 2_000_000  # bytes of facts that are read
 
 
 class ExportedModel:
@@ -101,17 +104,21 @@ class ExportedModel:
         dtype = np.uint8 if facts.input == "pixels" else np.float32
         if images.dtype != dtype:
             raise ArgumentError(f"this file takes {np.dtype(dtype)} images; got {images.dtype}.", found=images.dtype)
+        images = np.ascontiguousarray(images)  # compiled code does not look at strides
         return [images] if visible is None else [images, np.ascontiguousarray(visible, np.int64)]
 
 
-def open_exported(path: str | Path, *, threads: int | None = None) -> ExportedModel:
+def open_exported(path: str | Path, *, threads: int | None = None, trust: bool = False) -> ExportedModel:
     """Open what `maezoo.export` wrote.
 
     Args:
         path: a .onnx, .pt2 or .xml file.
         threads: that it computes with; the runtime's own choice when `None`. A .pt2 file follows PyTorch's.
+        trust: open a .pt2 file, too. It holds pickles and may hold machine code: opening one runs what its author
+            put there. ONNX and OpenVINO files hold no code.
 
     Raises:
+        ArgumentError: a .pt2 file without `trust`, or another suffix.
         SourceMissingError: there is no such file, or one that belongs to it is missing.
         DataError: `maezoo export` did not write it.
         MissingExtraError: what it needs is not installed.
@@ -122,6 +129,9 @@ def open_exported(path: str | Path, *, threads: int | None = None) -> ExportedMo
         raise ArgumentError(f"{path}: an exported file ends in {', '.join(_OPENERS)}.", found=str(path))
     if not path.is_file():
         raise SourceMissingError.about(path, "is not there.")
+    if package == "torch" and not trust:
+        message = f"{path}: opening a .pt2 file runs code that it holds; pass trust=True (--trust) for one of yours."
+        raise ArgumentError(message, found=str(path), command="--trust")
     if find_spec(package) is None:
         raise MissingExtraError.for_extra(extra, f"opening {path.suffix} files")
     try:
@@ -168,17 +178,29 @@ def _open_openvino(path: Path, threads: int | None) -> tuple[Mapping[str, str], 
 
 def _open_torch(path: Path, threads: int | None) -> tuple[Mapping[str, str], Call]:
     import torch
+    from torch._inductor import aoti_load_package
 
-    from maezoo.exporting.formats import TORCH_FACTS
-
-    extra = {TORCH_FACTS: ""}
-    program = torch.export.load(path, extra_files=extra).module()
+    strings = _facts_of_package(path)
+    compiled = strings.get("format") == "aotinductor"
+    program = aoti_load_package(os.fspath(path)) if compiled else torch.export.load(path).module()
 
     def call(arrays: Arrays) -> Arrays:
         with torch.no_grad():
             return [each.numpy() for each in program(*map(torch.from_numpy, arrays))]
 
-    return json.loads(extra[TORCH_FACTS]), call
+    return strings, call
+
+
+def _facts_of_package(path: Path) -> dict[str, str]:
+    """Read the facts in a .pt2 package, a zip archive."""
+    found: dict[str, str] = {}
+    with zipfile.ZipFile(path) as package:
+        for member in package.infolist():
+            if member.filename.endswith(("/extra/facts.json", "/extra/check.json")):
+                if member.file_size > _LONGEST:
+                    raise ValueError("its facts are too long")
+                found |= json.loads(package.read(member))
+    return found
 
 
 _OPENERS: Mapping[str, tuple[Any, str, str]] = {

@@ -6,20 +6,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from maezoo.errors import ArgumentError, DecoderMissingError, LayerError, MissingExtraError
+from maezoo.engines.inductor import has_compiler
+from maezoo.errors import ArgumentError, DecoderMissingError, EngineError, LayerError, MissingExtraError
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.patches import grid_of
 from maezoo.vocabulary import EXPORT_FORMATS, EXPORT_INPUTS, EXPORT_PRECISIONS, EXPORT_TASKS, POOLS
 
 __all__ = ["SUFFIXES", "Settings", "make_settings"]
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "openvino": ".xml"}
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "aotinductor": ".pt2", "openvino": ".xml"}
+_BY_SUFFIX = {".onnx": "onnx", ".pt2": "torch", ".xml": "openvino"}
 _PRECISIONS = {
     "onnx": ("float32", "float16", "int8"),  # ONNX Runtime multiplies no bfloat16 on CPUs: it could not be checked
     "torch": ("float32", "float16", "bfloat16"),
+    "aotinductor": ("float32", "float16", "bfloat16"),
     "openvino": ("float32", "float16", "bfloat16"),
 }
-_PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",), "torch": ()}
+_PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",), "torch": (), "aotinductor": ()}
 _EXTRAS = {"onnx": "export", "openvino": "openvino"}
 _MOST_IMAGES = 4096  # in a fixed batch
 
@@ -56,6 +59,7 @@ def make_settings(
     Raises:
         ArgumentError: a word or number that is not allowed, or a suffix that is not the format's.
         MissingExtraError: what the format needs is not installed.
+        EngineError: no C++ compiler for the format `"aotinductor"`.
         DecoderMissingError: `"reconstruct"` without a decoder.
         SizeError: a size that is no multiple of the patch side.
         LayerError: no such block.
@@ -77,6 +81,8 @@ def make_settings(
         )
     if not all(find_spec(package) for package in _PACKAGES[chosen]):
         raise MissingExtraError.for_extra(_EXTRAS[chosen], f"export to {chosen}")
+    if chosen == "aotinductor" and not has_compiler():
+        raise EngineError("format='aotinductor' needs a C++ compiler, and there is none here: c++, g++, clang++ or cl.")
     if task == "reconstruct" and model.decoder is None:
         raise DecoderMissingError("task='reconstruct' needs a decoder, and this model has none.")
     depth = len(model.encoder.blocks)
@@ -96,14 +102,14 @@ def make_settings(
 
 def _format_of(path: Path, format: str | None) -> str:
     """Return the format that is asked for, by name or by the suffix of the file."""
-    by_suffix = {suffix: name for name, suffix in SUFFIXES.items()}
     if format is not None and format not in SUFFIXES:
         raise ArgumentError.for_choice("format", format, EXPORT_FORMATS)
-    found = by_suffix.get(path.suffix.lower())
-    if found is None or format not in (None, found):
+    suffix = path.suffix.lower()
+    if suffix not in _BY_SUFFIX or suffix != SUFFIXES.get(format or _BY_SUFFIX[suffix]):
         wanted = f"a file of the format {format} ends in {SUFFIXES[format]}" if format else "name .onnx, .pt2 or .xml"
-        raise ArgumentError(f"{path}: {wanted} (.onnx: onnx, .pt2: torch, .xml: openvino).", found=str(path))
-    return found
+        message = f"{path}: {wanted} (.onnx: onnx, .pt2: torch or aotinductor, .xml: openvino)."
+        raise ArgumentError(message, found=str(path))
+    return format or _BY_SUFFIX[suffix]
 
 
 def _batch(batch: Any) -> int | None:

@@ -25,7 +25,7 @@ def patch_occlusion(
     images: ImageLikes,
     score: Callable[[Any], Any] | None = None,
     *,
-    pool: Pool = "cls",
+    pool: Pool | None = None,
     block: int = 1,
     step: int | None = None,
     batch_size: int = 32,
@@ -43,7 +43,7 @@ def patch_occlusion(
         score: takes features (n, D), a tensor on the model's device, and returns (n,) or (n, K) numbers, as a tensor or
             an array: a probe's `decision_function`, a torch module. `None` for the cosine between the features of the
             whole image and of what is left: how much a patch matters for the features as such.
-        pool: of the features.
+        pool: of the features, as in `MAE.features`.
         block: side of the hidden block in patches. Larger ones show more where neighbours tell the same.
         step: patches between two places of the block; `block` when `None`. Where places overlap, a patch has their
             mean.
@@ -66,14 +66,15 @@ def patch_occlusion(
         >>> patch_occlusion(model, torch.rand(1, 3, 32, 48), lambda x: x[:, :5], pool="mean", block=2).shape
         torch.Size([1, 5, 4, 6])
     """
-    if pool not in POOLS:
+    chosen = model.pooling if pool is None else pool
+    if chosen not in POOLS:
         raise ArgumentError.for_choice("pool", pool, POOLS)
     maps: list[Tensor] = []
     given = look_at(images)
     with torch.no_grad(), track(given.total, "images", show=progress) as advance:
         for batch in model.input_batches(given, 1):
             if len(batch.images):
-                maps.append(_occlude(model, batch, score, pool, _places(batch.grid_size, block, step), batch_size))
+                maps.append(_occlude(model, batch, score, chosen, _places(batch.grid_size, block, step), batch_size))
             else:
                 maps.append(torch.empty(0, *batch.grid_size))
             advance(len(batch.images))

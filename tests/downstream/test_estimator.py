@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import maezoo
+from maezoo.api.mae import MAE
 from maezoo.downstream import MAEFeatures
 from maezoo.downstream.estimator import UNSUITABLE_CHECKS
 from maezoo.errors import ArgumentError, ImageError
@@ -108,6 +110,16 @@ def test_the_first_axis_of_an_array_counts_images(images):
 def test_what_is_no_list_of_images_is_said(X, message):
     with pytest.raises(ImageError, match=message):
         MAEFeatures(device="cpu").fit(X).transform(X)
+
+
+def test_the_pool_is_that_of_the_weights_unless_another_is_named(photos, tmp_path):
+    tiny = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu", decoder=False)
+    facts = replace(tiny.facts, pooling="cls+mean")
+    model = MAE(tiny.encoder, preprocess=tiny.preprocess, target=None, name="mae_vit_tiny", facts=facts).eval()
+    model.save_pretrained(tmp_path)
+    rows = MAEFeatures(f"local-dir:{tmp_path}", device="cpu").set_output(transform="pandas").fit_transform(photos)
+    np.testing.assert_array_equal(rows.to_numpy(), model.features(photos).numpy())
+    assert rows.shape[1] == 2 * model.embed_dim
 
 
 def test_an_unknown_pool_is_refused_before_any_image_is_read():

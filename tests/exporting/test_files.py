@@ -1,6 +1,8 @@
 """Files that are exported: any batch, any size, the same numbers as eager PyTorch, and what they say of themselves."""
 
 import json
+import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,19 @@ from maezoo.exporting import ExportReport, export, open_exported
 from maezoo.images.batches import normalise
 from maezoo.masks import random_mask
 from maezoo.masks.visible import visible_indices
+from maezoo.vocabulary import ExportFormat
 
 SIZES = [(1, 32, 32), (7, 40, 64), (2, 64, 24), (1, 8, 8)]
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
 
 
 def pixels(batch: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -43,9 +56,12 @@ def test_reconstruction_takes_any_number_of_visible_patches(masked: Path, model:
     assert np.abs(found["pixels"] - wanted.pixels.numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize("suffix", [".pt2", ".xml"])
-def test_other_formats_give_the_same(model: MAE, tmp_path: Path, suffix: str) -> None:
-    opened = open_exported(export(model, tmp_path / f"small{suffix}").path)
+@pytest.mark.parametrize("format", ["torch", "aotinductor", "openvino"])
+def test_other_formats_give_the_same(model: MAE, tmp_path: Path, format: ExportFormat) -> None:
+    report = export(model, tmp_path / f"small{'.xml' if format == 'openvino' else '.pt2'}", format=format)
+    opened = open_exported(report.path, trust=True)
+    assert replace(opened.facts, check=()) == replace(report.facts, check=())
+    assert len(opened.facts.check) == len(report.comparisons)
     for batch, height, width in SIZES[:3]:
         images = pixels(batch, height, width)
         wanted = model.features(normalise(torch.from_numpy(images), model.preprocess))
@@ -56,11 +72,27 @@ def test_maps_of_a_fixed_size_and_batch(model: MAE, tmp_path: Path) -> None:
     path = tmp_path / "maps.pt2"
     export(model, path, task="maps", layers=(0, -1), batch=2, img_size=(40, 24), input="normalised")
     images = normalise(torch.from_numpy(pixels(3, 40, 24)), model.preprocess)
-    found = open_exported(path)(images.numpy())  # three, where the file takes two
+    found = open_exported(path, trust=True)(images.numpy())  # three, where the file takes two
     for ours, theirs in zip(found.values(), model.feature_maps(images, layers=(0, -1)), strict=True):
         assert np.abs(ours - theirs.numpy()).max() < 1e-4
     with pytest.raises(SizeError, match=r"\(B, 3, 40, 24\)"):
-        open_exported(path)(images[:, :, :32].numpy())
+        open_exported(path, trust=True)(images[:, :, :32].numpy())
+
+
+def test_a_file_that_holds_code_is_opened_only_where_it_is_trusted(model: MAE, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    path = tmp_path / "evil.pt2"
+    torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(1),)), path)
+    with zipfile.ZipFile(path) as package:
+        members = {name: package.read(name) for name in package.namelist()}
+    inputs = next(name for name in members if "sample_inputs" in name and name.endswith(".pt"))
+    members[inputs] = pickle.dumps(Touch(ran))
+    with zipfile.ZipFile(path, "w") as package:
+        for name, content in members.items():
+            package.writestr(name, content)
+    with pytest.raises(ArgumentError, match="--trust"):
+        open_exported(path)
+    assert not ran.exists()
 
 
 def test_sixteen_bits_keep_their_norms_in_32(model: MAE, tmp_path: Path) -> None:
@@ -120,7 +152,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"text{suffix}"
     path.write_text("no graph")
     with pytest.raises(DataError, match="cannot be opened"):
-        open_exported(path)
+        open_exported(path, trust=True)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +160,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path, suffix: str) -> None:
     [
         ("a.txt", {}, "onnx: onnx"),
         ("a.onnx", {"format": "torch"}, r"ends in \.pt2"),
+        ("a.onnx", {"format": "aotinductor"}, r"ends in \.pt2"),
         ("a.onnx", {"precision": "bfloat16"}, "float32, float16, int8"),
         ("a.onnx", {"img_size": (33, 32)}, "nearest valid size is 32x32"),
         ("a.onnx", {"img_size": "big"}, "height, width"),
