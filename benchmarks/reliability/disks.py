@@ -92,7 +92,7 @@ def _filled(disk: Path, room: int) -> Path:
 def _error_of(write: Callable[[Path], object], target: Path) -> Exception | None:
     try:
         write(target)
-    except Exception as error:  # noqa: BLE001 - its kind is what is asked
+    except Exception as error:
         return error
     return None
 

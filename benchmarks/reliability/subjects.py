@@ -142,7 +142,7 @@ def _pretrain(prepared: Path, out: Path) -> None:
 
     tiny = find_variant("mae_vit_tiny")
     small = replace(tiny, img_size=32, depth=2, embed_dim=48, decoder_depth=1, decoder_dim=48)
-    recipe = Recipe(views=16 * 40, batch_size=16, precision="float32")
+    recipe = Recipe(views=8 * 16, batch_size=8, precision="float32")
     source = open_source(prepared / "pictures", device=torch.device("cpu"))
     trained = pretrain(recipe, source, out, variant=small, device="cpu", checkpoint_seconds=0.05)
     write_result(trained, recipe, source, out)
@@ -152,7 +152,7 @@ def _finetune(prepared: Path, out: Path) -> None:
     from maezoo.training import finetune
 
     small = f"local-dir:{prepared / 'small'}"
-    settings = {"epochs": 6, "batch_size": 8, "precision": "float32"}
+    settings = {"epochs": 3, "batch_size": 8, "precision": "float32"}
     finetune(prepared / "pictures", out, model=small, val=0.2, device="cpu", checkpoint_seconds=0.05, **settings)
 
 

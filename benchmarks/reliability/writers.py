@@ -27,7 +27,7 @@ def prepare(folder: Path) -> dict[str, Write]:
     photo = next((folder / "pictures" / "red").iterdir())
     features = np.random.default_rng(0).standard_normal((20, 2000), np.float32)
     probe = maezoo.evaluation.Probe.fit((features, np.array(["cat", "dog"] * 10)))
-    torch.save({"model": {k: v for k, v in model.state_dict().items()}}, folder / "small.pth")
+    torch.save({"model": dict(model.state_dict())}, folder / "small.pth")
     tasks: dict[str, Write] = {
         "download": lambda path: maezoo.fetch(NAME, cache_dir=path),
         "save_pretrained": model.save_pretrained,
