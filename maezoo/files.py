@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -9,27 +10,26 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
 from safetensors import SafetensorError
 
 from maezoo.errors import ArgumentError, DiskFullError, MaezooError
 from maezoo.paths import user_path
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 __all__ = [
     "digest_of",
     "errors_named",
     "is_stream",
     "md5_of",
+    "parse_json",
     "picture_format",
+    "remove_left_over",
     "sha256_of",
-    "write_safetensors",
     "written_whole",
 ]
 
@@ -85,7 +85,7 @@ def written_whole(path: Path) -> Iterator[Path]:
                 shutil.copyfileobj(written, stream)
         return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    name = f".{target.stem[:32]}-{secrets.token_hex(4)}{target.suffix[:32]}"  # short: file systems bound names
+    name = f"{_start_of(target)}{secrets.token_hex(4)}{target.suffix[:32]}"
     with errors_named(path, target.with_name(name)) as temporary:
         mode = _mode_of(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,36 @@ def written_whole(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def remove_left_over(path: Path, older_than: float = 0.0) -> None:
+    """Delete the temporary files of a file that killed processes have left.
+
+    Args:
+        path: the file that they were writing.
+        older_than: seconds that nobody must have touched them for; 0 where no other process can be writing to the
+            folder.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> _ = target.with_name(".note-0123abcd.txt").write_text("half of")
+        >>> remove_left_over(target)
+        >>> list(target.parent.iterdir())
+        []
+    """
+    temporary = re.compile(rf"{re.escape(_start_of(path))}[0-9a-f]{{8}}{re.escape(path.suffix[:32])}")
+    if path.suffix == ".safetensors" and not older_than:  # safetensors has temporary files of its own
+        temporary = re.compile(rf"{temporary.pattern}|\.tmp[0-9A-Za-z]{{6}}")
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            if temporary.fullmatch(other.name) and time.time() - other.stat().st_mtime >= older_than:
+                other.unlink()
+
+
+def _start_of(path: Path) -> str:
+    """Return how the names of a file's temporary files begin; short, as file systems bound names."""
+    return f".{path.stem[:32]}-"
 
 
 @contextmanager
@@ -127,6 +157,22 @@ def errors_named(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         raise _naming(path, int(number[1]) if number else None, str(error)) from error
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that may be anybody's: brackets in brackets without an end are a `ValueError`, as every other fault.
+
+    Raises:
+        ValueError: it is no JSON.
+
+    Example:
+        >>> parse_json('{"rows": 2}')
+        {'rows': 2}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def picture_format(path: Path) -> str:
     """Return Pillow's name of the format that a suffix stands for; PNG for a pipe or device that has none.
 
@@ -144,26 +190,6 @@ def picture_format(path: Path) -> str:
     if formats.get(suffix) not in Image.SAVE:
         raise ArgumentError(f"{path}: no picture is written with the suffix {suffix!r}; take .png, .jpg or .webp.")
     return formats[suffix]
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
-    """Write tensors and metadata as a safetensors file that appears complete or not at all.
-
-    Args:
-        path: the file to make or replace.
-        tensors: named tensors on any device.
-        metadata: the header's `__metadata__`, strings only.
-
-    Raises:
-        DiskFullError: no room for it.
-        OSError: it cannot be written; the message names `path`.
-    """
-    from safetensors.torch import save_file
-
-    with written_whole(path) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata)
-        )
 
 
 def _naming(path: Path, code: int | None, reason: str) -> OSError:

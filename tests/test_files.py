@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from maezoo.errors import DiskFullError
-from maezoo.files import errors_named, is_stream, picture_format, write_safetensors, written_whole
+from maezoo.files import errors_named, is_stream, parse_json, picture_format, remove_left_over, written_whole
 from maezoo.paths import user_path
+from maezoo.tensorfiles import write_safetensors
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links, modes and pipes of POSIX")
 
@@ -138,3 +140,31 @@ def test_the_suffix_of_a_picture_is_known_before_it_is_made() -> None:
     for name in ("x.txt", "x.psd", "x"):
         with pytest.raises(ValueError, match=r"take \.png"):
             picture_format(Path(name))
+
+
+def test_the_same_tensors_and_metadata_give_the_same_bytes(tmp_path):
+    tensors = {"b": torch.ones(2, 3), "a": torch.zeros(1)}
+    metadata = {name: f'"{name}" \u00e9\n' for name in "qwertzuiopasdfgh"}
+    write_safetensors(tmp_path / "first.safetensors", tensors, metadata)
+    write_safetensors(tmp_path / "second.safetensors", tensors, dict(reversed(metadata.items())))
+    assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
+    with safe_open(tmp_path / "first.safetensors", framework="pt") as file:
+        assert file.metadata() == metadata
+        assert set(file.keys()) == {"a", "b"}
+
+
+def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path):
+    target = tmp_path / "model.safetensors"
+    others = [".model-0123abcd.json", ".model-0123abc.safetensors", ".models-0123abcd.safetensors", "model-0123abcd"]
+    for name in (".model-0123abcd.safetensors", ".tmpqjarkA", *others):
+        (tmp_path / name).touch()
+    remove_left_over(target, older_than=60)
+    assert len(list(tmp_path.iterdir())) == 6
+    remove_left_over(target)
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_json_without_an_end_to_its_brackets_is_a_value_error():
+    for text in ("[" * 100_000, '{"a":' * 100_000, b"[" * 100_000):
+        with pytest.raises(ValueError, match="nested"):
+            parse_json(text)

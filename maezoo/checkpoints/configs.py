@@ -1,6 +1,5 @@
 """The JSON files next to a weights file, read; transformers_config.py and timm_config.py know what is in them."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from maezoo.checkpoints.bounds import norm_epsilon
 from maezoo.errors import LayoutError
+from maezoo.files import parse_json
 
 __all__ = ["CONFIG", "PREPROCESSOR", "configured_epsilon", "read_json", "reading"]
 
@@ -28,8 +28,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
         message = f"{path} has {size} bytes: no configuration of a model is that large."
         raise LayoutError(message, path=path, expected=_MOST_BYTES, found=size)
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
-    except (ValueError, RecursionError) as error:
+        data = parse_json(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
+    except ValueError as error:
         raise LayoutError(f"{path} is not JSON: {error}", path=path, reason=str(error)) from error
     if not isinstance(data, dict):
         raise LayoutError(f"{path} must be a JSON object, not a {type(data).__name__}.", path=path)

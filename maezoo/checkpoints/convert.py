@@ -18,11 +18,12 @@ from maezoo.checkpoints.sharing import shared_tensors, write_folder
 from maezoo.checkpoints.timm_config import default_pool, head_facts
 from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
 from maezoo.errors import LayoutError
-from maezoo.files import write_safetensors, written_whole
+from maezoo.files import written_whole
 from maezoo.manifest.description import Description, hint_for_name
 from maezoo.model.facts import PAPER
 from maezoo.model.variants import facts_in, match_variant, numbers_of
 from maezoo.paths import user_path
+from maezoo.tensorfiles import write_safetensors
 from maezoo.vocabulary import Layout, Part
 
 __all__ = ["Conversion", "convert"]

@@ -1,15 +1,16 @@
 """The index of weights in several files: `model.safetensors.index.json`, `pytorch_model.bin.index.json`."""
 
-import json
 from pathlib import Path
 
 from maezoo.errors import LayoutError, WeightsNotFoundError
+from maezoo.files import parse_json
 
 __all__ = ["INDEX", "read_index", "read_names"]
 
 INDEX = ".index.json"
 _MOST_BYTES = 64 * 2**20
 _MOST_FILES = 1000
+_LONGEST_NAME = 255  # characters: no file system takes more
 
 
 def read_index(path: Path) -> dict[str, Path]:
@@ -36,14 +37,15 @@ def read_names(path: Path) -> dict[str, str]:
     if path.stat().st_size > _MOST_BYTES:
         raise LayoutError(f"{path} is larger than an index of weights can be.", path=path, expected=_MOST_BYTES)
     try:
-        homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        homes = parse_json(path.read_text(encoding="utf-8"))["weight_map"]
         plain = {str(key): Path(name).name for key, name in homes.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path} is no index of weights: it has no weight_map from names to files."
         raise LayoutError(message, path=path) from error
     for key, name in homes.items():
-        if plain[key] != name or "\\" in name or name in ("", ".", ".."):
-            raise LayoutError(f"{path} names {name!r}, which is not a file next to it.", path=path, found=name)
+        if plain[key] != name or "\\" in name or name in ("", ".", "..") or len(name) > _LONGEST_NAME:
+            shown = name[:_LONGEST_NAME]
+            raise LayoutError(f"{path} names {shown!r}, which is not a file next to it.", path=path, found=name)
     if not plain:
         raise LayoutError(f"{path} is an index of no weights.", path=path)
     count = len(set(plain.values()))

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from maezoo.checkpoints.bounds import NORM_EPSILON, bounded_facts, bounded_preprocessing, bounded_variant, plain_text
 from maezoo.errors import ArgumentError, LayoutError
+from maezoo.files import parse_json
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, Facts, Variant
 from maezoo.model.facts import PAPER
@@ -74,8 +75,8 @@ class WeightsMetadata:
         if not header or _KEY not in header:
             return None
         try:
-            data = json.loads(header[_KEY])
-        except (ValueError, RecursionError) as error:
+            data = parse_json(header[_KEY])
+        except ValueError as error:
             message = f"{where} has maezoo metadata that is not JSON: {error}. Convert it again."
             raise LayoutError(message, path=where, reason=str(error)) from error
         return cls.from_data(data, where)

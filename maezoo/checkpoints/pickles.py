@@ -6,6 +6,7 @@ known to be harmless: these names are answered with a stand-in that forgets what
 
 import pickle
 import re
+import struct
 import threading
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,11 @@ from maezoo.errors import IntegrityError, WeightsNotFoundError
 __all__ = ["load_pickle"]
 
 _OTHER_PROTOCOL = "Unsupported operand"
+_DAMAGED = (
+    OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    AssertionError, struct.error,
+)  # fmt: skip
+"""What torch's reader raises on damaged files."""
 _NAMED = re.compile(r"\bGLOBAL (\S+)")
 _LOCK = threading.Lock()  # torch keeps its list of allowed names for all threads together
 
@@ -109,7 +115,7 @@ def load_pickle(path: Path, *, mapped: bool = False) -> Any:
         raise WeightsNotFoundError(f"there is no file {path}.", path=path) from error
     except pickle.UnpicklingError as error:
         raise _refusal(path, str(error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except _DAMAGED as error:
         reason = _first_line(str(error)) or type(error).__name__
         raise IntegrityError(
             f"{path} is damaged or no file of PyTorch's: {reason}", path=path, reason=reason

@@ -9,8 +9,8 @@ from torch import Tensor
 from maezoo.checkpoints.layouts import foreign_keys, pixio_key
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import LayoutError
-from maezoo.files import write_safetensors
 from maezoo.model import MaskedAutoencoder
+from maezoo.tensorfiles import write_safetensors
 from maezoo.vocabulary import Layout
 
 _FILTERS = "encoder.patch_embed.proj.weight"

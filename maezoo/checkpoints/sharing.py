@@ -24,9 +24,10 @@ from maezoo.checkpoints.save import apart, to_layout
 from maezoo.checkpoints.timm_config import timm_config
 from maezoo.checkpoints.timm_model import check_rebuilds, metadata_of
 from maezoo.errors import ArgumentError
-from maezoo.files import write_safetensors, written_whole
+from maezoo.files import written_whole
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.paths import user_path
+from maezoo.tensorfiles import write_safetensors
 from maezoo.vocabulary import Target
 
 __all__ = ["save_timm_model", "shared_tensors", "write_folder"]

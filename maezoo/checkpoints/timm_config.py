@@ -55,7 +55,7 @@ def read_timm(config: Mapping[str, Any], where: Path) -> Description:
         license_ = fields.get("license")
         if license_ is not None:
             license_ = plain_text(license_, "license")
-    arguments = {"in_chans": fields.get("input_size", [3])[0], **arguments, "img_size": [height, width]}
+        arguments = {"in_chans": fields.get("input_size", [3])[0], **arguments, "img_size": [height, width]}
     variant, known = variant_in_timm(architecture, arguments, where) or (None, None)
     return Description(variant, None, preprocess, license_, f"timm's {architecture}", known)
 

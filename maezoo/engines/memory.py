@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from maezoo.engines.plan import TaskPlan
-from maezoo.files import written_whole
+from maezoo.files import parse_json, written_whole
 
 __all__ = ["fingerprint", "recall", "remember"]
 
@@ -20,7 +20,7 @@ def recall(folder: Path | None, key: Mapping[str, Any]) -> TaskPlan | None:
     if folder is None:
         return None
     try:
-        record = json.loads(_place(folder, key).read_text(encoding="utf-8"))
+        record = parse_json(_place(folder, key).read_text(encoding="utf-8"))
         return TaskPlan.from_dict(record["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -77,9 +77,12 @@ class TaskPlan:
         """Read what `to_dict` gave.
 
         Raises:
-            KeyError, TypeError: other data.
+            KeyError, TypeError, ValueError: other data.
         """
-        return cls(tuple(Route(**each) for each in data["routes"]), tuple(Trial(**each) for each in data["trials"]))
+        plan = cls(tuple(Route(**each) for each in data["routes"]), tuple(Trial(**each) for each in data["trials"]))
+        if not plan.routes or plan.routes[-1].up_to is not None or not all(map(_is_route, plan.routes)):
+            raise ValueError("routes that do not lead anywhere")
+        return plan
 
 
 @dataclass(frozen=True)
@@ -150,3 +153,9 @@ def _line(trial: Trial) -> str:
 def _sentence(route: Route) -> str:
     which = "larger batches" if route.up_to is None else f"batches up to {route.up_to}"
     return f"{which}: {route.engine}, {route.chunk} at a time"
+
+
+def _is_route(route: Route) -> bool:
+    """Tell whether what was read of a route can be one."""
+    numbers = [route.chunk] if route.up_to is None else [route.chunk, route.up_to]
+    return isinstance(route.engine, str) and all(type(number) is int and number > 0 for number in numbers)

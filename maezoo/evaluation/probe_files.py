@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from maezoo.errors import ArgumentError, DataError
-from maezoo.files import written_whole
+from maezoo.files import parse_json, written_whole
 
 __all__ = ["ProbeFile", "check_probe_name", "read_probe", "write_probe"]
 
@@ -67,9 +67,11 @@ def read_probe(path: Path) -> ProbeFile:
             if metadata.get("format") != _FORMAT or set(file.keys()) != set(_ARRAYS):
                 raise DataError.about(path, "holds no probe; `maezoo eval linear … --save` writes one.")
             arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        classes = json.loads(metadata["classes"])
-        about, settings = json.loads(metadata["about"]), json.loads(metadata["settings"])
-    except (SafetensorError, OSError, KeyError, RecursionError, json.JSONDecodeError) as error:
+        classes = parse_json(metadata["classes"])
+        about, settings = parse_json(metadata["about"]), parse_json(metadata["settings"])
+    except DataError:
+        raise
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError.about(path, f"cannot be read as a probe: {error}.") from error
     if not isinstance(about, dict) or not isinstance(settings, dict) or not _fits(arrays, classes):
         raise DataError.about(path, "is no probe: its coefficients, scaling and classes do not fit together.")

@@ -1,6 +1,5 @@
 """Features from the files that `maezoo extract` and `maezoo features` write."""
 
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from maezoo.errors import ArgumentError, DataError, MissingExtraError
 from maezoo.evaluation.features import FeaturesLike, LabelledFeatures
+from maezoo.files import parse_json
 from maezoo.listing import files_in
 from maezoo.paths import user_path
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["FeatureTable", "labelled", "read_features", "read_table"]
 
 LabelsFrom = Literal["column", "folder"]
+
+_DAMAGED = (
+    OSError, ValueError, LookupError, EOFError, AttributeError, TypeError, RuntimeError, MemoryError,
+    SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise on damaged archives, and on those of a kind that they do not read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +144,7 @@ def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             columns = {ours: arrays[theirs] for theirs, ours in names.items() if theirs in arrays}
             about = {key: arrays[key].item() for key in ("model", "pool") if key in arrays and not arrays[key].shape}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise DataError.about(path, f"cannot be read as an .npz of plain arrays: {error}.") from error
     return columns, about
 
@@ -156,9 +162,10 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
     wanted = {"embedding": "vectors", "label": "labels", "id": "ids"}
     try:
         table = pa.concat_tables([pq.read_table(file) for file in files])
-    except (OSError, pa.ArrowException) as error:
+        present = set(table.column_names)  # may be no text
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise DataError.about(path, f"cannot be read as Parquet: {error}.") from error
-    return {ours: _column(table, name) for name, ours in wanted.items() if name in table.column_names}
+    return {ours: _column(table, name) for name, ours in wanted.items() if name in present}
 
 
 def _column(table: "pa.Table", name: str) -> NDArray[Any]:
@@ -178,11 +185,12 @@ def _read_about(path: Path, rows: int) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = parse_json(file.read_text(encoding="utf-8"))
         settings, counts, complete = dict(record["settings"]), dict(record["counts"]), bool(record["complete"])
         images, extracted = int(counts["images"]), int(counts["rows"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError.about(file, f"is not what `maezoo extract` wrote: {error!r}.") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise DataError.about(file, f"is not what `maezoo extract` wrote ({reason}).") from error
     if not complete:
         there = f"{rows:,} rows of {images:,} images are there"
         raise DataError.about(path, f"is a half-finished extraction: {there}. Run the same `maezoo extract` again.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maezoo.errors import DataError
+from maezoo.files import parse_json
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import EXPORT_FORMATS, EXPORT_INPUTS, EXPORT_PRECISIONS, EXPORT_TASKS, POOLS
 
@@ -106,7 +107,7 @@ def _read(key: str, text: str) -> Any:
     """Read one fact."""
     if key in _WORDS or (key in _MAYBE_WORDS and text != "null"):
         return text
-    return json.loads(text)
+    return parse_json(text)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -10,7 +10,15 @@ from maezoo.errors import MissingExtraError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["buffers_of", "bytes_to_table", "parquet_bytes", "parquet_table", "require_pyarrow", "table_to_bytes"]
+__all__ = [
+    "buffers_of",
+    "bytes_to_table",
+    "parquet_bytes",
+    "parquet_errors",
+    "parquet_table",
+    "require_pyarrow",
+    "table_to_bytes",
+]
 
 
 def require_pyarrow() -> ModuleType:
@@ -28,6 +36,11 @@ def require_pyarrow() -> ModuleType:
         raise MissingExtraError.for_extra("extract", "extraction to Parquet") from error
     module: ModuleType = pa
     return module
+
+
+def parquet_errors() -> tuple[type[Exception], ...]:
+    """Return what pyarrow raises on damaged Parquet files: a column may have a name that is no text, too."""
+    return (require_pyarrow().ArrowException, OSError, UnicodeDecodeError)
 
 
 def table_to_bytes(table: "pa.Table") -> bytes:

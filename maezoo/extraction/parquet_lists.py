@@ -1,6 +1,5 @@
 """Lists of images in Parquet: a column of paths, or one with the images' bytes, as Hugging Face's data sets have it."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from maezoo.errors import DataError
-from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.arrow import parquet_errors, require_pyarrow
 from maezoo.extraction.columns import PATH_COLUMNS, Columns, missing_column
 from maezoo.extraction.item import Item
 from maezoo.extraction.opening import last_name, location_of, open_location
 from maezoo.extraction.remote import check_scheme, is_uri
+from maezoo.files import parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +80,8 @@ def _look_at(file: str | Path, labels: bool, columns: Columns) -> _List:
     try:
         with open_location(file) as raw:
             schema = pa.parquet.read_schema(raw)
-    except (pa.ArrowException, OSError) as error:
+        schema.names  # noqa: B018 - decoded here
+    except parquet_errors() as error:
         if isinstance(error, OSError) and is_uri(str(file)):
             raise  # what a server says tells nothing of the file
         raise DataError.about(file, f"cannot be read as Parquet: {error}.") from error
@@ -146,7 +147,7 @@ def _items(listed: _List) -> Iterator[Item]:
             for batch in opened.iter_batches(rows, columns=list(dict.fromkeys(names))):
                 yield from _batch_items(listed, batch, first, classes)
                 first += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except parquet_errors() as error:
         if isinstance(error, OSError) and is_uri(str(listed.file)):
             raise  # what a server says tells nothing of the file
         raise DataError.about(listed.file, f"cannot be read as Parquet: {error}.") from error
@@ -244,8 +245,10 @@ def _texts(listed: _List, batch: "pa.RecordBatch", name: str | None, first: int)
 
 def _class_names(schema: "pa.Schema", label: str | None) -> list[str]:
     """Return the names that Hugging Face's metadata gives the numbers of a column of labels."""
+    if label is None or not require_pyarrow().types.is_integer(schema.field(label).type):
+        return []
     try:
-        about = json.loads((schema.metadata or {})[b"huggingface"])
+        about = parse_json((schema.metadata or {})[b"huggingface"])
         return [str(name) for name in about["info"]["features"][label]["names"]]
     except (KeyError, ValueError, TypeError):
         return []

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from maezoo.errors import DataError
 from maezoo.extraction.columns import Columns, Json, clean, missing_column
+from maezoo.files import parse_json
 
 __all__ = ["Facts", "Sample", "filled_columns"]
 
@@ -32,8 +33,8 @@ class Sample:
             self.values[ending] = text
             return
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise DataError.about(name, f"is no JSON: {error}.") from error
         if not isinstance(data, dict):
             raise DataError.about(name, f"holds {type(data).__name__} where a JSON object with keys is needed.")

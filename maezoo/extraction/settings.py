@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
 from maezoo.errors import ArgumentError, DataError, OtherSettingsError
+from maezoo.files import parse_json
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.vocabulary import POOLS, Pool
 
@@ -120,7 +121,7 @@ def read_record(data: bytes, where: str) -> dict[str, Any]:
         DataError: it is not what a run wrote.
     """
     try:
-        record = json.loads(data)
+        record = parse_json(data)
         if isinstance(record["settings"], dict) and isinstance(record["items"], str):
             return dict(record)
     except (ValueError, KeyError, TypeError):

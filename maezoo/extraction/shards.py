@@ -11,9 +11,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.arrow import parquet_errors, require_pyarrow
 from maezoo.extraction.decode import Chunk, Row, chunk_starts
 from maezoo.extraction.failures import Failure
+from maezoo.files import parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -167,7 +168,7 @@ def read_note(opened: IO[bytes]) -> ShardNote | None:
     try:
         file = pa.parquet.ParquetFile(opened)
         note = _note(file.schema_arrow)
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+    except (*parquet_errors(), KeyError, ValueError, TypeError):
         return None
     rows = file.metadata.num_rows
     return ShardNote(note.run, note.first, note.count, rows, note.failures) if _adds_up(note, rows) else None
@@ -181,7 +182,7 @@ def error_table(failures: list[Failure]) -> "pa.Table":
 
 
 def _note(schema: "pa.Schema") -> ShardNote:
-    note = json.loads(schema.metadata[_KEY])
+    note = parse_json(schema.metadata[_KEY])
     return ShardNote(note["run"], note["first"], note["count"], 0, [Failure(*each) for each in note["failures"]])
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maezoo.errors import IntegrityError, SettingError, WeightsNotFoundError
-from maezoo.files import digest_of, written_whole
+from maezoo.files import digest_of, parse_json, written_whole
 from maezoo.paths import state_folder
 
 __all__ = [
@@ -195,7 +195,7 @@ def known_finite(path: Path, part: str) -> bool:
         return False
     for place in dict.fromkeys(("all", part)):
         with suppress(OSError, ValueError):
-            if json.loads(_finite(path, place).read_text(encoding="utf-8")) == asdict(FileState.of(path)):
+            if parse_json(_finite(path, place).read_text(encoding="utf-8")) == asdict(FileState.of(path)):
                 return True
     return False
 
@@ -228,7 +228,7 @@ def _places(path: Path, record_at: Path | None) -> list[Path]:
 def _read(place: Path) -> Record | None:
     """Read a record; `None` when there is none or it is broken."""
     try:
-        data = json.loads(place.read_text(encoding="utf-8"))
+        data = parse_json(place.read_text(encoding="utf-8"))
         return Record(**{**data, "state": FileState(**data["state"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -47,6 +47,14 @@ def read_dicom(source: Path | bytes, name: str, scaling: Scaling) -> Image.Image
         ValueError, RuntimeError and others: pydicom cannot decode it, as a plug-in is missing or it is damaged.
     """
     pydicom = _require_pydicom()
+    try:
+        return _read(pydicom, source, name, scaling)
+    except (pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
+        reason = "it is damaged DICOM"
+        raise ImageError(f"{name} cannot be read as an image: {reason}.", reason=reason) from error
+
+
+def _read(pydicom: ModuleType, source: Path | bytes, name: str, scaling: Scaling) -> Image.Image:
     dataset = pydicom.dcmread(BytesIO(source) if isinstance(source, bytes) else source, force=True)
     _check(dataset, name)
     values: NDArray[Any] = dataset.pixel_array
@@ -145,6 +153,7 @@ def _first(value: Any) -> float | None:
 def _require_pydicom() -> ModuleType:
     try:
         import pydicom
+        import pydicom.errors
         import pydicom.pixels
     except ImportError as error:
         raise MissingExtraError.for_extra("dicom", "reading DICOM") from error

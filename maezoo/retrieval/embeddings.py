@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import DataError, SourceMissingError
-from maezoo.extraction.arrow import require_pyarrow
+from maezoo.extraction.arrow import parquet_errors, require_pyarrow
 from maezoo.extraction.remote import is_uri, path_in
 from maezoo.extraction.settings import FOLDER, RECORD, read_record
 from maezoo.extraction.store import Store, open_store
@@ -81,7 +81,7 @@ class Embeddings:
             try:
                 with self.store.open(name) as opened, pa.parquet.ParquetFile(opened, pre_buffer=False) as file:
                     yield from file.iter_batches(_ROWS, columns=list(columns))
-            except (pa.ArrowException, KeyError) as error:
+            except (*parquet_errors(), KeyError) as error:
                 raise DataError.about(f"{self.where}/{name}", f"cannot be read: {error}.") from error
 
     def vectors(self, more: Sequence[str] = ()) -> Iterator[tuple["pa.RecordBatch", NDArray[Any]]]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from maezoo.errors import CheckpointError, DivergedError
-from maezoo.files import write_safetensors
+from maezoo.tensorfiles import write_safetensors
 from maezoo.training.division import Division
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.sharded import (

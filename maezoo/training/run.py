@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from maezoo.errors import CheckpointError, DiskFullError, DivergedError
-from maezoo.files import errors_named
+from maezoo.files import errors_named, remove_left_over
 from maezoo.hardware import parse_dtype
 from maezoo.training.checkpoint import State, find_checkpoint, load_checkpoint, save_checkpoint
 from maezoo.training.division import Division
@@ -25,6 +25,8 @@ from maezoo.training.optimizers import Optimizers
 __all__ = ["Progress", "Run", "Schedule", "Task"]
 
 _log = logging.getLogger(__name__)
+_WRITTEN = ("checkpoint.safetensors", "model.safetensors", "decoder/model.safetensors", "config.json", "README.md")
+"""What a run, which may be killed meanwhile, writes into its folder; one run at a time holds it."""
 
 
 class Schedule(Protocol):
@@ -150,6 +152,8 @@ class Run:
 
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
+        for name in _WRITTEN if self.processes.first else ():
+            remove_left_over(self.out / name)
         done = 0
         if self.checkpoint.exists():
             done = self.saved_step = load_checkpoint(self.checkpoint, self.state, facts=self.task.facts())

@@ -1,0 +1,60 @@
+"""Memory: many calls, models that come and go, and engines, and how much more the process holds afterwards."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import maezoo
+
+__all__ = ["measure_calls"]
+
+_WARM = 0.1  # share of the calls that come before the first measurement
+_GROWTH = 16.0  # MiB that are allowed: the allocator's own
+
+
+def measure_calls(calls: int) -> int:
+    """Call each method so many times; return 1 if memory has grown."""
+    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+    images = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
+    ready = model.optimize(engine="eager", batch_sizes=(1,))
+    mask = maezoo.random_mask(1, (12, 12), 0.75, seed=0)
+    subjects: dict[str, tuple[Callable[[], object], int]] = {
+        "features": (lambda: model.features(images), calls),
+        "encode, masked": (lambda: model.encode(images, mask=mask), calls),
+        "reconstruct": (lambda: model.reconstruct(images), calls),
+        "features of an optimised model": (lambda: ready.features(images), calls),
+        "create, one call, and forget": (lambda: _create(images), max(1, calls // 50)),
+        "optimize, one call, and forget": (lambda: _optimize(model, images), max(1, calls // 200)),
+    }
+    grown = [_measure(name, call, times) for name, (call, times) in subjects.items()]
+    return int(max(grown) > _GROWTH)
+
+
+def _measure(name: str, call: Callable[[], object], times: int) -> float:
+    """Return how many MiB the process has grown by from the first tenth of the calls to the last."""
+    warm = max(1, int(times * _WARM))
+    for _ in range(warm):
+        call()
+    before = _resident()
+    for _ in range(times - warm):
+        call()
+    after = _resident()
+    print(f"{name}: {times:,} calls, {before:.1f} MiB after {warm:,}, {after - before:+.1f} MiB at the end", flush=True)
+    return after - before
+
+
+def _create(images: object) -> None:
+    maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").features(images)  # type: ignore[arg-type]
+
+
+def _optimize(model: maezoo.MAE, images: object) -> None:
+    model.optimize(engine="onednn", batch_sizes=(1,)).features(images)  # type: ignore[arg-type]
+
+
+def _resident() -> float:
+    """Return the memory that the process holds, in MiB."""
+    gc.collect()
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) / 1024

@@ -1,0 +1,51 @@
+"""Tensors written as safetensors files, which appear complete or not at all; the same tensors give the same bytes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maezoo.files import remove_left_over, written_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["write_safetensors"]
+
+_ABANDONED = 3600  # seconds after which a temporary file that nobody has touched is nobody's
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
+    """Write tensors and metadata as a safetensors file that appears complete or not at all.
+
+    The same tensors and metadata give the same bytes.
+
+    Args:
+        path: the file to make or replace.
+        tensors: named tensors on any device.
+        metadata: the header's `__metadata__`, strings only.
+
+    Raises:
+        DiskFullError: no room for it.
+        OSError: it cannot be written; the message names `path`.
+    """
+    from safetensors.torch import save_file
+
+    with written_whole(path) as temporary:
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata)
+        )
+        _order_metadata(temporary)
+    remove_left_over(path, older_than=_ABANDONED)
+
+
+def _order_metadata(path: Path) -> None:
+    """Write the metadata of a header by their names: safetensors' own order is another one each time."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        ordered = {**header, "__metadata__": dict(sorted(header.get("__metadata__", {}).items()))}
+        text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
