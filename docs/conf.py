@@ -29,7 +29,7 @@ extensions = [
     "reference",
     "weights_tables",
 ]
-exclude_patterns = ["_build", "_examples", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip", "**/sg_*"]
+exclude_patterns = ["_build", "_examples", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 suppress_warnings = ["config.cache"]  # the gallery's settings hold functions
 
 # furo: the whole map stands in one side bar, dark colours and phones need no settings, and its pages ask no other

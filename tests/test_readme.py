@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import typer
 
 import maezoo
 from maezoo.cli import app
+from maezoo.manifest import load_manifest
 
 ROOT = Path(__file__).parent.parent
 BUILT = {"_examples", "gallery", "reference"}  # by a build of the site
@@ -27,6 +29,12 @@ def test_the_table_of_models_is_the_manifests() -> None:
     command = [str(Path(sys.executable).with_name(program)), *arguments]
     made = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     assert shown[2].strip() == made.strip()
+
+
+def test_the_numbers_of_each_field_are_the_manifests() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\d+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    entries = load_manifest().entries.values()
+    assert Counter({field: int(number) for field, number in rows}) == Counter(entry.field for entry in entries)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -50,7 +50,7 @@ def settings(docs: Path) -> dict[str, Any]:
         "notebook_extensions": set(),
         "download_all_examples": False,
         "show_signature": False,
-        "min_reported_time": 3600,
+        "write_computation_times": False,  # that page loads scripts from elsewhere
         "remove_config_comments": True,
         "abort_on_example_error": True,
     }
