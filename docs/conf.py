@@ -46,6 +46,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "html_image"]
 myst_heading_anchors = 4  # the anchors that GitHub makes
 nb_execution_mode = "off"  # the tests run the notebooks
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # no widgets, so no scripts from elsewhere
+default_role = "code"  # single backticks in docstrings
 highlight_language = "text"  # blocks without a language are commands or outputs
 copybutton_exclude = ".linenos, .gp, .go"
 

@@ -37,7 +37,8 @@ def _box(name: str) -> str:
     """Draw a package or module: its name, and the first sentence of its docstring."""
     document = importlib.import_module(name).__doc__ or ""
     sentence = re.split(r"(?<=[.:])\s", document.strip(), maxsplit=1)[0].strip(" .:")
-    return f"<div><b>{escape(name.removeprefix('maezoo.'))}</b><span>{escape(sentence)}</span></div>"
+    words = re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(sentence))
+    return f"<div><b>{escape(name.removeprefix('maezoo.'))}</b><span>{words}</span></div>"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -37,7 +37,14 @@ def _stands(app: Sphinx, pattern: str, lines: list[str]) -> bool:
     return any(f"{name.as_posix()}\n" not in lines for name in found)
 
 
+def say_the_language(app: Sphinx, page: str, template: str, context: dict[str, object], doctree: object) -> None:
+    """Mark the pages of `zh/` as Chinese, by which browsers choose letters and voices."""
+    if page.startswith("zh/"):
+        context["language"] = "zh-CN"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it."""
     app.connect("source-read", lead_to_pages)
+    app.connect("html-page-context", say_the_language)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -60,7 +60,8 @@ def _kind(found: object) -> str:
     """Say what a constant is: an alias of types is written out, anything else by its type."""
     meaning = getattr(found, "__value__", None)  # of a TypeAliasType
     if meaning is None:
-        return f"A constant: a ``{type(found).__name__}``."
+        short = repr(found) if len(repr(found)) < 200 else f"a {type(found).__name__}"
+        return f"Is ``{short}``."
     return f"Stands for ``{re.sub(r'[a-zA-Z_.]+[.](?=[a-zA-Z_])', '', str(meaning))}``."
 
 
@@ -72,7 +73,21 @@ def _options(found: type) -> list[str]:
     return ["   :members:", f"   :inherited-members: {', '.join(foreign)}"]
 
 
+def show_blocks(app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]) -> None:
+    """Show the indented blocks of a package's docstring, tables and code, as they are written."""
+    if what != "module":
+        return
+    shown: list[str] = []
+    for line in lines:
+        before = next((each for each in reversed(shown) if each), "")
+        if line.startswith("    ") and before and not before.startswith((" ", "::")):
+            shown += ["::", ""]
+        shown.append(line)
+    lines[:] = shown
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", show_blocks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

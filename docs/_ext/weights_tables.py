@@ -1,5 +1,7 @@
 """Tables of weights, made from the manifest at each build."""
 
+import re
+
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -29,12 +31,13 @@ class Weights(SphinxDirective):
 
 def _row(entry: WeightsEntry) -> tuple[str, ...]:
     """Write the facts that one chooses by."""
-    licence = entry.license + ("*" if entry.license_note else "") + (", non-commercial" if entry.noncommercial else "")
+    says_so = re.search("-nc-|non-?commercial", entry.license, re.IGNORECASE) or not entry.noncommercial
+    licence = entry.license + ("*" if entry.license_note else "") + ("" if says_so else ", non-commercial")
     access = "gated" if entry.gated else bytes_text(entry.size)
     return (
         f"`{entry.name}`",
         f"{entry.num_params / 1e6:.0f} M" if entry.num_params >= 1e7 else f"{entry.num_params / 1e6:.1f} M",
-        "encoder and decoder" if entry.has_decoder else "encoder",
+        "both" if entry.has_decoder else "encoder",
         entry.target or "not stated",
         entry.pooling or "not stated",
         entry.input_text,
