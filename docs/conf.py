@@ -22,7 +22,6 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
-    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "floors",
     "links",
@@ -42,7 +41,7 @@ html_copy_source = False
 html_show_sphinx = False
 templates_path: list[str] = []
 
-myst_enable_extensions = ["colon_fence", "deflist", "html_image"]
+myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4  # the anchors that GitHub makes
 nb_execution_mode = "off"  # the tests run the notebooks
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # no widgets, so no scripts from elsewhere
