@@ -18,7 +18,7 @@ from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
-from tests.conftest import clean_environment, photos  # noqa: F401 - fixtures of the pages too
+from tests.conftest import clean_environment  # noqa: F401 - each page is read in a clean environment, too
 
 PHOTOS = Path(__file__).parent / "tests" / "data" / "photos"
 

@@ -35,6 +35,7 @@ suppress_warnings = ["config.cache"]  # the gallery's settings hold functions
 # server for fonts or scripts.
 html_theme = "furo"
 html_title = f"maezoo {version}"
+pygments_dark_style = "monokai"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False

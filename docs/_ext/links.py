@@ -7,7 +7,6 @@ from sphinx.application import Sphinx
 
 PAGES = {
     "README.md": "index.md",
-    "docs/README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
@@ -23,7 +22,8 @@ def lead_to_pages(app: Sphinx, document: str, source: list[str]) -> None:
         target = match[1]
         if target.startswith("examples/") and target.endswith(".py"):
             return f"]({up}gallery/{Path(target).stem}.rst"
-        return f"]({up}{PAGES[target]}" if target in PAGES else match[0]
+        page = PAGES.get(target, "")
+        return f"]({up}{page}" if page and (Path(app.srcdir) / page).exists() else match[0]
 
     if document == "index":  # places for pages that come later: `reliabilit*` stands for nothing until there is one
         lines = source[0].splitlines(keepends=True)

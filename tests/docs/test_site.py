@@ -18,18 +18,12 @@ pytestmark = [pytest.mark.site, pytest.mark.timeout(600)]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("sphinx_gallery", reason="it is in the group docs")
     work = tmp_path_factory.mktemp("site")
-    leave_out = shutil.ignore_patterns("_examples", "gallery", "reference", "__pycache__")
-    shutil.copytree(ROOT / "docs", work / "docs", ignore=leave_out)
-    for name in ("examples", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"):
-        source = ROOT / name
-        shutil.copytree(source, work / name) if source.is_dir() else shutil.copy(source, work / name)
-    for name in ("SECURITY.md",):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, work / name)
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "site"]
+    built = ("_examples", "gallery", "reference", "__pycache__", "build", "dist", "runs", "site", "*.egg-info")
+    shutil.copytree(ROOT, work / "here", ignore=shutil.ignore_patterns(".*", *built), ignore_dangling_symlinks=True)
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(work / "site")]
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=work / "here", env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     return work / "site"
 
