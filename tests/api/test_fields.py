@@ -138,7 +138,7 @@ def test_13_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: P
     convert(tmp_path / "saved", tmp_path / "theirs", to=layout)
     said = Description(
         VARIANTS["mae_vit_tiny"], "pixel", satellite.preprocess
-    )  # FAIR's files say nothing of themselves
+    )  # FAIR has no words for it
     convert(tmp_path / "theirs", tmp_path / "back", to="maezoo", like=said)
     again = maezoo.create(f"local-dir:{tmp_path / 'back'}", device="cpu")
     if layout != "transformers":  # whose configuration has no place for bands
