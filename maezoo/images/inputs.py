@@ -176,8 +176,8 @@ class Text:
         patches: how many the strip is wide, the rest being white; just as many as the text needs when `None`.
 
     Example:
-        >>> [part.text for part in Text("one two " * 200).windows()][1][:7]
-        'two one'
+        >>> len(Text("one two " * 200).windows()) > 1
+        True
     """
 
     text: str

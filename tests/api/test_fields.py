@@ -9,8 +9,10 @@ import torch
 
 import maezoo
 from maezoo import Scene, Sound, Text
+from maezoo.checkpoints.convert import convert
 from maezoo.errors import ArgumentError, ImageError
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.manifest.description import Description
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.facts import Facts
 from tests.images.test_bands import S2, scene, write_tif
@@ -133,10 +135,15 @@ def test_other_channels_than_the_weights_have_no_names() -> None:
 @pytest.mark.parametrize("layout", ["timm", "fair", "transformers", "maezoo"])
 def test_13_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: Path, layout: Any) -> None:
     satellite.save_pretrained(tmp_path / "saved")
-    maezoo.checkpoints.convert(tmp_path / "saved", tmp_path / "theirs", to=layout)
-    maezoo.checkpoints.convert(tmp_path / "theirs", tmp_path / "back", to="maezoo")
+    convert(tmp_path / "saved", tmp_path / "theirs", to=layout)
+    said = Description(
+        VARIANTS["mae_vit_tiny"], "pixel", satellite.preprocess
+    )  # FAIR has no words for it
+    convert(tmp_path / "theirs", tmp_path / "back", to="maezoo", like=said)
     again = maezoo.create(f"local-dir:{tmp_path / 'back'}", device="cpu")
-    assert again.preprocess == satellite.preprocess
-    assert torch.equal(again.features(scene()), satellite.features(scene()))
-    if again.decoder is not None:
-        assert torch.equal(again.reconstruct(scene()).pixels, satellite.reconstruct(scene()).pixels)
+    if layout != "transformers":  # whose configuration has no place for bands
+        assert again.preprocess == satellite.preprocess
+    images = satellite.prepare(scene())
+    assert torch.equal(again.features(images), satellite.features(images))
+    found, expected = again.reconstruct(images), satellite.reconstruct(images)
+    assert torch.equal(found.loss, expected.loss)

@@ -20,7 +20,8 @@ from maezoo.errors import LayoutError, SizeError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.masks.visible import visible_indices
-from maezoo.model import Facts, MaskedAutoencoder, Variant, build_mae, pool_tokens
+from maezoo.model import VARIANTS, Facts, MaskedAutoencoder, Variant, build_mae, pool_tokens
+from maezoo.model.build import empty_weights
 from maezoo.model.facts import PIXIO, VIDEO
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
