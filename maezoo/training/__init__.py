@@ -6,6 +6,9 @@
           -> pretraining, finetuning     the tasks: what is trained (`objective`, `classifier_model`), on which
                             batches (`data` and `views`; `labels`, `labelled` and `draws`), by which `optimizers`
 
+How a step is divided, between processes and in memory, is in `division`, `gradients` and `parallel`; checkpoints of
+weights that are shared out in `sharded`; what model a recipe means in `shape`, and what it starts from in `start`.
+
 `recipe` and `finetune_recipe` hold the numbers, `result` writes a pretrained model, `validation` judges a classifier,
 and `classifier` is what a user holds of it.
 """
