@@ -86,7 +86,9 @@ def write_shares(
         try:
             writer = dcp.HuggingFaceStorageWriter(str(partial), save_distributed=True)
             dcp.save(dict(tensors), storage_writer=writer, process_group=processes.group)
-        except CheckpointException as error:
+        except CheckpointException as error:  # in all processes
+            if processes.first:
+                shutil.rmtree(partial, ignore_errors=True)
             raise next(cause for cause, _ in error.failures.values()) from error
     if processes.first:
         with written_whole(partial / _FACTS) as temporary:
