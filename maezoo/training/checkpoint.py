@@ -53,8 +53,8 @@ class State:
 
     def size(self) -> int:
         """Return about how many bytes a checkpoint takes."""
-        sizes = {id(tensor): tensor.nbytes for tensor in self.objective.state_dict().values()}
-        return sum(sizes.values()) + 3 * sum(tensor.nbytes for tensor in self.ema.values())
+        sizes: dict[int, int] = {id(tensor): tensor.nbytes for tensor in self.objective.state_dict().values()}
+        return sum(sizes.values()) + 3 * sum(int(tensor.nbytes) for tensor in self.ema.values())
 
     def parameter(self, name: str) -> Tensor | None:
         """Return the parameter that a tensor of a checkpoint belongs to."""
@@ -126,7 +126,7 @@ def load_checkpoint(path: Path, state: State, *, facts: dict[str, Any]) -> int:
     if path.is_dir():
         found = read_facts(path)
         _check_facts(path, found["recipe"], facts)
-        step, tensors = found["step"], read_shares(path, state.parameter)
+        step, tensors = int(found["step"]), read_shares(path, state.parameter)
     else:
         step, saved, tensors = _read(path)
         _check_facts(path, saved, facts)

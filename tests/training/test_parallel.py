@@ -90,7 +90,7 @@ def test_a_killed_process_ends_the_others_and_the_same_command_resumes(
     killed: int, coloured: Callable[..., Path], tmp_path: Path
 ) -> None:
     shape = ["--img-size", "32", "--decoder-dim", "48", "--decoder-depth", "1", "--precision", "float32"]
-    options = [*shape, "--batch-size", "6", "--views", "3000"]
+    options = [*shape, "--batch-size", "6", "--views", "1200", "--optimizer", "adamw"]
     command = [*TORCHRUN, "2", "-m", "maezoo", "pretrain", str(coloured()), *options, "-o"]
     running = subprocess.Popen(
         [*command, str(tmp_path / "run")], env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -109,7 +109,7 @@ def test_a_killed_process_ends_the_others_and_the_same_command_resumes(
     files = [(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("run", "whole")]
     assert files[0] == files[1]
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert steps[-1] == 500
+    assert steps[-1] == 200
 
 
 @pytest.mark.parametrize("wrong", [{"accumulate": 11}, {"accumulate": 0}, {"parallel": "tensor"}])
