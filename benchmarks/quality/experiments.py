@@ -83,7 +83,7 @@ def main() -> None:
 def _train(experiment: Experiment, source: ImageSource, folder: Path, views: int) -> tuple["maezoo.MAE", float]:
     """Run one experiment; return its model and the seconds that the run took, pauses included."""
     recipe = replace(Recipe(views=views), **experiment.recipe)
-    variant = replace(find_variant(recipe.model), **{**BASE_SHAPE, **experiment.shape})
+    variant = replace(find_variant(recipe.model or "mae_vit_tiny"), **{**BASE_SHAPE, **experiment.shape})
     start = time.perf_counter()
     trained = pretrain(
         recipe,

@@ -54,7 +54,7 @@ class State:
     def size(self) -> int:
         """Return about how many bytes a checkpoint takes."""
         sizes: dict[int, int] = {id(tensor): tensor.nbytes for tensor in self.objective.state_dict().values()}
-        return sum(sizes.values()) + 3 * sum(tensor.nbytes for tensor in self.ema.values())
+        return sum(sizes.values()) + 3 * sum(int(tensor.nbytes) for tensor in self.ema.values())
 
     def parameter(self, name: str) -> Tensor | None:
         """Return the parameter that a tensor of a checkpoint belongs to."""

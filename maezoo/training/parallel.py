@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
+from torch.distributed import HashStore, PrefixStore  # type: ignore[attr-defined]  # documented there
+from torch.distributed.rendezvous import rendezvous
 
 from maezoo.errors import ArgumentError, SettingError, WorkerError
 
@@ -112,7 +114,8 @@ class Processes:
                 raise
             raise WorkerError(
                 f"one of the {self.size} processes of this run ended before its time (killed, or out of memory?), so "
-                f"the others end, too. {out} keeps the last checkpoint; run the same command again to resume.",
+                f"the others end, too. {out} keeps the last checkpoint, if one was written; run the same command again "
+                "to resume.",
                 path=out,
                 reason=str(error),
             ) from error
@@ -188,11 +191,11 @@ def joined(device: torch.device, *, always: bool = False) -> Iterator[tuple[Proc
         return
     where = _own(device, place.local_rank if place else 0)
     if place is None:
-        store, rank, size = dist.HashStore(), 0, 1
+        store, rank, size = HashStore(), 0, 1
     else:
-        store, rank, size = next(dist.rendezvous(place.url, place.rank, place.size, timeout=_PATIENCE))
+        store, rank, size = next(rendezvous(place.url, place.rank, place.size, timeout=_PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size)
+    dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=size)
     try:
         group = dist.new_group(backend="gloo") if device.type == "cuda" else None
         yield Processes(rank, size, group, store), where

@@ -20,6 +20,7 @@ from maezoo.files import errors_named, remove_left_over
 from maezoo.hardware import parse_dtype
 from maezoo.training.checkpoint import State, find_checkpoint, load_checkpoint, save_checkpoint
 from maezoo.training.division import Division
+from maezoo.training.gradients import Gradients
 from maezoo.training.optimizers import Optimizers
 
 __all__ = ["Progress", "Run", "Schedule", "Task"]
@@ -135,6 +136,7 @@ class Run:
         if device.type == "cpu" and self.dtype == torch.bfloat16:
             _use_plain_attention(self.objective)
         self.forward: Callable[..., Any] = division.forward_of(self.objective)
+        self.gradients = Gradients(task, self.forward, division, device, self.dtype)
         self.out.mkdir(parents=True, exist_ok=True)
         self.saved_at = self.logged_at = time.monotonic()
         self.saved_step: int | None = None
@@ -191,7 +193,8 @@ class Run:
         """Train from a step on, yielding each step with its loss."""
         for step, batch in zip(range(start, self.schedule.steps), self.task.batches(start), strict=False):
             if step == start and isinstance(self.forward, DistributedDataParallel):
-                self._order_sums(step, batch)
+                self.gradients.compute(step, batch)  # of no use but to DDP, see `Gradients`
+                self.optimizers.clear()
             yield step, self._train_step(step, batch)
 
     def save(self, step: int) -> None:
@@ -250,7 +253,7 @@ class Run:
 
     def _train_step(self, step: int, batch: tuple[Tensor, ...]) -> Tensor:
         """Do one step; return this process's share of its loss."""
-        loss = self._backward(step, batch)
+        loss = self.gradients.compute(step, batch)
         if self.schedule.clip:
             nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip)
         self.optimizers.step(step)
@@ -258,39 +261,6 @@ class Run:
         parameters = [p.detach() for _, p in self._trainable()]
         torch._foreach_lerp_(list(self.ema.values()), parameters, 1 - decay)
         return loss
-
-    def _backward(self, step: int, batch: tuple[Tensor, ...]) -> Tensor:
-        """Compute the gradients of the whole step's loss; return this process's share of it."""
-        parts = self.division.parts(batch)
-        shares, losses = self._shares(parts), []
-        for part, share in zip(parts, shares, strict=True):
-            with self.division.syncing(self.forward, last=part is parts[-1]):
-                with self.task.drawing(step), torch.autocast(self.device.type, self.dtype, enabled=self._low):
-                    loss = self.forward(*part)
-                # processes average their gradients, and the loss of a step is a sum
-                (loss if share == 1 else loss * (share * self.processes.size)).backward()
-            losses.append(loss.detach() * share)
-        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-
-    def _shares(self, parts: list[tuple[Tensor, ...]]) -> list[float]:
-        """Return the share of each part in the loss of the step: of all errors that are counted, in any process."""
-        if len(parts) == self.processes.size == 1:
-            return [1.0]
-        counts = [self.task.count(part) for part in parts]
-        (total,) = self.processes.sum(sum(counts))
-        return [count / max(total, 1) for count in counts]
-
-    def _order_sums(self, step: int, batch: tuple[Tensor, ...]) -> None:
-        """Let DDP see one backward pass, whose gradients are not used: a run that is resumed adds in the same order.
-
-        DDP arranges its buffers anew after the first backward pass, and the order of a sum depends on that.
-        """
-        self._backward(step, batch)
-        self.optimizers.clear()
-
-    @property
-    def _low(self) -> bool:
-        return self.dtype != torch.float32
 
 
 def _use_plain_attention(model: nn.Module) -> None:

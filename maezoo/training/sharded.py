@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from maezoo.errors import CheckpointError
@@ -84,9 +86,11 @@ def write_shares(
     processes.wait()
     with errors_named(partial):
         try:
-            writer = dcp.HuggingFaceStorageWriter(str(partial), save_distributed=True)
-            dcp.save(dict(tensors), storage_writer=writer, process_group=processes.group)
-        except CheckpointException as error:
+            writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
+            save(dict(tensors), storage_writer=writer, process_group=processes.group)
+        except CheckpointException as error:  # in all processes
+            if processes.first:
+                shutil.rmtree(partial, ignore_errors=True)
             raise next(cause for cause, _ in error.failures.values()) from error
     if processes.first:
         with written_whole(partial / _FACTS) as temporary:
@@ -127,12 +131,12 @@ def read_shares(folder: Path, like: Callable[[str], Tensor | None]) -> dict[str,
         CheckpointError: it is damaged.
     """
     try:
-        found = dcp.HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
+        found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
         tensors = {name: _room_for(told, like(name)) for name, told in found.items()}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as is wanted here
-            reader = dcp.HuggingFaceStorageReader(str(folder))
-            dcp.load(tensors, storage_reader=reader, no_dist=not dist.is_initialized())
+            reader = HuggingFaceStorageReader(str(folder))
+            load(tensors, storage_reader=reader, no_dist=not dist.is_initialized())
     except (CheckpointException, OSError, ValueError, KeyError) as error:
         raise _damaged(folder, error) from error
     return tensors

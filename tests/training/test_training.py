@@ -150,32 +150,6 @@ def test_the_result_is_a_model_file(pack: Path, tmp_path: Path) -> None:
     assert model.dtype == torch.float32
 
 
-def test_a_run_starts_from_the_weights_that_its_recipe_names(pack: Path, tmp_path: Path) -> None:
-    source = open_source(pack)
-    first = train(replace(SHORT, ema=0.0), source, tmp_path / "first")
-    file = write_result(first, SHORT, source, tmp_path / "first.safetensors")
-    still = replace(SHORT, init=str(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
-    second = train(still, source, tmp_path / "second")
-    for name, value in first.state_dict().items():
-        torch.testing.assert_close(second.state_dict()[name], value, atol=2e-3, rtol=2e-3)  # half precision on disk
-    assert same(train(still, source, tmp_path / "second"), second)  # its checkpoint needs no file
-    for recipe, start in ((still, None), (SHORT, file), (replace(still, start_from="0" * 64), file)):
-        with pytest.raises(CheckpointError, match="starts from weights with the sha256"):
-            train(recipe, source, tmp_path / "third", start_from=start)
-
-
-def test_a_start_with_another_decoder_gives_its_encoder(pack: Path, tmp_path: Path) -> None:
-    source = open_source(pack)
-    first = train(replace(SHORT, ema=0.0), source, tmp_path / "first")
-    file = write_result(first, SHORT, source, tmp_path / "first.safetensors")
-    still = replace(SHORT, init=str(file), views=4, ema=0.0, base_lr=0.0, muon_lr=0.0)
-    variant = replace(SMALL, decoder_dim=24)
-    second = pretrain(still, source, tmp_path / "second", variant=variant, device="cpu")
-    for name, value in first.encoder.state_dict().items():
-        torch.testing.assert_close(second.encoder.state_dict()[name], value, atol=2e-3, rtol=2e-3)
-    assert second.require_decoder().dim == 24
-
-
 def test_the_second_loss_trains_the_encoder_and_leaves_no_trace(pack: Path, tmp_path: Path) -> None:
     source, both = open_source(pack), replace(SHORT, normpix_weight=1.0)
     model = train(both, source, tmp_path / "both")
