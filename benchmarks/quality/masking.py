@@ -1,7 +1,7 @@
 """Ways to choose the hidden patches in pretraining, compared at equal views and at equal seconds.
 
     python -m benchmarks.quality.masking pretrain.npz [more.npz …] --eval eval.npz --out FOLDER
-        [--views N] [--seeds 2] [--shape bundled|small] [--optimizer muon|adamw] [--threads N] [--only NAME …]
+        [--views N] [--seeds 2] [--shape bundled|small] [--optimizer muon|adamw] [--threads N] [--only NAME …] [--times]
 
 Contestants are the strategies at 75 %, a decoder that predicts half of the hidden patches, and the random strategy at
 other ratios. Runs of equal seconds have as many views as the ratio of the steps' times allows; it is measured first,
@@ -78,6 +78,9 @@ def main() -> None:
     source = open_source(*options.data)
     chosen = [each for each in CONTESTANTS if not options.only or each.name in options.only]
     seconds = _step_seconds(options, source, chosen)
+    if options.times:
+        print("\n".join(f"{name:<12} {each / seconds['random']:.2f}" for name, each in seconds.items()))
+        return
     held_out = read_pack(options.eval, options.limit)
     for planned in _plan(options, chosen, seconds):
         path = options.out / planned.folder / "result.json"
@@ -226,6 +229,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--only", action="append", choices=[each.name for each in CONTESTANTS], help="may be repeated")
     parser.add_argument("--rounds", type=int, default=5, help="turns in which the steps are timed")
+    parser.add_argument("--times", action="store_true", help="time the steps, and train no model")
     parser.add_argument("--limit", type=int, help="about so many images of the labelled pack, for a quick look")
     parser.add_argument("--threads", type=int, help="threads to use")
     options = parser.parse_args()

@@ -132,18 +132,18 @@ def test_hard_masks_begin_at_random_and_grow_harder() -> None:
     assert not middle.gather(1, hardest).all()
 
 
-def test_the_ranking_loss_is_the_mean_over_pairs() -> None:
-    predicted, error = torch.randn(2, 6), torch.rand(2, 6)
+def test_the_ranking_loss_is_the_mean_over_pairs_of_one_image() -> None:
+    predicted, error = torch.randn(3, 6), torch.rand(3, 6)
     error[0, 1] = error[0, 2]  # no order, so no pair
-    mask = torch.tensor([[True, True, True, False, True, False], [False, True, True, True, True, False]])
-    terms = []
+    mask = torch.tensor([[True, True, True, False, True, False], [False, True, True, True, False, False], [False] * 6])
+    means = []
     for row in range(2):
         chosen = mask[row].nonzero().flatten().tolist()
-        for i in chosen:
-            for j in chosen:
-                if error[row, i] > error[row, j]:
-                    terms += [-torch.log(torch.sigmoid(predicted[row, i] - predicted[row, j]))]
-    torch.testing.assert_close(ranking_loss(predicted, error, mask), torch.stack(terms).mean())
+        pairs = [(i, j) for i in chosen for j in chosen if error[row, i] > error[row, j]]
+        terms = [-torch.log(torch.sigmoid(predicted[row, i] - predicted[row, j])) for i, j in pairs]
+        means.append(torch.stack(terms).mean())
+    assert len(terms) == 3
+    torch.testing.assert_close(ranking_loss(predicted, error, mask), torch.stack(means).mean())
 
 
 def test_the_predictor_learns_which_patches_are_hard() -> None:
