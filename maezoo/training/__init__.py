@@ -6,6 +6,9 @@
           -> pretraining, finetuning     the tasks: what is trained (`objective`, `classifier_model`), on which
                             batches (`data` and `views`; `labels`, `labelled` and `draws`), by which `optimizers`
 
+`masking` makes the masks of a step; `attention_guide` and `loss_guide` score patches for two of its strategies, by
+copies that `average` keeps.
+
 `recipe` and `finetune_recipe` hold the numbers, `result` writes a pretrained model, `validation` judges a classifier,
 and `classifier` is what a user holds of it.
 """
