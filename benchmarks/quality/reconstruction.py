@@ -67,12 +67,26 @@ def measure_ratio(model: "maezoo.MAE", photos: list[Any], images: Tensor, ratio:
     Returns:
         `mse` and `interval` under "model" and under each filler's name.
     """
-    P = model.patch_size
-    masks = [maezoo.random_mask(len(photos), model.grid_size, ratio, seed=seed) for seed in SEEDS]
-    errors = {"model": _mean_error(images, masks, P, [_predict(model, photos, mask) for mask in masks])}
+    P, masks = model.patch_size, _masks(model, len(photos), ratio)
+    found = {"model": measure_model(model, photos, images, ratio)}
     for name, fill in FILLERS.items():
-        errors[name] = _mean_error(images, masks, P, [fill(images, mask, P) for mask in masks])
-    return {name: {"mse": float(each.mean()), "interval": _bootstrap(each)} for name, each in errors.items()}
+        found[name] = _judged(_mean_error(images, masks, P, [fill(images, mask, P) for mask in masks]))
+    return found
+
+
+def measure_model(model: "maezoo.MAE", photos: list[Any], images: Tensor, ratio: float) -> dict[str, Any]:
+    """Measure the model's error of hidden pixels at one ratio, without the fillers; see `measure_ratio`."""
+    masks = _masks(model, len(photos), ratio)
+    predicted = [_predict(model, photos, mask) for mask in masks]
+    return _judged(_mean_error(images, masks, model.patch_size, predicted))
+
+
+def _masks(model: "maezoo.MAE", count: int, ratio: float) -> list[Tensor]:
+    return [maezoo.random_mask(count, model.grid_size, ratio, seed=seed) for seed in SEEDS]
+
+
+def _judged(errors: NDArray[Any]) -> dict[str, Any]:
+    return {"mse": float(errors.mean()), "interval": _bootstrap(errors)}
 
 
 def _predict(model: "maezoo.MAE", photos: list[Any], mask: Tensor) -> Tensor:

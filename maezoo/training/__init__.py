@@ -12,6 +12,9 @@ in `row_groups`), read with `retries`, and made into batches `ahead` of the step
 How a step is divided, between processes and in memory, is in `division`, `gradients` and `parallel`; checkpoints of
 weights that are shared out in `sharded`; what model a recipe means in `shape`, and what it starts from in `start`.
 
+`masking` makes the masks of a step; `attention_guide` and `loss_guide` score patches for two of its strategies, by
+copies that `average` keeps.
+
 `recipe` and `finetune_recipe` hold the numbers, `result` writes a pretrained model, `validation` judges a classifier,
 and `classifier` is what a user holds of it.
 """

@@ -57,13 +57,7 @@ class LossGuide(nn.Module):
         return predicted[:, :, 0].float()
 
     def forward(
-        self,
-        tokens: Tensor,
-        visible: Tensor,
-        grid_size: tuple[int, int],
-        error: Tensor,
-        mask: Tensor,
-        read: Tensor,
+        self, tokens: Tensor, visible: Tensor, grid_size: tuple[int, int], error: Tensor, mask: Tensor
     ) -> Tensor:
         """Return the predictor's own loss, a scalar.
 
@@ -72,24 +66,23 @@ class LossGuide(nn.Module):
             visible: (B, K) int64, the visible patches.
             grid_size: (h, w).
             error: (B, N), the loss of each patch; no gradient flows back through it.
-            mask: (B, N) bool, the patches whose error counts, the same number in each row.
-            read: (B, 1) bool, the images that could be read; the others count for nothing.
+            mask: (B, N) bool, the patches whose error counts.
         """
         predicted: Tensor = self.predictor(tokens, visible, grid_size)
-        return ranking_loss(predicted[:, :, 0].float(), error.detach(), mask, read)
+        return ranking_loss(predicted[:, :, 0].float(), error.detach(), mask)
 
 
-def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor, read: Tensor | None = None) -> Tensor:
+def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor) -> Tensor:
     """Return how badly predictions order the errors of an image (Hard Patches Mining, §3.2, the relative loss).
 
     For each pair of patches of one image, the binary cross entropy of "the first is harder", whose logit is the
-    difference of the two predictions; the mean over pairs of different error.
+    difference of the two predictions; the mean over an image's pairs of different error, then over the images that
+    have any.
 
     Args:
         predicted: (B, N).
         error: (B, N).
-        mask: (B, N) bool, the patches that are compared, the same number in each row.
-        read: (B, 1) bool, the rows that count; all when `None`.
+        mask: (B, N) bool, the patches that are compared.
 
     Example:
         >>> error = torch.tensor([[1.0, 2.0, 3.0]])
@@ -97,10 +90,9 @@ def ranking_loss(predicted: Tensor, error: Tensor, mask: Tensor, read: Tensor | 
         >>> bool(ranking_loss(10 * error, error, everything) < 1e-4)
         True
     """
-    B = len(mask)
-    predicted, error = predicted[mask].reshape(B, -1), error[mask].reshape(B, -1)  # (B, H)
-    order = (error[:, :, None] - error[:, None]).sign()  # (B, H, H)
-    if read is not None:
-        order = order * read[:, :, None]
+    order = (error[:, :, None] - error[:, None]).sign()  # (B, N, N)
+    pairs = mask[:, :, None] & mask[:, None] & (order != 0)
     difference = predicted[:, :, None] - predicted[:, None]
-    return (F.softplus(-order * difference) * order.abs()).sum() / order.abs().sum().clamp(min=1)
+    terms = (F.softplus(-order * difference) * pairs).flatten(1).sum(dim=1)
+    counts = pairs.flatten(1).sum(dim=1)
+    return (terms / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)

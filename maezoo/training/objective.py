@@ -64,13 +64,12 @@ class Objective(nn.Module):
         kept = None if predicted is None else _unmarked(mask & ~predicted).to(images.device, non_blocking=True)
         encoded = model.encode_tokens(images, visible)
         tokens = decoder.complete(encoded, visible, grid, kept=kept)  # (B, N, dim)
-        marked = (mask if predicted is None else predicted).to(images.device, non_blocking=True)
+        counted = (mask if predicted is None else predicted).to(images.device, non_blocking=True) & read
         error = model.patch_error(images, decoder.pred(tokens))  # (B, N)
         total = error if self.normpix is None else error + self.normpix_weight * self._second(images, tokens)
-        counted = marked & read
         loss: Tensor = (total * counted).sum() / counted.sum().clamp(min=1)
         if isinstance(self.guide, LossGuide):
-            loss = loss + self.guide(encoded, visible, grid, error, marked, read)
+            loss = loss + self.guide(encoded, visible, grid, error, counted)
         return loss
 
     def _second(self, images: Tensor, tokens: Tensor) -> Tensor:

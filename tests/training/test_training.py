@@ -281,6 +281,9 @@ def test_schedule() -> None:
     [
         {"views": 0},
         {"mask_ratio": 1.0},
+        {"mask_strategy": "stripes"},
+        {"mask_cell": 0},
+        {"predict": 0.0},
         {"crop": (0.0, 1.0)},
         {"ema": 1.0},
         {"optimizer": "sgd"},
