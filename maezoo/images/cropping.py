@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 def open_crop(
     image: ImageLike,
-    size: int,
+    size: int | tuple[int, int],
     box_of: Callable[[int, int], Box],
     *,
     name: str = "image",
@@ -24,11 +24,11 @@ def open_crop(
 ) -> Image.Image:
     """Decode an image as `open_image` does, cut a part out, and resize it (bicubic, antialiased).
 
-    A JPEG is decoded at a half, quarter or eighth where the part still has at least `size` pixels a side then.
+    A JPEG is decoded at a half, quarter or eighth where the part still has as many pixels as the result then.
 
     Args:
         image: an image-like.
-        size: side of the square result in pixels.
+        size: side of the square result in pixels, or its height and width.
         box_of: gives the part of an upright image of a width and a height.
         name: what errors call the image.
         scaling: how more than 8 bits become 8.
@@ -42,9 +42,11 @@ def open_crop(
         (16, 16)
     """
 
+    H, W = (size, size) if isinstance(size, int) else size
+
     def needed(width: int, height: int) -> tuple[int, int]:
         left, top, right, bottom = box_of(width, height)
-        return math.ceil(size * width / (right - left)), math.ceil(size * height / (bottom - top))
+        return math.ceil(W * width / (right - left)), math.ceil(H * height / (bottom - top))
 
     picture = open_image(image, name=name, least=needed, scaling=scaling)
-    return picture.resize((size, size), Image.Resampling.BICUBIC, box=box_of(*picture.size))
+    return picture.resize((W, H), Image.Resampling.BICUBIC, box=box_of(*picture.size))

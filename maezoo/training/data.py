@@ -32,7 +32,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def views(self, indices: Tensor, crops: Crops, size: int) -> Tensor:
+    def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
         """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1].
 
         An image that cannot be read has NaN in its place: the loss leaves it out.

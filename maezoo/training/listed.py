@@ -82,20 +82,21 @@ class ListedImages:
         """Return the number of images, readable or not."""
         return len(self.items)
 
-    def views(self, indices: Tensor, crops: Crops, size: int) -> Tensor:
-        """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1], NaN where unreadable.
+    def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
+        """Return the crops of the images at `indices` as (B, 3, H, W) float32 in [0, 1], NaN where unreadable.
 
         Raises:
             OSError: an image cannot be read for now, however often that is tried.
             DataError: none of many images can be read.
         """
+        H, W = (size, size) if isinstance(size, int) else size
         places = crops.left.tolist(), crops.top.tolist()
         sides = zip(crops.area.tolist(), crops.aspect.tolist(), *places, strict=True)
         jobs = zip(indices.tolist(), sides, strict=True)
         on_cuda = self.device.type == "cuda"
-        pixels = torch.zeros((len(indices), size, size, 3), dtype=torch.uint8, device="cpu", pin_memory=on_cuda)
+        pixels = torch.zeros((len(indices), H, W, 3), dtype=torch.uint8, device="cpu", pin_memory=on_cuda)
         rows, missing = pixels.numpy(), []
-        for row, view in enumerate(self._pool.map(lambda job: self._view(job[0], job[1], size), jobs)):
+        for row, view in enumerate(self._pool.map(lambda job: self._view(*job, (H, W)), jobs)):
             if view is None:
                 missing.append(row)
             else:
@@ -128,8 +129,10 @@ class ListedImages:
         """Leave out what belongs to a process, so that another can have this source."""
         raise TypeError("a source belongs to its process; open it again in the other one.")
 
-    def _view(self, index: int, sides: tuple[float, float, float, float], size: int) -> NDArray[np.uint8] | None:
-        """Return one crop, (size, size, 3); `None` if the image cannot be read."""
+    def _view(
+        self, index: int, sides: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> NDArray[np.uint8] | None:
+        """Return one crop, (H, W, 3); `None` if the image cannot be read."""
         if index in self._bad:
             return None
         item = self.items[index]

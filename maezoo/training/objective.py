@@ -7,7 +7,7 @@ from maezoo.masks.visible import group_rows
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.patches import normalise_patches, patch_statistics, patchify
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "counted_patches"]
 
 
 class Objective(nn.Module):
@@ -47,25 +47,37 @@ class Objective(nn.Module):
             images: (B, C, H, W), normalised; one that could not be read is NaN throughout, and counts for nothing.
             mask: (B, N) bool on any device, True = hidden, the same number in each row.
         """
-        images, read = _read(images)
+        counted = counted_patches(images, mask)
+        images = torch.where(_read(images).view(-1, 1, 1, 1), images, 0.0)
         if self.normpix is None:
             output = self.model(images, mask)
-            return _mean(self.model.patch_error(images, output.prediction), output.mask & read)
+            return _mean(self.model.patch_error(images, output.prediction), counted)
         model, decoder = self.model, self.model.require_decoder()
         visible = group_rows(mask)[0].visible.to(images.device, non_blocking=True)  # all rows have one count
         tokens = decoder.complete(model.encode_tokens(images, visible), visible, model.grid_for(images))  # (B, N, dim)
-        hidden = mask.to(images.device, non_blocking=True)
         truth = patchify(images, model.patch_size).float()
         target = normalise_patches(truth, patch_statistics(truth))
         second = (self.normpix(tokens).float() - target).square().mean(dim=-1)  # (B, N)
         error = model.patch_error(images, decoder.pred(tokens)) + self.normpix_weight * second
-        return _mean(error, hidden & read)
+        return _mean(error, counted)
 
 
-def _read(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return images with zeros for those that are NaN throughout, and which are not: (B, 1) bool."""
-    read = ~images.isnan().flatten(1).all(dim=1)
-    return torch.where(read.view(-1, 1, 1, 1), images, 0.0), read[:, None]
+def counted_patches(images: Tensor, mask: Tensor) -> Tensor:
+    """Return which patches the loss counts: the hidden ones of images that could be read.
+
+    Args:
+        images: (B, C, H, W); one that could not be read is NaN throughout.
+        mask: (B, N) bool on any device, True = hidden.
+
+    Returns:
+        (B, N) bool on the images' device.
+    """
+    return mask.to(images.device, non_blocking=True) & _read(images)[:, None]
+
+
+def _read(images: Tensor) -> Tensor:
+    """Tell which images could be read: (B,) bool."""
+    return ~images.isnan().flatten(1).all(dim=1)
 
 
 def _mean(error: Tensor, counted: Tensor) -> Tensor:
