@@ -41,7 +41,6 @@ def open_crop(
         >>> open_crop(picture, 16, lambda width, height: (0, 0, width / 2, height)).size
         (16, 16)
     """
-
     H, W = (size, size) if isinstance(size, int) else size
 
     def needed(width: int, height: int) -> tuple[int, int]:
