@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,9 @@ def _contestants(
         return runs | {f"torchvision + DataLoader, {options.workers}": lambda: _rate(len(each) for each in read())}
     if part == "step":
         mine: dict[str, Callable[[], float]] = {"maezoo": lambda: ours(Still(still.to(device)))}
-        return mine | {name: lambda name=name: theirs(name, given) for name in peers}
-    runs = {f"maezoo, {kind}": lambda source=source: ours(source) for kind, source in opened.items()}
-    return runs | {f"{name}, folder": lambda name=name: theirs(name, read) for name in peers}
+        return mine | {name: partial(theirs, name, given) for name in peers}
+    runs = {f"maezoo, {kind}": partial(ours, source) for kind, source in opened.items()}
+    return runs | {f"{name}, folder": partial(theirs, name, read) for name in peers}
 
 
 def _reading(source: ImageSource, recipe: Recipe, variant: Variant, device: torch.device) -> Callable[[], float]:

@@ -90,13 +90,13 @@ class ListedImages:
             DataError: none of many images can be read.
         """
         H, W = (size, size) if isinstance(size, int) else size
-        places = crops.left.tolist(), crops.top.tolist()
-        sides = zip(crops.area.tolist(), crops.aspect.tolist(), *places, strict=True)
-        jobs = zip(indices.tolist(), sides, strict=True)
+        sides = zip(crops.area.tolist(), crops.aspect.tolist(), crops.left.tolist(), crops.top.tolist(), strict=True)
         on_cuda = self.device.type == "cuda"
         pixels = torch.zeros((len(indices), H, W, 3), dtype=torch.uint8, device="cpu", pin_memory=on_cuda)
         rows, missing = pixels.numpy(), []
-        for row, view in enumerate(self._pool.map(lambda job: self._view(*job, (H, W)), jobs)):
+        for row, view in enumerate(
+            self._pool.map(lambda index, crop: self._view(index, crop, (H, W)), indices.tolist(), sides)
+        ):
             if view is None:
                 missing.append(row)
             else:

@@ -118,18 +118,20 @@ def crop_box(
     return x, y, min(x + w, width), min(y + h, height)
 
 
-def crop_batch(images: Tensor, crops: Crops, size: int) -> Tensor:
+def crop_batch(images: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
     """Cut one crop from each image and resize it bilinearly.
 
     Args:
-        images: (B, 3, H, W) uint8.
+        images: (B, C, H, W) uint8.
         crops: one for each image.
-        size: side of the result in pixels.
+        size: side of the result in pixels, or its height and width.
 
     Returns:
-        (B, 3, size, size) float32 in [0, 1].
+        (B, C, size, size) float32 in [0, 1].
     """
     H, W = images.shape[-2:]
+    rows, columns = (size, size) if isinstance(size, int) else size
+    shrink = min(H / rows, W / columns)
     pixels = crops.area * H * W
     width = (pixels * crops.aspect).sqrt().clamp(max=W) / W  # share of the width
     height = (pixels / crops.aspect).sqrt().clamp(max=H) / H
@@ -138,8 +140,7 @@ def crop_batch(images: Tensor, crops: Crops, size: int) -> Tensor:
     width = torch.where(crops.flip, -width, width)
     zero = torch.zeros_like(width)
     theta = torch.stack([width, zero, centre_x, zero, height, centre_y], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(theta.to(images.device), [len(images), 3, size, size], align_corners=False)
-    shrink = min(H, W) / size
+    grid = F.affine_grid(theta.to(images.device), [*images.shape[:2], rows, columns], align_corners=False)
     source = images.float() / 255
     if shrink >= 2:  # bilinear sampling alone would alias
         source = F.interpolate(source, scale_factor=1 / shrink * 1.5, mode="bilinear", antialias=True)
