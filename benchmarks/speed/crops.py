@@ -7,6 +7,7 @@ The crops are the paper's: area 0.2 to 1, aspect 3/4 to 4/3. Times are CPU secon
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,12 @@ def main() -> None:
     options = _arguments()
     paths = [path for path in image_files(options.folder) if path.suffix.lower() in (".jpg", ".jpeg")]
     crops = draw_crops(options.crops, (0.2, 1.0), (3 / 4, 4 / 3), step_generator(0, 0))
-    sides = zip(*(row.tolist() for row in (crops.area, crops.aspect, crops.left, crops.top)), strict=True)
+    sides = zip(crops.area.tolist(), crops.aspect.tolist(), crops.left.tolist(), crops.top.tolist(), strict=True)
     differences, seconds = [], np.zeros(2)
     for number, crop in enumerate(sides):
         data, size = paths[number % len(paths)].read_bytes(), options.size
         start = time.process_time()
-        needed = open_crop(data, size, lambda width, height, crop=crop: crop_box(*crop, width, height))
+        needed = open_crop(data, size, partial(crop_box, *crop))
         between = time.process_time()
         whole = open_image(data)
         full = whole.resize((size, size), Image.Resampling.BICUBIC, box=crop_box(*crop, *whole.size))
