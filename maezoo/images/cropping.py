@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 def open_crop(
     image: ImageLike,
-    size: tuple[int, int],
+    size: int | tuple[int, int],
     box_of: Callable[[int, int], Box],
     *,
     name: str = "image",
@@ -24,11 +24,11 @@ def open_crop(
 ) -> Image.Image:
     """Decode an image as `open_image` does, cut a part out, and resize it (bicubic, antialiased).
 
-    A JPEG is decoded at a half, quarter or eighth where the part still has at least (H, W) pixels then.
+    A JPEG is decoded at a half, quarter or eighth where the part still has as many pixels as the result then.
 
     Args:
         image: an image-like.
-        size: (H, W) of the result in pixels.
+        size: side of the square result in pixels, or its height and width.
         box_of: gives the part of an upright image of a width and a height.
         name: what errors call the image.
         scaling: how more than 8 bits become 8.
@@ -41,7 +41,7 @@ def open_crop(
         >>> open_crop(picture, (16, 16), lambda width, height: (0, 0, width / 2, height)).size
         (16, 16)
     """
-    H, W = size
+    H, W = (size, size) if isinstance(size, int) else size
 
     def needed(width: int, height: int) -> tuple[int, int]:
         left, top, right, bottom = box_of(width, height)

@@ -83,20 +83,20 @@ class ListedImages:
         return len(self.items)
 
     def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
-        """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1], NaN where unreadable.
+        """Return the crops of the images at `indices` as (B, 3, H, W) float32 in [0, 1], NaN where unreadable.
 
         Raises:
             OSError: an image cannot be read for now, however often that is tried.
             DataError: none of many images can be read.
         """
-        places = crops.left.tolist(), crops.top.tolist()
-        sides = zip(crops.area.tolist(), crops.aspect.tolist(), *places, strict=True)
-        jobs = zip(indices.tolist(), sides, strict=True)
-        on_cuda = self.device.type == "cuda"
         H, W = (size, size) if isinstance(size, int) else size
+        sides = zip(crops.area.tolist(), crops.aspect.tolist(), crops.left.tolist(), crops.top.tolist(), strict=True)
+        on_cuda = self.device.type == "cuda"
         pixels = torch.zeros((len(indices), H, W, 3), dtype=torch.uint8, device="cpu", pin_memory=on_cuda)
         rows, missing = pixels.numpy(), []
-        for row, view in enumerate(self._pool.map(lambda job: self._view(job[0], job[1], (H, W)), jobs)):
+        for row, view in enumerate(
+            self._pool.map(lambda index, crop: self._view(index, crop, (H, W)), indices.tolist(), sides)
+        ):
             if view is None:
                 missing.append(row)
             else:

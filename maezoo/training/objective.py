@@ -12,7 +12,7 @@ from maezoo.training.loss_guide import LossGuide
 from maezoo.training.masking import find_guide
 from maezoo.vocabulary import MaskStrategy
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "counted_patches"]
 
 
 class Objective(nn.Module):
@@ -58,13 +58,13 @@ class Objective(nn.Module):
             predicted: (B, N) bool, the hidden patches that the decoder predicts, the same number in each row: no
                 other one costs time in it, or counts. `None` for all.
         """
-        images, read = _read(images)
+        counted = counted_patches(images, mask if predicted is None else predicted)
+        images = torch.where(_read(images).view(-1, 1, 1, 1), images, 0.0)
         model, decoder, grid = self.model, self.model.require_decoder(), self.model.grid_for(images)
         visible = _unmarked(mask).to(images.device, non_blocking=True)  # all rows have one count
         kept = None if predicted is None else _unmarked(mask & ~predicted).to(images.device, non_blocking=True)
         encoded = model.encode_tokens(images, visible)
         tokens = decoder.complete(encoded, visible, grid, kept=kept)  # (B, N, dim)
-        counted = (mask if predicted is None else predicted).to(images.device, non_blocking=True) & read
         error = model.patch_error(images, decoder.pred(tokens))  # (B, N)
         total = error if self.normpix is None else error + self.normpix_weight * self._second(images, tokens)
         loss: Tensor = (total * counted).sum() / counted.sum().clamp(min=1)
@@ -86,7 +86,19 @@ def _unmarked(mask: Tensor) -> Tensor:
     return left
 
 
-def _read(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return images with zeros for those that are NaN throughout, and which are not: (B, 1) bool."""
-    read = ~images.isnan().flatten(1).all(dim=1)
-    return torch.where(read.view(-1, 1, 1, 1), images, 0.0), read[:, None]
+def counted_patches(images: Tensor, mask: Tensor) -> Tensor:
+    """Return which patches the loss counts: the hidden ones of images that could be read.
+
+    Args:
+        images: (B, C, H, W); one that could not be read is NaN throughout.
+        mask: (B, N) bool on any device, True = hidden.
+
+    Returns:
+        (B, N) bool on the images' device.
+    """
+    return mask.to(images.device, non_blocking=True) & _read(images)[:, None]
+
+
+def _read(images: Tensor) -> Tensor:
+    """Tell which images could be read: (B,) bool."""
+    return ~images.isnan().flatten(1).all(dim=1)

@@ -65,7 +65,7 @@ class PackedImages:
         return len(self.images)
 
     def views(self, indices: Tensor, crops: Crops, size: int | tuple[int, int]) -> Tensor:
-        """Return the crops of the images at `indices` as (B, 3, size, size) float32 in [0, 1], NaN where unreadable."""
+        """Return the crops of the images at `indices` as (B, 3, H, W) float32 in [0, 1], NaN where unreadable."""
         chosen = indices.to(self.images.device)
         views = crop_batch(self.images[chosen], crops, size)
         if self._blank is not None:

@@ -18,7 +18,7 @@ from maezoo.training.ahead import made_ahead
 from maezoo.training.data import ImageSource, check_enough
 from maezoo.training.division import Division, prepare
 from maezoo.training.masking import MaskDraws, Masking
-from maezoo.training.objective import Objective
+from maezoo.training.objective import Objective, counted_patches
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Schedule
@@ -91,8 +91,7 @@ class Pretraining:
 
     def count(self, batch: tuple[Tensor, ...]) -> int:
         """Return how many patches are predicted in these rows: the hidden ones, or a part of them, of images read."""
-        read = ~batch[0].flatten(1).isnan().all(dim=1, keepdim=True)
-        return int((batch[-1] & read.to(batch[-1].device)).sum())
+        return int(counted_patches(batch[0], batch[-1]).sum())
 
     def result(self) -> MAE:
         """Return the trained model, in eval mode, all of it in every process."""

@@ -141,3 +141,24 @@ def test_one_that_fails_or_differs_does_not_end_the_run(monkeypatch: pytest.Monk
     assert rows[0].to_peer is None
     assert rows[2].seconds is not None
     assert rows[2].to_peer is None
+
+
+def test_reading_for_pretraining_is_measured_from_every_kind_of_source(tmp_path: Path) -> None:
+    out = tmp_path / "reading.json"
+    code = "import sys; from benchmarks.speed.pretraining import main; main()"
+    rest = ["--parts", "reading", "--model", "mae_vit_tiny", "--device", "cpu", "--rounds", "1", "--steps", "2"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *rest, "--images", "8", "--side", "64", "--workers", "0", "--out", str(out)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rates = json.loads(out.read_text())["reading"]
+    assert [*rates] == [f"maezoo, {kind}" for kind in ("folder", "tar", "parquet", "pack")] + [
+        "torchvision + DataLoader, 0"
+    ]
+    assert all(rate > 0 for found in rates.values() for rate in found)
