@@ -153,8 +153,8 @@ def errors_named(path: Path, temporary: Path | None = None) -> Iterator[Path]:
             raise
         raise _naming(path, error.errno, error.strerror or str(error)) from error
     except SafetensorError as error:  # no OSError, and its number is only in its words
-        number = re.search(r"os error (\d+)", str(error))
-        raise _naming(path, int(number[1]) if number else None, str(error)) from error
+        number = re.search(r"os error (\d+)|Os \{ code: (\d+)", str(error))  # the second: safetensors 0.5
+        raise _naming(path, int(number[1] or number[2]) if number else None, str(error)) from error
 
 
 def parse_json(text: str | bytes) -> Any:

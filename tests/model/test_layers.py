@@ -98,6 +98,7 @@ def test_an_adapter_is_trained_by_masked_images(model: maezoo.MAE) -> None:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch.export's own
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # PyTorch 2.9's own
 def test_the_forward_is_exported_for_any_batch_and_mask(model: maezoo.MAE) -> None:
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(model, (IMAGES, MASK), dynamic_shapes={"images": {0: batch}, "mask": {0: batch}})
