@@ -1,9 +1,9 @@
 """What holds when things go wrong, measured. Linux.
 
     python -m benchmarks.reliability kills [--kills 50] [--only download extract pretrain finetune] [--seed 0]
-    python -m benchmarks.reliability calls [--calls 10000]
+    python -m benchmarks.reliability calls [--calls 10000] [--model mae_vit_tiny]
     python -m benchmarks.reliability threads [--threads 8] [--calls 40]
-    python -m benchmarks.reliability disks
+    python -m benchmarks.reliability disks [--only WRITER …]
 
 `kills` ends work by SIGKILL at random moments and repeats it until it is done; the result is compared with that of an
 undisturbed run. `calls` measures the memory of many calls. `threads` compares what threads compute together with what
@@ -28,14 +28,14 @@ def main() -> int:
     if options.what == "calls":
         from benchmarks.reliability.calls import measure_calls
 
-        return measure_calls(options.calls)
+        return measure_calls(options.calls, options.model)
     if options.what == "threads":
         from benchmarks.reliability.threads import measure_threads
 
         return measure_threads(options.threads, options.calls)
     from benchmarks.reliability.disks import measure_disks
 
-    return measure_disks()
+    return measure_disks(options.only)
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,10 +47,12 @@ def _arguments() -> argparse.Namespace:
     kills.add_argument("--seed", type=int, default=0)
     calls = what.add_parser("calls")
     calls.add_argument("--calls", type=int, default=10_000)
+    calls.add_argument("--model", default="mae_vit_tiny")
     threads = what.add_parser("threads")
     threads.add_argument("--threads", type=int, default=8)
     threads.add_argument("--calls", type=int, default=40, help="of each thread")
-    what.add_parser("disks")
+    disks = what.add_parser("disks")
+    disks.add_argument("--only", nargs="+", help="writers, as they are printed")
     return parser.parse_args()
 
 

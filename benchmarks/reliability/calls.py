@@ -14,21 +14,21 @@ _WARM = 0.1  # share of the calls that come before the first measurement
 _GROWTH = 16.0  # MiB that are allowed: the allocator's own
 
 
-def measure_calls(calls: int) -> int:
+def measure_calls(calls: int, name: str) -> int:
     """Call each method so many times; return 1 if memory has grown."""
-    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+    model = maezoo.create(name, pretrained=True, device="cpu")
     images = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
     ready = model.optimize(engine="eager", batch_sizes=(1,))
-    mask = maezoo.random_mask(1, (12, 12), 0.75, seed=0)
+    mask = maezoo.random_mask(1, model.grid_size, 0.75, seed=0)
     subjects: dict[str, tuple[Callable[[], object], int]] = {
         "features": (lambda: model.features(images), calls),
         "encode, masked": (lambda: model.encode(images, mask=mask), calls),
         "reconstruct": (lambda: model.reconstruct(images), calls),
         "features of an optimised model": (lambda: ready.features(images), calls),
-        "create, one call, and forget": (lambda: _create(images), max(1, calls // 50)),
+        "create, one call, and forget": (lambda: _create(name, images), max(1, calls // 50)),
         "optimize, one call, and forget": (lambda: _optimize(model, images), max(1, calls // 200)),
     }
-    grown = [_measure(name, call, times) for name, (call, times) in subjects.items()]
+    grown = [_measure(subject, call, times) for subject, (call, times) in subjects.items()]
     return int(max(grown) > _GROWTH)
 
 
@@ -45,8 +45,8 @@ def _measure(name: str, call: Callable[[], object], times: int) -> float:
     return after - before
 
 
-def _create(images: object) -> None:
-    maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").features(images)  # type: ignore[arg-type]
+def _create(name: str, images: object) -> None:
+    maezoo.create(name, pretrained=True, device="cpu").features(images)  # type: ignore[arg-type]
 
 
 def _optimize(model: maezoo.MAE, images: object) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +18,16 @@ _OPTIONAL = {"engine choices"}  # what is only remembered: without room it is no
 _TEMPORARY = (".maezoo-", ".tmp")
 
 
-def measure_disks() -> int:
-    """Fill a disk under each writer; return 1 if one did not say so, or hurt a file."""
+def measure_disks(only: Sequence[str] | None) -> int:
+    """Fill a disk under each writer, or those that are named; return 1 if one did not say so, or hurt a file."""
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="maezoo-disks-") as folder:
         prepared, disk = Path(folder) / "prepared", Path(folder) / "disk"
         prepared.mkdir()
         disk.mkdir()
         for name, write in writers.prepare(prepared).items():
+            if only and name not in only:
+                continue
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(disk)], check=True)
             try:
                 problems = [*_fill_under(name, write, disk), *_forbid_under(name, write, disk)]

@@ -1,7 +1,8 @@
 """Everything in the package that writes a file, each as a function of the path to write, without a suffix."""
 
-import os
+import io
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,11 @@ def _description(folder: Path) -> Any:
 
 
 def _command(arguments: list[str], suffix: str, path: Path) -> None:
-    """Run a command in this process; its errors are raised as they are."""
+    """Run a command in this process; its errors are raised as they are, or as the exit code that it gives."""
     from maezoo.cli.commands import app
 
-    with Path(os.devnull).open("w", encoding="utf-8"):
-        app([*arguments, "-o", str(path.with_suffix(f".{suffix}"))], standalone_mode=False)
+    output = path.with_suffix(f".{suffix}")
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        code = app([*arguments, "-o", str(output)], standalone_mode=False)
+    if code:
+        raise OSError(f"{output}: the command left with {code}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maezoo.errors import DataError, SourceMissingError
-from maezoo.extraction.arrow import parquet_errors, require_pyarrow
+from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.remote import is_uri, path_in
 from maezoo.extraction.settings import FOLDER, RECORD, read_record
 from maezoo.extraction.store import Store, open_store
@@ -77,11 +77,12 @@ class Embeddings:
             DataError: a file that cannot be read, or that lacks a column.
         """
         pa = require_pyarrow()
+        damaged: tuple[type[Exception], ...] = (pa.ArrowException, KeyError, UnicodeDecodeError)
         for name in self.names:
             try:
                 with self.store.open(name) as opened, pa.parquet.ParquetFile(opened, pre_buffer=False) as file:
                     yield from file.iter_batches(_ROWS, columns=list(columns))
-            except (*parquet_errors(), KeyError) as error:
+            except damaged as error:
                 raise DataError.about(f"{self.where}/{name}", f"cannot be read: {error}.") from error
 
     def vectors(self, more: Sequence[str] = ()) -> Iterator[tuple["pa.RecordBatch", NDArray[Any]]]:

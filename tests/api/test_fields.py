@@ -136,9 +136,7 @@ def test_other_channels_than_the_weights_have_no_names() -> None:
 def test_13_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: Path, layout: Any) -> None:
     satellite.save_pretrained(tmp_path / "saved")
     convert(tmp_path / "saved", tmp_path / "theirs", to=layout)
-    said = Description(
-        VARIANTS["mae_vit_tiny"], "pixel", satellite.preprocess
-    )  # FAIR has no words for it
+    said = Description(VARIANTS["mae_vit_tiny"], "pixel", satellite.preprocess)  # FAIR has no words for it
     convert(tmp_path / "theirs", tmp_path / "back", to="maezoo", like=said)
     again = maezoo.create(f"local-dir:{tmp_path / 'back'}", device="cpu")
     if layout != "transformers":  # whose configuration has no place for bands
