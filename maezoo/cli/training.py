@@ -10,6 +10,7 @@ from maezoo.cli.exits import INTERRUPTED
 from maezoo.cli.options import DEFAULT_MODEL, BatchSize, Device, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.screen import counted, note, note_to_repeat, say
+from maezoo.cli.watching import Log, Pictures, Probe, ProbeEvery, ResumeFrom, start_of, watch_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import Target
 
@@ -49,6 +50,11 @@ def pretrain(
     ] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first; takes a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Licence of the weights, for their file.")] = "unknown",
+    log: Log = None,
+    pictures: Pictures = 0,
+    probe: Probe = None,
+    probe_every: ProbeEvery = None,
+    resume_from: ResumeFrom = None,
 ) -> None:
     """Pretrain a masked autoencoder on your images.
 
@@ -59,6 +65,7 @@ def pretrain(
     from maezoo.training import FolderImages, Recipe, open_source
     from maezoo.training.result import write_result
 
+    watch = watch_of(log, pictures, probe, probe_every)
     if start_from is not None:
         check_no_input(output / "model.safetensors", [start_from])
     recipe = Recipe(
@@ -81,7 +88,8 @@ def pretrain(
     )
     source = open_source(*data, device=choose_device(device))
     note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps")
-    trained = _train(recipe, source, output, device=device, start_from=start_from, compile=compile_)
+    watched = {"watch": watch, "resume_from": start_of(resume_from)}
+    trained = _train(recipe, source, output, device=device, start_from=start_from, compile=compile_, **watched)
     if isinstance(source, FolderImages) and source.unreadable:
         note(f"{counted(len(source.unreadable), 'file')} could not be read and were left out.", "yellow")
     path = write_result(trained, recipe, source, output, license=license_)

@@ -16,3 +16,6 @@ from .labels import read_labelled as read_labelled
 from .recipe import Recipe as Recipe
 from .run import Progress as Progress
 from .trainer import pretrain as pretrain
+from .watching.summary import RunSummary as RunSummary
+from .watching.summary import summarise_run as summarise_run
+from .watching.watch import Watch as Watch

@@ -20,11 +20,12 @@ from maezoo.training.optimizers import Optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.vocabulary import Part
 
-__all__ = ["load_checkpoint", "load_start", "not_finite", "save_checkpoint"]
+__all__ = ["load_checkpoint", "load_start", "not_finite", "read_checkpoint", "save_checkpoint", "take_over"]
 
 _log = logging.getLogger(__name__)
 
 _MACHINE_FIELDS = frozenset({"precision"})  # a run may be resumed on another kind of machine
+_MUST_AGREE = ("model", "target", "optimizer", "classes", "tune", "lora", "pool")  # where another run continues it
 
 
 def save_checkpoint(
@@ -63,16 +64,76 @@ def load_checkpoint(
     Raises:
         CheckpointError: the file is damaged or belongs to a run with another recipe.
     """
+    step, saved, tensors = _read(path)
+    _check_facts(path, saved, facts)
+    _place_all(path, tensors, model, ema, optimizers)
+    return step
+
+
+def take_over(
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers, *, facts: dict[str, Any]
+) -> int:
+    """Continue another run's checkpoint with other numbers, in place.
+
+    The model, its target, the optimizer and, of a classifier, the classes must be the same, and so each tensor's name
+    and shape. All else may differ: rates, decays, batch size, views, crops, masks, seed, precision, images.
+
+    Returns:
+        The number of steps done: the images that were shown, in batches of the new size.
+
+    Raises:
+        CheckpointError: the file is damaged, or what must be the same is not.
+    """
+    step, saved, tensors = _read(path)
+    _check_facts(path, saved, {key: facts[key] for key in _MUST_AGREE if key in facts})
+    found = {name: tuple(value.shape) for name, value in _below("model/", tensors).items()}
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    wrong = next((name for name in [*wanted, *found] if found.get(name) != wanted.get(name)), None)
+    if wrong is not None:
+        raise CheckpointError(
+            f"{path} belongs to a model of another shape: {wrong} is {found.get(wrong, 'not there')}, and "
+            f"{wanted.get(wrong, 'not there')} in this run. Resume it with the shape that it was trained in.",
+            path=path,
+            expected=wanted.get(wrong),
+            found=found.get(wrong),
+        )
+    _place_all(path, tensors, model, ema, optimizers)
+    batch = int(facts["batch_size"])
+    return step * int(saved.get("batch_size", batch)) // batch
+
+
+def read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return the steps done and the facts of a checkpoint.
+
+    Raises:
+        CheckpointError: the file is damaged or something else.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        step, saved = int(metadata["step"]), json.loads(metadata["recipe"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError.about(
-            path, f"is no checkpoint of a training run: {error}. Remove it to start again."
-        ) from error
-    _check_facts(path, saved, facts)
+        return int(metadata["step"]), dict(json.loads(metadata["recipe"]))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise _no_checkpoint(path, error) from error
+
+
+def _read(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
+    """Return the steps done, the facts and the tensors of a checkpoint."""
+    step, saved = read_checkpoint(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return step, saved, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise _no_checkpoint(path, error) from error
+
+
+def _no_checkpoint(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError.about(path, f"is no checkpoint of a training run: {error}. Remove it to start again.")
+
+
+def _place_all(
+    path: Path, tensors: dict[str, Tensor], model: nn.Module, ema: dict[str, Tensor], optimizers: Optimizers
+) -> None:
+    """Put the tensors of a checkpoint where they belong."""
     wrong = not_finite(tensors)
     if wrong:
         raise CheckpointError(
@@ -83,7 +144,6 @@ def load_checkpoint(
         for name, value in _below("ema/", tensors).items():
             ema[name].copy_(value)
     optimizers.restore(_below("optimizer/", tensors))
-    return step
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -1,6 +1,6 @@
 """The task of pretraining: an autoencoder that reconstructs the hidden patches of random crops."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from maezoo.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from maezoo.masks.draw import random_mask
 from maezoo.model import Variant, build_mae
 from maezoo.training.checkpoint import load_start
@@ -18,7 +18,8 @@ from maezoo.training.objective import Objective
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Schedule
-from maezoo.training.views import draw_crops, draw_indices, step_generator
+from maezoo.training.views import central_crops, draw_crops, draw_indices, step_generator
+from maezoo.training.watching.watch import Subject
 
 __all__ = ["Pretraining"]
 
@@ -74,6 +75,31 @@ class Pretraining:
                 if step + 1 < self.recipe.steps:
                     upcoming = background.submit(self._batch, step + 1)
                 yield batch
+
+    def subject(self, weights: Callable[[], Mapping[str, Tensor]], paused: Callable[[float], None]) -> Subject:
+        """Return what is watched.
+
+        Args:
+            weights: gives the parameters that would be kept now, by the objective's names.
+            paused: told how many seconds watching took.
+        """
+        return Subject(
+            model=self.model,
+            weights=lambda: {name.removeprefix("model."): value for name, value in weights().items()},
+            preprocess=Preprocessing(size=(self.size, self.size)),
+            images=self._fixed_images,
+            mask_ratio=self.recipe.mask_ratio,
+            steps=self.recipe.steps,
+            batch_size=self.recipe.batch_size,
+            paused=paused,
+        )
+
+    def _fixed_images(self, count: int) -> Tensor:
+        """Return evenly spaced images of the source, normalised."""
+        count = min(count, len(self.source))
+        chosen = torch.linspace(0, len(self.source) - 1, count, device="cpu").round().long()
+        images = self.source.views(chosen, central_crops(count), self.size).to(self.device)
+        return (images - self.mean) / self.std
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Make the batch of a step, a function of seed and step alone: images (B, 3, H, W) and a mask (B, N)."""

@@ -1,6 +1,5 @@
 """The state of one training run, whatever it trains, and what is done to it: steps, checkpoints, the log."""
 
-import json
 import logging
 import math
 import shutil
@@ -14,15 +13,21 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from maezoo.errors import DiskFullError, DivergedError
-from maezoo.files import errors_named
+from maezoo.errors import CheckpointError, DiskFullError, DivergedError
+from maezoo.files import sha256_of
 from maezoo.hardware import parse_dtype
-from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
+from maezoo.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint, take_over
+from maezoo.training.keeping import aside, find_checkpoint, find_good, find_newest, set_aside, size_of_kept
 from maezoo.training.optimizers import Optimizers
+from maezoo.training.watching.journal import Journal
+from maezoo.training.watching.memory import peak_memory
+from maezoo.training.watching.records import NEWEST
+from maezoo.training.watching.steadiness import Steadiness
 
 __all__ = ["Progress", "Run", "Schedule", "Task"]
 
 _log = logging.getLogger(__name__)
+_ORIGIN = "resumed_from"  # in the facts: the sha256, or the step, of the checkpoint that the run continues
 
 
 class Schedule(Protocol):
@@ -92,7 +97,11 @@ class Progress:
         views: images shown so far.
         loss: mean training loss since the last report.
         lr: the highest group's rate at this step.
-        views_per_second: since the last report.
+        views_per_second: since the last report, without the time that pictures and probes took.
+        gradient_norm: mean norm of the gradient since the last report, before it is clipped; `None` where it
+            overflowed.
+        seconds: of training since the first step; pauses do not count.
+        memory_bytes: the most that was held at once: CUDA's memory, else the process's; `None` where nobody tells.
     """
 
     step: int
@@ -101,6 +110,9 @@ class Progress:
     loss: float
     lr: float
     views_per_second: float
+    gradient_norm: float | None
+    seconds: float
+    memory_bytes: int | None
 
 
 class Run:
@@ -111,10 +123,23 @@ class Run:
         out: folder for checkpoint and log; made when missing.
         device: where to train.
         compile: compile the forward pass.
+        journal: writes the log.
+        resume_from: another run's checkpoint or folder, or a step of a checkpoint in `out`, to continue with this
+            task's numbers.
     """
 
-    def __init__(self, task: Task, out: Path, device: torch.device, compile: bool = False) -> None:
+    def __init__(
+        self,
+        task: Task,
+        out: Path,
+        device: torch.device,
+        compile: bool = False,
+        *,
+        journal: Journal | None = None,
+        resume_from: Path | int | None = None,
+    ) -> None:
         self.task, self.out, self.device = task, out, device
+        self.journal, self.resume_from = journal or Journal(out), resume_from
         self.schedule, self.objective, self.optimizers = task.schedule, task.objective, task.optimizers
         self.ema = self._averages()
         precision = self.schedule.precision
@@ -128,22 +153,65 @@ class Run:
         self.saved_at = self.logged_at = time.monotonic()
         self.saved_step: int | None = None
         self.losses: list[Tensor] = []
+        self.norms: list[Tensor] = []
+        self.seconds = 0.0
+        self.steadiness, self.saved_is_good = Steadiness(), True
 
     @property
     def checkpoint(self) -> Path:
         """The file that a run resumes from."""
-        return self.out / "checkpoint.safetensors"
+        return self.out / NEWEST
 
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
-        if not self.checkpoint.exists():
+        done = self._load()
+        self.journal.begin(done)
+        for record in self.journal.kept:
+            if isinstance(loss := record.get("loss"), float):
+                self.steadiness.follow(loss)
+                self.seconds = float(record.get("seconds") or 0)
+        self.saved_is_good = not self.steadiness.spikes
+        self.saved_at = self.logged_at = time.monotonic()
+        return done
+
+    def _load(self) -> int:
+        """Load what the run starts from; return the steps done."""
+        parts = self.objective, self.ema, self.optimizers
+        newest, self.facts = find_newest(self.out), self._facts()
+        if newest is not None and not self._goes_back(newest):
+            done = self.saved_step = load_checkpoint(newest, *parts, facts=self.facts)
+            if newest != self.checkpoint:
+                newest.replace(self.checkpoint)
+            _log.info("resuming at step %d of %d", done, self.schedule.steps)
+            return done
+        if self.resume_from is None:
             self.task.begin()
             self.ema = self._averages()
             return 0
-        done = load_checkpoint(self.checkpoint, self.objective, self.ema, self.optimizers, facts=self.task.facts())
-        self.saved_step = done
-        _log.info("resuming at step %d of %d", done, self.schedule.steps)
+        path = find_checkpoint(self.resume_from, self.out)
+        done = take_over(path, *parts, facts=self.facts)
+        if done >= self.schedule.steps:
+            raise CheckpointError(
+                f"{path} has done {done:,} steps, and the run takes {self.schedule.steps:,}. Show it more images.",
+                path=path,
+                expected=self.schedule.steps,
+                found=done,
+            )
+        _log.info("continuing %s at step %d of %d", path, done, self.schedule.steps)
         return done
+
+    def _goes_back(self, newest: Path) -> bool:
+        """Tell whether the run is to leave its newest checkpoint for an earlier one, and has not done so yet."""
+        return isinstance(self.resume_from, int) and read_checkpoint(newest)[1].get(_ORIGIN) != self.resume_from
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what decides the result."""
+        facts = self.task.facts()
+        if isinstance(self.resume_from, int):
+            facts[_ORIGIN] = self.resume_from
+        elif self.resume_from is not None:
+            facts[_ORIGIN] = sha256_of(find_checkpoint(self.resume_from, self.out))
+        return facts
 
     def check_room(self) -> None:
         """Refuse to begin where a checkpoint would not fit.
@@ -152,12 +220,13 @@ class Run:
             DiskFullError: the output's disk has no room for one.
         """
         sizes = {id(tensor): tensor.nbytes for tensor in self.objective.state_dict().values()}
-        needed = sum(sizes.values()) + 3 * sum(tensor.nbytes for tensor in self.ema.values())
+        one = sum(sizes.values()) + 3 * sum(tensor.nbytes for tensor in self.ema.values())
+        needed = max(one, 3 * one - size_of_kept(self.out))
         free = shutil.disk_usage(self.out).free
         if free < needed:
             raise DiskFullError(
-                f"a checkpoint takes about {needed / 1e6:,.0f} MB, and the disk of {self.out} has {free / 1e6:,.0f} MB "
-                "left. Make room, or name another output folder.",
+                f"a checkpoint takes about {one / 1e6:,.0f} MB, two are kept while a third is written, and the disk of "
+                f"{self.out} has {free / 1e6:,.0f} MB left. Make room, or name another output folder.",
                 path=self.out,
                 expected=needed,
                 found=free,
@@ -169,21 +238,37 @@ class Run:
             yield step, self._train_step(step, batch)
 
     def save(self, step: int) -> None:
-        """Write a checkpoint, unless the run has diverged."""
-        parts = self.objective, self.ema, self.optimizers
+        """Write a checkpoint, unless the run has diverged; the last good one before it stays."""
+        if step == self.saved_step:
+            return
+        good = not self._spikes(step)
+        parts, written = (self.objective, self.ema, self.optimizers), aside(self.out, step)
         try:
-            save_checkpoint(self.checkpoint, *parts, step=step, facts=self.task.facts())
+            save_checkpoint(written, *parts, step=step, facts=self.facts)
         except DivergedError as error:
             raise self._diverged(str(error)) from error
-        self.saved_at, self.saved_step = time.monotonic(), step
+        set_aside(written, self.saved_step, good=self.saved_is_good)
+        self.saved_at, self.saved_step, self.saved_is_good = time.monotonic(), step, good
+
+    def _spikes(self, step: int) -> bool:
+        """Tell whether the loss is far above what it was, now or at the last report."""
+        if not self.losses:
+            return self.steadiness.spikes
+        mean = torch.stack(self.losses).mean().item()
+        if not math.isfinite(mean):
+            raise self._diverged(f"the loss became {mean} by step {step}")
+        return self.steadiness.spikes or self.steadiness.would_spike(mean)
 
     def _diverged(self, what: str) -> DivergedError:
-        """Return the error of a run whose numbers are no longer finite."""
+        """Return the error of a run whose numbers are no longer finite, or have left what was learned."""
+        good = find_good(self.out, self.saved_step, newest=self.saved_is_good)
         path, kept = None, "no checkpoint was written yet"
-        if self.saved_step is not None:
-            path, kept = self.checkpoint, f"{self.checkpoint} keeps step {self.saved_step}, the last finite one"
-        says = f"{what}; {kept}. Try a lower rate or float32, in another output folder."
-        return DivergedError(says, path=path, reason=what)
+        if good is not None:
+            step, path = good
+            kept = f"{path} keeps step {step}, the last {'finite' if path == self.checkpoint else 'good'} one"
+        says = f"{what}; {kept}. Try a lower rate or float32, in another output folder"
+        more = "." if path is None else f"; --resume-from {path} continues it there."
+        return DivergedError(says + more, path=path, reason=what)
 
     def seconds_since_save(self) -> float:
         """Seconds since the last checkpoint, or since the run began."""
@@ -194,17 +279,42 @@ class Run:
         self.losses.append(loss)
         if done % every and done != self.schedule.steps:
             return
-        mean, seconds = torch.stack(self.losses).mean().item(), time.monotonic() - self.logged_at
-        if not math.isfinite(mean):
-            raise self._diverged(f"the loss became {mean} by step {done}")
-        batch = self.schedule.batch_size
-        lr = self.schedule.peak_lr * self.schedule.lr_factor(done - 1)
-        progress = Progress(done, self.schedule.steps, done * batch, mean, lr, len(self.losses) * batch / seconds)
-        self.losses, self.logged_at = [], time.monotonic()
-        with errors_named(self.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(progress)) + "\n")
+        progress = self._progress(done)
+        if not math.isfinite(progress.loss):
+            raise self._diverged(f"the loss became {progress.loss} by step {done}")
+        self.losses, self.norms, self.logged_at = [], [], time.monotonic()
+        self.journal.write(asdict(progress))
+        self.steadiness.follow(progress.loss)
+        if self.steadiness.is_lost:
+            rose = f"from {self.steadiness.lowest:.4g} at best to {progress.loss:.4g}"
+            raise self._diverged(f"the loss rose {rose} by step {done}")
         if report:
             report(progress)
+
+    def _progress(self, done: int) -> Progress:
+        """Return what is to be reported of the steps since the last report."""
+        batch, elapsed = self.schedule.batch_size, time.monotonic() - self.logged_at
+        self.seconds += elapsed
+        norm = torch.stack(self.norms).mean().item()
+        return Progress(
+            step=done,
+            steps=self.schedule.steps,
+            views=done * batch,
+            loss=torch.stack(self.losses).mean().item(),
+            lr=self.schedule.peak_lr * self.schedule.lr_factor(done - 1),
+            views_per_second=len(self.losses) * batch / max(elapsed, 1e-9),
+            gradient_norm=norm if math.isfinite(norm) else None,
+            seconds=round(self.seconds, 3),
+            memory_bytes=peak_memory(self.device),
+        )
+
+    def paused(self, seconds: float) -> None:
+        """Leave out of the times what was not training."""
+        self.logged_at += seconds
+
+    def kept_weights(self) -> dict[str, Tensor]:
+        """Return the parameters that would be kept if the run ended now, by the objective's names."""
+        return self.ema if self.schedule.ema else {name: p.detach() for name, p in self._trainable()}
 
     def finish(self) -> None:
         """Put the averaged weights in place of the last ones if the schedule asks for them; set eval mode."""
@@ -227,7 +337,10 @@ class Run:
             loss = self.forward(*batch)
         loss.backward()
         if self.schedule.clip:
-            nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip)
+            self.norms.append(nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip))
+        else:
+            gradients = [p.grad for p in self.objective.parameters() if p.grad is not None]
+            self.norms.append(nn.utils.get_total_norm(gradients))
         self.optimizers.step(step)
         decay = min(self.schedule.ema, (1 + step) / (10 + step))
         parameters = [p.detach() for _, p in self._trainable()]

@@ -14,6 +14,8 @@ from maezoo.training.loop import train
 from maezoo.training.pretraining import Pretraining
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Progress, Run
+from maezoo.training.watching.journal import Journal
+from maezoo.training.watching.watch import Watch, Watcher
 
 __all__ = ["pretrain"]
 
@@ -31,6 +33,8 @@ def pretrain(
     report_every: int = 50,
     checkpoint_seconds: float = 300,
     progress: bool = False,
+    watch: Watch | None = None,
+    resume_from: Path | int | None = None,
 ) -> MaskedAutoencoder:
     """Pretrain a masked autoencoder, resuming from `out`'s checkpoint if there is one.
 
@@ -49,6 +53,10 @@ def pretrain(
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
+        watch: what else is watched: dashboards, pictures, probes. It does not change the result.
+        resume_from: a checkpoint of another run, its folder, or a step of a checkpoint in `out`: the run continues it
+            with this recipe's numbers. The architecture, the target and the optimizer must be the same; rates, decays,
+            batch size, views, crops, masks, seed and images may differ. A checkpoint in `out` takes precedence.
 
     Returns:
         The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average. A run
@@ -56,11 +64,12 @@ def pretrain(
 
     Raises:
         CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or `start_from` is not the
-            file that the recipe names.
-        DataError: another run writes to `out`.
+            file that the recipe names; or `resume_from` is none, or of another shape.
+        DataError: another run writes to `out`, or the probe's images cannot be used.
+        MissingExtraError: what `watch` needs is not installed.
         DiskFullError: no room for a checkpoint, also before the first step.
-        DivergedError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
-            the message names.
+        DivergedError: the loss or a weight is no longer finite, or the loss a hundred times what it was at best. `out`
+            keeps its last good checkpoint, which the message names.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
 
     Example:
@@ -73,9 +82,20 @@ def pretrain(
     """
     where, folder = choose_device(device), user_path(out)
     shape = variant or find_variant(recipe.model)
+    watch = watch or Watch()
+    probing = watch.open()
     with exclusive(folder / ".lock", folder):
         task = Pretraining(recipe, source, where, shape, start_from and user_path(start_from))
-        run = Run(task, folder, where, compile)
-        train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
-        run.finish()
+        journal = Journal(folder, watch.log, {"kind": "pretrain", "numbers": task.facts()})
+        run = Run(task, folder, where, compile, journal=journal, resume_from=resume_from)
+        with journal.recorded():
+            train(
+                run,
+                report=report,
+                report_every=report_every,
+                checkpoint_seconds=checkpoint_seconds,
+                progress=progress,
+                after_step=Watcher(watch, probing, task.subject(run.kept_weights, run.paused), journal).after_step,
+            )
+            run.finish()
     return task.model
