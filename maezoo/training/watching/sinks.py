@@ -126,10 +126,9 @@ class _Trackio:
 
         self._told = start.told
         options = {"name": start.name, "resume": "allow", "config": dict(start.config), "embed": False}
-        project = os.environ.get("TRACKIO_PROJECT", _PROJECT)
         with contextlib.redirect_stdout(sys.stderr):  # it prints
             # In a context of its own, so that a run of the caller's stays the current one.
-            self._run = contextvars.Context().run(lambda: trackio.init(project, **options))
+            self._run = contextvars.Context().run(lambda: trackio.init(_PROJECT, **options))
         self._image = trackio.Image
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
