@@ -21,6 +21,7 @@ _PANELS = (  # what stands in each: its title, and the keys of records with what
     ("images per second", (("views_per_second", ""),)),
     ("memory (GB)", (("memory_bytes", ""),)),
 )
+_FROM_ZERO = ("images per second", "memory (GB)")
 _UNITS = {"val_accuracy": 100.0, "probe_linear": 100.0, "probe_knn": 100.0, "memory_bytes": 1e-9}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 _DASHES = ("-", "--", ":")
@@ -96,6 +97,8 @@ def _draw_panel(
     axes.set_xlabel("step")
     if min(values) > 0 and max(values) > _WIDE * min(values):
         axes.set_yscale("log")
+    elif title in _FROM_ZERO:
+        axes.set_ylim(0, 1.1 * max(values) or 1)
     axes.grid(linewidth=0.8, alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)
     if len(named) > 1:

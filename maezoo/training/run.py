@@ -13,21 +13,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from maezoo.errors import CheckpointError, DiskFullError, DivergedError
-from maezoo.files import sha256_of
+from maezoo.errors import DiskFullError
 from maezoo.hardware import parse_dtype
-from maezoo.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint, take_over
-from maezoo.training.keeping import aside, find_checkpoint, find_good, find_newest, set_aside, size_of_kept
+from maezoo.training.checkpoint import load_checkpoint, save_checkpoint
+from maezoo.training.keeping import Keeper, find_newest, size_of_kept
 from maezoo.training.optimizers import Optimizers
+from maezoo.training.origin import Origin
 from maezoo.training.watching.journal import Journal
 from maezoo.training.watching.memory import peak_memory
 from maezoo.training.watching.records import NEWEST
-from maezoo.training.watching.steadiness import Steadiness
 
 __all__ = ["Progress", "Run", "Schedule", "Task"]
 
 _log = logging.getLogger(__name__)
-_ORIGIN = "resumed_from"  # in the facts: the sha256, or the step, of the checkpoint that the run continues
 
 
 class Schedule(Protocol):
@@ -139,7 +137,7 @@ class Run:
         resume_from: Path | int | None = None,
     ) -> None:
         self.task, self.out, self.device = task, out, device
-        self.journal, self.resume_from = journal or Journal(out), resume_from
+        self.journal = journal or Journal(out)
         self.schedule, self.objective, self.optimizers = task.schedule, task.objective, task.optimizers
         self.ema = self._averages()
         precision = self.schedule.precision
@@ -150,12 +148,10 @@ class Run:
             _use_plain_attention(self.objective)
         self.forward: Callable[..., Any] = torch.compile(self.objective, dynamic=False) if compile else self.objective
         self.out.mkdir(parents=True, exist_ok=True)
-        self.saved_at = self.logged_at = time.monotonic()
-        self.saved_step: int | None = None
+        self.logged_at, self.seconds = time.monotonic(), 0.0
         self.losses: list[Tensor] = []
         self.norms: list[Tensor] = []
-        self.seconds = 0.0
-        self.steadiness, self.saved_is_good = Steadiness(), True
+        self.keeper, self.origin = Keeper(out), Origin(resume_from, out)
 
     @property
     def checkpoint(self) -> Path:
@@ -164,54 +160,24 @@ class Run:
 
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
-        done = self._load()
-        self.journal.begin(done)
-        for record in self.journal.kept:
-            if isinstance(loss := record.get("loss"), float):
-                self.steadiness.follow(loss)
-                self.seconds = float(record.get("seconds") or 0)
-        self.saved_is_good = not self.steadiness.spikes
-        self.saved_at = self.logged_at = time.monotonic()
-        return done
-
-    def _load(self) -> int:
-        """Load what the run starts from; return the steps done."""
         parts = self.objective, self.ema, self.optimizers
-        newest, self.facts = find_newest(self.out), self._facts()
-        if newest is not None and not self._goes_back(newest):
-            done = self.saved_step = load_checkpoint(newest, *parts, facts=self.facts)
-            if newest != self.checkpoint:
-                newest.replace(self.checkpoint)
+        newest, self.facts = find_newest(self.out), self.origin.facts(self.task.facts())
+        saved = None
+        if newest is not None and not self.origin.leaves(newest):
+            done = saved = load_checkpoint(newest, *parts, facts=self.facts)
+            newest.replace(self.checkpoint)  # where it has that name, nothing changes
             _log.info("resuming at step %d of %d", done, self.schedule.steps)
-            return done
-        if self.resume_from is None:
+        elif self.origin.named is not None:
+            done = self.origin.load(*parts, facts=self.facts, steps=self.schedule.steps)
+            _log.info("continuing %s at step %d of %d", self.origin.named, done, self.schedule.steps)
+        else:
+            done = 0
             self.task.begin()
             self.ema = self._averages()
-            return 0
-        path = find_checkpoint(self.resume_from, self.out)
-        done = take_over(path, *parts, facts=self.facts)
-        if done >= self.schedule.steps:
-            raise CheckpointError(
-                f"{path} has done {done:,} steps, and the run takes {self.schedule.steps:,}. Show it more images.",
-                path=path,
-                expected=self.schedule.steps,
-                found=done,
-            )
-        _log.info("continuing %s at step %d of %d", path, done, self.schedule.steps)
+        self.journal.begin(done)
+        self.keeper.begin(saved, self.journal.losses)
+        self.logged_at, self.seconds = time.monotonic(), self.journal.seconds
         return done
-
-    def _goes_back(self, newest: Path) -> bool:
-        """Tell whether the run is to leave its newest checkpoint for an earlier one, and has not done so yet."""
-        return isinstance(self.resume_from, int) and read_checkpoint(newest)[1].get(_ORIGIN) != self.resume_from
-
-    def _facts(self) -> dict[str, Any]:
-        """Return what decides the result."""
-        facts = self.task.facts()
-        if isinstance(self.resume_from, int):
-            facts[_ORIGIN] = self.resume_from
-        elif self.resume_from is not None:
-            facts[_ORIGIN] = sha256_of(find_checkpoint(self.resume_from, self.out))
-        return facts
 
     def check_room(self) -> None:
         """Refuse to begin where a checkpoint would not fit.
@@ -239,40 +205,13 @@ class Run:
 
     def save(self, step: int) -> None:
         """Write a checkpoint, unless the run has diverged; the last good one before it stays."""
-        if step == self.saved_step:
-            return
-        good = not self._spikes(step)
-        parts, written = (self.objective, self.ema, self.optimizers), aside(self.out, step)
-        try:
-            save_checkpoint(written, *parts, step=step, facts=self.facts)
-        except DivergedError as error:
-            raise self._diverged(str(error)) from error
-        set_aside(written, self.saved_step, good=self.saved_is_good)
-        self.saved_at, self.saved_step, self.saved_is_good = time.monotonic(), step, good
-
-    def _spikes(self, step: int) -> bool:
-        """Tell whether the loss is far above what it was, now or at the last report."""
-        if not self.losses:
-            return self.steadiness.spikes
-        mean = torch.stack(self.losses).mean().item()
-        if not math.isfinite(mean):
-            raise self._diverged(f"the loss became {mean} by step {step}")
-        return self.steadiness.spikes or self.steadiness.would_spike(mean)
-
-    def _diverged(self, what: str) -> DivergedError:
-        """Return the error of a run whose numbers are no longer finite, or have left what was learned."""
-        good = find_good(self.out, self.saved_step, newest=self.saved_is_good)
-        path, kept = None, "no checkpoint was written yet"
-        if good is not None:
-            step, path = good
-            kept = f"{path} keeps step {step}, the last {'finite' if path == self.checkpoint else 'good'} one"
-        says = f"{what}; {kept}. Try a lower rate or float32, in another output folder"
-        more = "." if path is None else f"; --resume-from {path} continues it there."
-        return DivergedError(says + more, path=path, reason=what)
+        loss = torch.stack(self.losses).mean().item() if self.losses else None
+        parts = self.objective, self.ema, self.optimizers
+        self.keeper.save(step, loss, lambda path: save_checkpoint(path, *parts, step=step, facts=self.facts))
 
     def seconds_since_save(self) -> float:
         """Seconds since the last checkpoint, or since the run began."""
-        return time.monotonic() - self.saved_at
+        return time.monotonic() - self.keeper.saved_at
 
     def log(self, done: int, loss: Tensor, report: Callable[[Progress], None] | None, every: int) -> None:
         """Collect a loss; every few steps, write and report the mean."""
@@ -281,13 +220,10 @@ class Run:
             return
         progress = self._progress(done)
         if not math.isfinite(progress.loss):
-            raise self._diverged(f"the loss became {progress.loss} by step {done}")
+            raise self.keeper.diverged(f"the loss became {progress.loss} by step {done}")
         self.losses, self.norms, self.logged_at = [], [], time.monotonic()
         self.journal.write(asdict(progress))
-        self.steadiness.follow(progress.loss)
-        if self.steadiness.is_lost:
-            rose = f"from {self.steadiness.lowest:.4g} at best to {progress.loss:.4g}"
-            raise self._diverged(f"the loss rose {rose} by step {done}")
+        self.keeper.follow(done, progress.loss)
         if report:
             report(progress)
 

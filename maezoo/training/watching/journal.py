@@ -70,6 +70,16 @@ class Journal:
         start = Start(self.folder, id, done, told if done else -1, self._about.get("numbers", {}))
         self._sinks = [open_sink(name, start) for name in self._names]
 
+    @property
+    def losses(self) -> list[float]:
+        """The mean losses of the steps done, as they are in the log."""
+        return [record["loss"] for record in self.kept if isinstance(record.get("loss"), float)]
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of training of the steps done."""
+        return max((float(record["seconds"]) for record in self.kept if record.get("seconds")), default=0.0)
+
     def has(self, step: int, kind: str) -> bool:
         """Tell whether a step's record of a kind is in the log."""
         return (step, kind) in self._written
