@@ -104,7 +104,7 @@ def _draw_panel(
     if len(named) > 1:
         shown = axes.legend(frameon=False, fontsize="small")
         for handle in shown.legend_handles:
-            if len(runs) > 1 and hasattr(handle, "set_color"):
+            if len(runs) > 1 and handle is not None and hasattr(handle, "set_color"):
                 handle.set_color("#404040")  # dashes tell the curves apart, colours the runs
 
 

@@ -62,7 +62,8 @@ def test_tensorboard_reads_back_what_was_written(run: Callable[[str], str], tmp_
 def test_trackio_has_one_run_with_each_step_once(run: Callable[[str], str], tmp_path: Path) -> None:
     assert run("trackio") == "stopped\n"  # standard output is for results
     with sqlite3.connect(tmp_path / "trackio" / "maezoo.db") as database:
-        rows = database.execute("SELECT run_name, step FROM metrics WHERE CAST(metrics AS TEXT) LIKE '%train/loss%'").fetchall()
+        query = "SELECT run_name, step FROM metrics WHERE CAST(metrics AS TEXT) LIKE '%train/loss%'"
+        rows = database.execute(query).fetchall()
     assert sorted(step for _, step in rows) == list(range(1, 11))
     assert len({name for name, _ in rows}) == 1
     assert list((tmp_path / "trackio").rglob("*.png"))
