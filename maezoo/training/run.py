@@ -174,7 +174,7 @@ class Run:
             done = 0
             self.task.begin()
             self.ema = self._averages()
-        self.journal.begin(done)
+        self.journal.begin(done, resumed=saved is not None)
         self.keeper.begin(saved, self.journal.losses)
         self.logged_at, self.seconds = time.monotonic(), self.journal.seconds
         return done

@@ -39,35 +39,46 @@ class Journal:
         folder: of the run.
         sinks: names of what else is told.
         about: what the run is, as plain data, for `run.json` and the sinks.
+        writes: whether this process writes; of several that share a run one does.
     """
 
-    def __init__(self, folder: Path, sinks: Sequence[SinkName] = (), about: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sinks: Sequence[SinkName] = (),
+        about: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = True,
+    ) -> None:
         self.folder, self._names, self._about = folder, tuple(sinks), dict(about or {})
         self._sinks: list[Sink] = []
         self._written = set[tuple[int, str]]()
         self._state: dict[str, Any] = {}
         self.kept: list[Record] = []
-        self.done = 0
+        self.done, self.writes = 0, writes
 
-    def begin(self, done: int) -> None:
+    def begin(self, done: int, *, resumed: bool) -> None:
         """Take out the records of steps that will be done again, and open the sinks.
 
         Args:
             done: steps done; 0 begins the run anew.
+            resumed: it is the run that was here before; else it is a new one, also if it continues another.
         """
         self.done, path = done, self.folder / LOG
         found, before = read_records(path), read_state(self.folder)
         self.kept = [record for record in found if done and record["step"] <= done]
+        if not self.writes:
+            return
         if path.exists() and (len(self.kept) < len(found) or not _ends_well(path)):
             write_records(path, self.kept)
         self._written = {(record["step"], kind_of(record)) for record in self.kept}
         told = max((record["step"] for record in found), default=-1)
-        known = before.get("id") if done else None
+        known = before.get("id") if resumed else None
         id = known if isinstance(known, str) else secrets.token_hex(4)
-        self._state = {"id": id, "began": before.get("began") if done else None, **self._about}
+        self._state = {"id": id, "began": before.get("began") if resumed else None, **self._about}
         self._state["began"] = self._state["began"] or time.time()
         self._set_state("running", done)
-        start = Start(self.folder, id, done, told if done else -1, self._about.get("numbers", {}))
+        start = Start(self.folder, id, done, told if resumed else -1, self._about.get("numbers", {}))
         self._sinks = [open_sink(name, start) for name in self._names]
 
     @property
@@ -87,7 +98,7 @@ class Journal:
     def write(self, record: Record) -> None:
         """Write a record, unless one of its step and kind is there."""
         where = record["step"], kind_of(record)
-        if where in self._written:
+        if where in self._written or not self.writes:
             return
         self._written.add(where)
         with errors_named(self.folder / LOG) as path, path.open("a", encoding="utf-8") as file:

@@ -11,7 +11,7 @@ from maezoo.masks.draw import random_mask
 __all__ = ["COUNT", "write_picture"]
 
 COUNT = 8  # images in a picture
-_LEAST = 160  # pixels that a panel is wide
+_LEAST = 160  # pixels that a panel is wide, with whole pixels of the image
 
 
 def write_picture(model: MAE, images: Tensor, mask_ratio: float, path: Path) -> None:
@@ -30,4 +30,4 @@ def write_picture(model: MAE, images: Tensor, mask_ratio: float, path: Path) -> 
     grid = images.shape[-2] // P, images.shape[-1] // P
     mask = random_mask(len(images), grid, mask_ratio, generator=torch.Generator(device="cpu").manual_seed(0))
     result = model.reconstruct(images.to(model.device), mask=mask)
-    result.save(path, scale=max(1, _LEAST // images.shape[-1]), labels=True)
+    result.save(path, scale=-(-_LEAST // images.shape[-1]), labels=True)
