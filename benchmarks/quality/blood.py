@@ -4,8 +4,8 @@
     python -m benchmarks.quality.blood BCCD_Dataset blood
 
 The data set (MIT licence) has 364 pictures of 640 x 480 pixels with boxes round cells. Its own split is kept. Written
-are `tiles.npz`, of the training pictures, and `train` and `test` with fields of 96 x 96 pixels round each platelet, each
-white cell and each sixth red cell.
+are `tiles.npz`, of the training pictures, and `train` and `test` with fields of 96 x 96 pixels round each platelet,
+each white cell and each sixth red cell.
 """
 
 import sys
