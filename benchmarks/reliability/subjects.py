@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ def _finetune(prepared: Path, out: Path) -> None:
     from maezoo.training import finetune
 
     small = f"local-dir:{prepared / 'small'}"
-    settings = {"epochs": 3, "batch_size": 8, "precision": "float32"}
+    settings: dict[str, Any] = {"epochs": 3, "batch_size": 8, "precision": "float32"}
     finetune(prepared / "pictures", out, model=small, val=0.2, device="cpu", checkpoint_seconds=0.05, **settings)
 
 

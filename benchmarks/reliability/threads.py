@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,16 @@ def measure_threads(threads: int, calls: int) -> int:
         model = maezoo.create(NAME, pretrained=True, device="cpu")
         draw = np.random.default_rng(0)
         images = [draw.integers(0, 256, (96 + number, 128, 3), dtype=np.uint8) for number in range(calls)]
-        wrong = _compare("one model", threads, [lambda x=x: _all_of(model, x) for x in images])
+        wrong = _compare("one model", threads, [partial(_all_of, model, x) for x in images])
         for engine in ("onednn", "onnxruntime", "openvino"):
             ready = model.optimize(engine=engine, batch_sizes=(1,))
-            wrong += _compare(f"one engine, {engine}", threads, [lambda x=x, m=ready: [m.features(x)] for x in images])
+            wrong += _compare(f"one engine, {engine}", threads, [partial(_features_of, ready, x) for x in images])
         wrong += _share_a_cache(threads, Path(folder))
     return int(bool(wrong))
+
+
+def _features_of(model: "maezoo.OptimizedMAE", image: object) -> list[torch.Tensor]:
+    return [model.features(image)]  # type: ignore[arg-type]
 
 
 def _all_of(model: "maezoo.MAE", image: object) -> list[torch.Tensor]:

@@ -18,6 +18,7 @@ from maezoo.cli import (
     models,
     pictures,
     retrieval,
+    runs,
     training,
     weights,
 )
@@ -47,6 +48,7 @@ _COMMANDS: dict[str, dict[str, Any]] = {
         "pretrain": training.pretrain,
         "finetune": finetuning.finetune,
         "classify": finetuning.classify,
+        "runs": runs.commands,
     },
     "Weights": {
         "download": weights.download,

@@ -11,6 +11,7 @@ import typer
 from maezoo.cli.exits import INTERRUPTED
 from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, Windowing, output_option
 from maezoo.cli.screen import complain, counted, note, note_to_repeat, print_json, say
+from maezoo.cli.watching import Log, ResumeFrom, start_of, watch_of
 from maezoo.errors import ImageError
 from maezoo.paths import user_path
 
@@ -73,6 +74,8 @@ def finetune(
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode. [none on the CPU]")] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first; takes a minute.")] = False,
+    log: Log = None,
+    resume_from: ResumeFrom = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune a pretrained encoder on labelled images.
@@ -111,6 +114,8 @@ def finetune(
         device=device,
         workers=workers,
         compile=compile_,
+        log=watch_of(log).log,
+        resume_from=start_of(resume_from),
         **changes,
     )
     if done.unreadable:

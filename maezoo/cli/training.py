@@ -11,6 +11,7 @@ from maezoo.cli.options import BatchSize, Device, Windowing, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.processes import one_speaks
 from maezoo.cli.screen import counted, note, note_to_repeat, say
+from maezoo.cli.watching import Log, Pictures, Probe, ProbeEvery, ResumeFrom, start_of, watch_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import MaskStrategy, Target
 
@@ -123,6 +124,11 @@ def pretrain(
     ] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step first; takes a minute.")] = False,
     license_: Annotated[str, typer.Option("--license", help="Licence of the weights, for their file.")] = "unknown",
+    log: Log = None,
+    pictures: Pictures = 0,
+    probe: Probe = None,
+    probe_every: ProbeEvery = None,
+    resume_from: ResumeFrom = None,
 ) -> None:
     """Pretrain a masked autoencoder on your images.
 
@@ -133,6 +139,7 @@ def pretrain(
     from maezoo.training import Recipe, open_source
     from maezoo.training.parallel import joined
 
+    watch = watch_of(log, pictures, probe, probe_every)
     check_no_input(output / "model.safetensors", _files_of(init))
     recipe = Recipe(
         model=model,
@@ -173,7 +180,8 @@ def pretrain(
         source = open_source(*data, device=where, window=window or "full", folder=output / "source")
         if processes.first:
             note(f"{source.describe()}; {recipe.views:,} views in {recipe.steps:,} steps{_shared(processes)}")
-        trained = _train(recipe, source, output, processes, device=where, **division)
+        watched = {"watch": watch, "resume_from": start_of(resume_from)}
+        trained = _train(recipe, source, output, processes, device=where, **division, **watched)
         if processes.first:
             _finish(trained, recipe, source, output, license_)
 

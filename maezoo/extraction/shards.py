@@ -168,7 +168,9 @@ def read_note(opened: IO[bytes]) -> ShardNote | None:
     try:
         file = pa.parquet.ParquetFile(opened)
         note = _note(file.schema_arrow)
-    except (*parquet_errors(), KeyError, ValueError, TypeError):
+    except parquet_errors():
+        return None
+    except (KeyError, ValueError, TypeError):
         return None
     rows = file.metadata.num_rows
     return ShardNote(note.run, note.first, note.count, rows, note.failures) if _adds_up(note, rows) else None

@@ -10,6 +10,7 @@ from .grids import plot_reconstruction as plot_reconstruction
 from .grids import plot_whole as plot_whole
 from .maps import plot_map as plot_map
 from .occlusion import patch_occlusion as patch_occlusion
+from .runs import plot_runs as plot_runs
 from .similarity import patch_similarity as patch_similarity
 from .similarity import plot_similarity as plot_similarity
 from .sweep import MaskRatioSweep as MaskRatioSweep

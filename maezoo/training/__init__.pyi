@@ -14,5 +14,8 @@ from .listed import ListedImages as ListedImages
 from .packs import PackedImages as PackedImages
 from .packs import write_pack as write_pack
 from .recipe import Recipe as Recipe
-from .run import Progress as Progress
+from .task import Progress as Progress
 from .trainer import pretrain as pretrain
+from .watching.summary import RunSummary as RunSummary
+from .watching.summary import summarise_run as summarise_run
+from .watching.watch import Watch as Watch

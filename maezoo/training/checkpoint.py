@@ -14,21 +14,13 @@ from maezoo.errors import CheckpointError, DivergedError
 from maezoo.tensorfiles import write_safetensors
 from maezoo.training.division import Division
 from maezoo.training.optimizers import Optimizers
-from maezoo.training.sharded import (
-    find_shares,
-    local_part,
-    placed_as,
-    read_facts,
-    read_shares,
-    remove_shares,
-    write_shares,
-)
+from maezoo.training.sharded import local_part, placed_as, read_facts, read_shares, write_shares
 
-__all__ = ["State", "find_checkpoint", "load_checkpoint", "not_finite", "save_checkpoint"]
+__all__ = ["State", "load_checkpoint", "not_finite", "read_checkpoint", "save_checkpoint", "take_over"]
 
-_FILE = "checkpoint.safetensors"
 _WHOLE = Division()
 _MACHINE_FIELDS = frozenset({"precision"})  # a run may be resumed on another kind of machine
+_MUST_AGREE = ("model", "target", "optimizer", "classes", "tune", "lora", "pool")  # where another run continues it
 
 
 @dataclass(frozen=True)
@@ -74,24 +66,11 @@ class State:
         self.optimizers.restore(_below("optimizer/", tensors))
 
 
-def find_checkpoint(out: Path) -> Path | None:
-    """Return the newest checkpoint in a run's folder: a file, or a folder of shares; `None` where there is none."""
-    file, shares = out / _FILE, find_shares(out)
-    if shares is None or not file.exists():
-        return shares or (file if file.exists() else None)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            step = int((opened.metadata() or {}).get("step", "-1"))
-    except (SafetensorError, OSError, ValueError):
-        return shares
-    return file if step >= read_facts(shares)["step"] else shares
-
-
-def save_checkpoint(out: Path, state: State, *, step: int, facts: dict[str, Any], division: Division = _WHOLE) -> None:
-    """Write the complete state of a run after `step` steps; it appears complete or not at all, and replaces others.
+def save_checkpoint(path: Path, state: State, *, step: int, facts: dict[str, Any], division: Division = _WHOLE) -> None:
+    """Write the complete state of a run after `step` steps; it appears complete or not at all.
 
     Args:
-        out: the run's folder.
+        path: the file to make or replace; of weights that are shared out, the folder to make.
         state: of the run.
         step: steps done.
         facts: what decides the run's result, as plain data; a run is resumed only with the same.
@@ -105,12 +84,10 @@ def save_checkpoint(out: Path, state: State, *, step: int, facts: dict[str, Any]
     if any(processes.any(wrong is not None)):
         raise DivergedError(f"{wrong or 'a weight'} became NaN or infinite by step {step}")
     if division.sharded:
-        write_shares(out, tensors, step=step, facts=facts, processes=processes)
-        (out / _FILE).unlink(missing_ok=True)
+        write_shares(path, tensors, step=step, facts=facts, processes=processes)
         return
     if processes.first:
-        write_safetensors(out / _FILE, tensors, {"step": str(step), "recipe": json.dumps(facts)})
-        remove_shares(out)
+        write_safetensors(path, tensors, {"step": str(step), "recipe": json.dumps(facts)})
     processes.wait()
 
 
@@ -123,33 +100,81 @@ def load_checkpoint(path: Path, state: State, *, facts: dict[str, Any]) -> int:
     Raises:
         CheckpointError: the checkpoint is damaged or belongs to a run with another recipe.
     """
+    step, saved = read_checkpoint(path)
+    _check_facts(path, saved, facts)
+    _restore(path, state)
+    return step
+
+
+def take_over(path: Path, state: State, *, facts: dict[str, Any]) -> int:
+    """Continue another run's checkpoint with other numbers, in place.
+
+    The model, its target, the optimizer and, of a classifier, the classes must be the same, and so each tensor's name
+    and shape. All else may differ: rates, decays, batch size, views, crops, masks, seed, precision, images.
+
+    Returns:
+        The number of steps done: the images that were shown, in batches of the new size.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or what must be the same is not.
+    """
+    step, saved = read_checkpoint(path)
+    _check_facts(path, saved, {key: facts[key] for key in _MUST_AGREE if key in facts})
+    _restore(path, state)
+    batch = int(facts["batch_size"])
+    return step * int(saved.get("batch_size", batch)) // batch
+
+
+def read_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return the steps done and the facts of a checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged or something else.
+    """
     if path.is_dir():
         found = read_facts(path)
-        _check_facts(path, found["recipe"], facts)
-        step, tensors = int(found["step"]), read_shares(path, state.parameter)
-    else:
-        step, saved, tensors = _read(path)
-        _check_facts(path, saved, facts)
+        return int(found["step"]), dict(found["recipe"])
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return int(metadata["step"]), dict(json.loads(metadata["recipe"]))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _restore(path: Path, state: State) -> None:
+    """Put the tensors of a checkpoint where they belong, if all of them fit."""
+    tensors = read_shares(path, state.parameter) if path.is_dir() else _read(path)
     wrong = not_finite(tensors)
     if wrong:
         raise CheckpointError(
             f"{path} holds a run that diverged: {wrong} is NaN or infinite. Remove it to start again."
         )
+    found = {name: tuple(value.shape) for name, value in _below("model/", tensors).items()}
+    wanted = {name: tuple(value.shape) for name, value in state.objective.state_dict().items()}
+    other = next((name for name in [*wanted, *found] if found.get(name) != wanted.get(name)), None)
+    if other is not None:
+        raise CheckpointError(
+            f"{path} belongs to a model of another shape: {other} is {found.get(other, 'not there')}, and "
+            f"{wanted.get(other, 'not there')} in this run. Resume it with the shape that it was trained in.",
+            path=path,
+            expected=wanted.get(other),
+            found=found.get(other),
+        )
     state.restore(tensors)
-    return step
 
 
-def _read(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
-    """Return the step, the facts and the tensors of a file."""
+def _read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        return int(metadata["step"]), json.loads(metadata["recipe"]), tensors
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError.about(
-            path, f"is no checkpoint of a training run: {error}. Remove it to start again."
-        ) from error
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError.about(path, f"is no checkpoint of a training run: {error}. Remove it to start again.")
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from maezoo.training.finetune_recipe import FinetuneRecipe
 from maezoo.training.optimizers import Optimizers
-from maezoo.training.run import Schedule
+from maezoo.training.task import Schedule
 
 __all__ = ["finetuning_optimizers"]
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ from maezoo.training.finetuning import Finetuning
 from maezoo.training.judge import Judge, Validation
 from maezoo.training.labels import open_labelled
 from maezoo.training.loop import train
-from maezoo.training.run import Progress, Run
+from maezoo.training.run import Run
+from maezoo.training.task import Progress
+from maezoo.training.watching.journal import Journal
+from maezoo.training.watching.sinks import SinkName, check_sinks
 
 __all__ = ["Finetuned", "finetune"]
 
@@ -68,6 +71,8 @@ def finetune(
     validated: Callable[[Validation], None] | None = None,
     checkpoint_seconds: float = 300,
     progress: bool = False,
+    log: Sequence[SinkName] = (),
+    resume_from: Path | int | None = None,
     **changes: Any,
 ) -> Finetuned:
     """Fine-tune a pretrained encoder to tell classes of images apart; resumes from `out`'s checkpoint if there is one.
@@ -90,6 +95,9 @@ def finetune(
         validated: called with each validation, at most six times.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
+        log: where the numbers go besides `log.jsonl`: `"tensorboard"`, `"trackio"`, `"wandb"`.
+        resume_from: a checkpoint of another run, its folder, or a step of a checkpoint in `out`: the run continues it
+            with these numbers. Encoder, classes, `tune`, `lora` and `pool` must be the same.
         **changes: fields of `FinetuneRecipe` that are to differ, such as `epochs=20` or `tune="last-block"`.
 
     Returns:
@@ -118,6 +126,7 @@ def finetune(
         >>> result.classifier
         Classifier('run', 2 classes, 96x96 pixels, on cpu)
     """
+    check_sinks(log)
     folder, where = user_path(out), choose_device(device)
     images, held_out = open_labelled(source, val, seed=int(changes.get("seed", getattr(recipe, "seed", 0))))
     _check_output(folder)
@@ -129,20 +138,22 @@ def finetune(
     images.check_classes(max(mae.img_size))
     with exclusive(folder / ".lock", folder):
         task = Finetuning(mae, images, numbers, where, _workers(workers, where))
-        run = Run(task, folder, where, Division(compile=compile))
+        journal = Journal(folder, tuple(log), {"kind": "finetune", "numbers": _shown(task.facts())})
+        run = Run(task, folder, where, Division(compile=compile), journal=journal, resume_from=resume_from)
         _log.info("%s; %d steps; %d validation images", images.describe(), run.schedule.steps, len(held_out))
         judge = Judge(task, run, held_out, validated)
-        train(
-            run,
-            report=report,
-            report_every=report_every,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=progress,
-            after_step=judge.after_step,
-        )
-        run.finish()
-        classifier = _write(task, mae, folder)
-        validation = judge.validate(run.schedule.steps, classifier.model)
+        with journal.recorded():
+            train(
+                run,
+                report=report,
+                report_every=report_every,
+                checkpoint_seconds=checkpoint_seconds,
+                progress=progress,
+                after_step=judge.after_step,
+            )
+            run.finish()
+            classifier = _write(task, mae, folder)
+            validation = judge.validate(run.schedule.steps, classifier.model)
     return Finetuned(folder, classifier, numbers, len(images), validation, {**images.unreadable, **held_out.unreadable})
 
 
@@ -151,6 +162,11 @@ def _numbers(recipe: RecipeKind | FinetuneRecipe, mae: MAE, images: int, changes
     if isinstance(recipe, FinetuneRecipe):
         return finetune_recipe(_variant(mae), images, "short", **{**asdict(recipe), **changes})
     return finetune_recipe(_variant(mae), images, recipe, **changes)
+
+
+def _shown(facts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a run's facts what dashboards would only repeat: hashes and lists of names."""
+    return {key: value for key, value in facts.items() if isinstance(value, int | float | str)}
 
 
 def _variant(mae: MAE) -> Any:

@@ -23,7 +23,7 @@ from maezoo.training.finetune_recipe import FinetuneRecipe
 from maezoo.training.finetune_schedule import FinetuneSchedule
 from maezoo.training.labelled import LabelledImages
 from maezoo.training.optimizers import Optimizers
-from maezoo.training.run import Schedule
+from maezoo.training.task import Schedule
 from maezoo.training.views import draw_indices
 
 __all__ = ["Finetuning"]

@@ -1,12 +1,10 @@
 """Validation in the course of fine-tuning, and in its log."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from torch import nn
 
-from maezoo.files import errors_named
 from maezoo.training.finetuning import Finetuning
 from maezoo.training.labelled import LabelledImages
 from maezoo.training.run import Run
@@ -58,7 +56,7 @@ class Judge:
 
     def after_step(self, done: int) -> None:
         """Validate at the end of some epochs; the end of the run is validated on what is kept."""
-        if done in self.at:
+        if done in self.at and not self.run.journal.has(done, "val"):
             self.validate(done, self.task.model.vit)
 
     def validate(self, done: int, model: nn.Module) -> Validation | None:
@@ -68,8 +66,7 @@ class Judge:
         answers = answer(model, self.images, self.task.preprocess, in_chans=self.task.in_chans, dtype=self.run.dtype)
         epoch = done / self.run.schedule.steps * self.task.recipe.epochs
         found = Validation(done, round(epoch, 3), answers.accuracy, answers.share_within(5), answers.loss, len(answers))
-        with errors_named(self.run.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(found)) + "\n")
+        self.run.journal.write(asdict(found))
         if self.validated:
             self.validated(found)
         return found

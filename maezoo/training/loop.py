@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from maezoo.interrupts import Interrupts
 from maezoo.progress import track
-from maezoo.training.run import Progress, Run
+from maezoo.training.run import Run
+from maezoo.training.task import Progress
 
 __all__ = ["train"]
 
@@ -26,7 +27,7 @@ def train(
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
-        after_step: called with the number of steps done.
+        after_step: called with the number of steps done, at first with that before the first step.
 
     Raises:
         CheckpointError: the checkpoint is damaged or belongs to another run.
@@ -42,6 +43,8 @@ def train(
     bar = track(run.schedule.steps, "steps", show=progress and run.processes.first)
     with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
         advance(start)
+        if after_step:
+            after_step(start)
         for step, loss in run.steps(start):
             done = step + 1
             advance(1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
-from torch.distributed import HashStore, PrefixStore  # type: ignore[attr-defined]  # documented there
+from torch.distributed import HashStore, PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from maezoo.errors import ArgumentError, SettingError, WorkerError

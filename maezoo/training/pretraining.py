@@ -1,6 +1,6 @@
 """The task of pretraining: an autoencoder that reconstructs the hidden patches of random crops."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,7 @@ from maezoo.api.mae import MAE
 from maezoo.api.source import WeightsSource
 from maezoo.errors import ArgumentError, DataError
 from maezoo.hardware import parse_dtype
+from maezoo.images.preprocessing import Preprocessing
 from maezoo.model.build import empty_weights
 from maezoo.training.ahead import made_ahead
 from maezoo.training.data import ImageSource, check_enough
@@ -21,11 +22,12 @@ from maezoo.training.masking import MaskDraws, Masking
 from maezoo.training.objective import Objective, counted_patches
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
 from maezoo.training.recipe import Recipe
-from maezoo.training.run import Schedule
 from maezoo.training.shape import Shape
 from maezoo.training.sharded import whole
 from maezoo.training.start import fingerprint, load_start
-from maezoo.training.views import Blocks, draw_crops, draw_indices, step_generator
+from maezoo.training.task import Schedule
+from maezoo.training.views import Blocks, central_crops, draw_crops, draw_indices, step_generator
+from maezoo.training.watching.watch import Subject
 
 __all__ = ["Pretraining"]
 
@@ -103,11 +105,16 @@ class Pretraining:
             model.load_state_dict(state, assign=True)
         if self.division.recompute:
             model.set_grad_checkpointing(False)
-        preprocess = replace(shape.preprocess, window=getattr(self.source, "window", shape.preprocess.window))
         name, facts = shape.variant.name, shape.facts
         return MAE(
-            model.encoder, model.decoder, preprocess=preprocess, target=shape.target, name=name, facts=facts
+            model.encoder, model.decoder, preprocess=self.preprocess, target=shape.target, name=name, facts=facts
         ).eval()
+
+    @property
+    def preprocess(self) -> Preprocessing:
+        """How images become the model's input, once it is trained."""
+        known = self.shape.preprocess
+        return replace(known, window=getattr(self.source, "window", known.window))
 
     def drawing(self, step: int) -> AbstractContextManager[object]:
         """Return an empty context: the model draws nothing."""
@@ -121,6 +128,31 @@ class Pretraining:
         with closing(made_ahead(self._batch, steps, _AHEAD if waits else 0)) as made:
             for step, (images, draws) in zip(steps, made, strict=True):
                 yield self._masked(step, images, draws)
+
+    def subject(self, weights: Callable[[], Mapping[str, Tensor]], paused: Callable[[float], None]) -> Subject:
+        """Return what is watched.
+
+        Args:
+            weights: gives the parameters that would be kept now, by the objective's names.
+            paused: told how many seconds watching took.
+        """
+        return Subject(
+            model=self.model,
+            weights=lambda: {name.removeprefix("model."): value for name, value in weights().items()},
+            preprocess=self.preprocess,
+            images=self._fixed_images,
+            mask_ratio=self.recipe.mask_ratio,
+            steps=self.recipe.steps,
+            batch_size=self.recipe.batch_size,
+            paused=paused,
+        )
+
+    def _fixed_images(self, count: int) -> Tensor:
+        """Return evenly spaced images of the source, normalised."""
+        count = min(count, len(self.source))
+        chosen = torch.linspace(0, len(self.source) - 1, count, device="cpu").round().long()
+        images = self.source.views(chosen, central_crops(count), self.shape.preprocess.size).to(self.device)
+        return ((self._of_channels(images) - self.mean) / self.std).nan_to_num()  # an image that cannot be read is grey
 
     def _masked(self, step: int, images: Tensor, draws: MaskDraws) -> tuple[Tensor, ...]:
         """Add the masks of a step to its images; here, when the step before is done, as they may follow the weights."""

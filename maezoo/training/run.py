@@ -1,132 +1,66 @@
 """The state of one training run, whatever it trains, and what is done to it: steps, checkpoints, the log."""
 
-import json
 import logging
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maezoo.errors import CheckpointError, DiskFullError, DivergedError
-from maezoo.files import errors_named, remove_left_over
+from maezoo.errors import CheckpointError, DiskFullError
+from maezoo.files import remove_left_over
 from maezoo.hardware import parse_dtype
-from maezoo.training.checkpoint import State, find_checkpoint, load_checkpoint, save_checkpoint
+from maezoo.training import keeping
+from maezoo.training.checkpoint import State, load_checkpoint, save_checkpoint
 from maezoo.training.division import Division
 from maezoo.training.gradients import Gradients
-from maezoo.training.optimizers import Optimizers
+from maezoo.training.keeping import Keeper
+from maezoo.training.origin import Origin
+from maezoo.training.sharded import whole
+from maezoo.training.task import Progress, Task
+from maezoo.training.watching.journal import Journal
+from maezoo.training.watching.memory import peak_memory
 
-__all__ = ["Progress", "Run", "Schedule", "Task"]
+__all__ = ["Run"]
 
 _log = logging.getLogger(__name__)
-_WRITTEN = ("checkpoint.safetensors", "model.safetensors", "decoder/model.safetensors", "config.json", "README.md")
-"""What a run, which may be killed meanwhile, writes into its folder; one run at a time holds it."""
-
-
-class Schedule(Protocol):
-    """How long a run takes, in which steps."""
-
-    @property
-    def steps(self) -> int:
-        """Number of optimizer steps."""
-
-    @property
-    def batch_size(self) -> int:
-        """Images in a step."""
-
-    @property
-    def peak_lr(self) -> float:
-        """The highest rate, as it is reported."""
-
-    @property
-    def clip(self) -> float:
-        """Largest norm of the gradient; 0 for any."""
-
-    @property
-    def ema(self) -> float:
-        """Decay of the averaged weights that are kept in the end; 0 keeps the last ones."""
-
-    @property
-    def precision(self) -> str:
-        """`"auto"`, `"float32"` or `"bfloat16"`."""
-
-    def lr_factor(self, step: int) -> float:
-        """Return the share of the peak rate at a step from 0."""
-
-
-class Task(Protocol):
-    """What is trained, on what: all that differs between pretraining and fine-tuning.
-
-    Attributes:
-        schedule: the steps.
-        objective: called with a batch, gives the loss, a scalar; on its device, in train mode.
-        optimizers: of it.
-    """
-
-    schedule: Schedule
-    objective: nn.Module
-    optimizers: Optimizers
-
-    def facts(self) -> dict[str, Any]:
-        """Return what decides the result, as plain data; a checkpoint is resumed only with the same."""
-
-    def begin(self) -> None:
-        """Load what a run that has no checkpoint starts from."""
-
-    def batches(self, start: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield this process's rows of the batches from a step on, functions of seed and step alone."""
-
-    def count(self, batch: tuple[Tensor, ...]) -> int:
-        """Return of how many errors the loss of these rows is the mean."""
-
-    def drawing(self, step: int) -> AbstractContextManager[object]:
-        """Return the context of a step's forward pass, in which what it draws depends on seed and step alone."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a run.
-
-    Attributes:
-        step: steps done.
-        steps: steps in all.
-        views: images shown so far.
-        loss: mean training loss since the last report.
-        lr: the highest group's rate at this step.
-        views_per_second: since the last report.
-    """
-
-    step: int
-    steps: int
-    views: int
-    loss: float
-    lr: float
-    views_per_second: float
-
-
+_WRITTEN = ("model.safetensors", "decoder/model.safetensors", "config.json", "README.md")
+"""What a run, which may be killed meanwhile, writes into its folder besides checkpoints; one at a time holds it."""
 _WHOLE = Division()
 
 
 class Run:
-    """One run: its task and averages, and the step that its checkpoint holds.
+    """One run: its task and averages, its checkpoints, and its log.
 
     Args:
         task: what is trained.
-        out: folder for checkpoint and log; made when missing.
+        out: folder for checkpoints and log; made when missing.
         device: where to train.
         division: how a step is divided.
+        journal: writes the log.
+        resume_from: another run's checkpoint or folder, or a step of a checkpoint in `out`, to continue with this
+            task's numbers.
     """
 
-    def __init__(self, task: Task, out: Path, device: torch.device, division: Division = _WHOLE) -> None:
+    def __init__(
+        self,
+        task: Task,
+        out: Path,
+        device: torch.device,
+        division: Division = _WHOLE,
+        *,
+        journal: Journal | None = None,
+        resume_from: Path | int | None = None,
+    ) -> None:
         self.task, self.out, self.device = task, out, device
         self.division, self.processes = division, division.processes
+        self.journal = journal or Journal(out, writes=self.processes.first)
         self.schedule, self.objective, self.optimizers = task.schedule, task.objective, task.optimizers
         self.ema = self._averages()
         precision = self.schedule.precision
@@ -138,14 +72,10 @@ class Run:
         self.forward: Callable[..., Any] = division.forward_of(self.objective)
         self.gradients = Gradients(task, self.forward, division, device, self.dtype)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.saved_at = self.logged_at = time.monotonic()
-        self.saved_step: int | None = None
+        self.logged_at, self.seconds = time.monotonic(), 0.0
         self.losses: list[Tensor] = []
-
-    @property
-    def checkpoint(self) -> Path:
-        """What a run resumes from: the file, or the newest folder of shares, that is or would be there."""
-        return find_checkpoint(self.out) or self.out / "checkpoint.safetensors"
+        self.norms: list[Tensor] = []
+        self.keeper, self.origin = Keeper(out, division), Origin(resume_from, out)
 
     @property
     def state(self) -> State:
@@ -154,15 +84,38 @@ class Run:
 
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
-        for name in _WRITTEN if self.processes.first else ():
-            remove_left_over(self.out / name)
-        done = 0
-        if self.checkpoint.exists():
-            done = self.saved_step = load_checkpoint(self.checkpoint, self.state, facts=self.task.facts())
+        self._clear_up()
+        newest, self.facts = keeping.find_newest(self.out), self.origin.facts(self.task.facts())
+        saved = None
+        if newest is not None and not self.origin.leaves(newest):
+            done = saved = load_checkpoint(newest, self.state, facts=self.facts)
             _log.info("resuming at step %d of %d", done, self.schedule.steps)
+        elif self.origin.named is not None:
+            done = self.origin.load(self.state, facts=self.facts, steps=self.schedule.steps)
+            _log.info("continuing %s at step %d of %d", self.origin.named, done, self.schedule.steps)
         else:
+            done = 0
             self.task.begin()
             self.ema = self._averages()
+        self._check_agreement(done)
+        if newest is not None and saved is not None and self.processes.first:
+            newest.replace(newest.with_name(f"checkpoint{newest.suffix}"))  # where it has that name, nothing changes
+        self.journal.begin(done, resumed=saved is not None)
+        self.keeper.begin(saved, self.journal.losses)
+        self.processes.wait()
+        self.logged_at, self.seconds = time.monotonic(), self.journal.seconds
+        return done
+
+    def _clear_up(self) -> None:
+        """Remove what killed processes have left, before any process looks."""
+        if self.processes.first:
+            keeping.remove_left_over(self.out)
+            for name in _WRITTEN:
+                remove_left_over(self.out / name)
+        self.processes.wait()
+
+    def _check_agreement(self, done: int) -> None:
+        """Refuse processes that see different checkpoints."""
         (total,) = self.processes.sum(done)
         if any(self.processes.any(total != done * self.processes.size)):
             raise CheckpointError(
@@ -170,20 +123,20 @@ class Run:
                 "of them share.",
                 path=self.out,
             )
-        return done
 
     def check_room(self) -> None:
-        """Refuse to begin where a checkpoint would not fit.
+        """Refuse to begin where checkpoints would not fit.
 
         Raises:
-            DiskFullError: the output's disk has no room for one.
+            DiskFullError: the output's disk has no room for them.
         """
-        needed = self.state.size()
+        one = self.state.size()
+        needed = max(one, 3 * one - keeping.size_of_kept(self.out))
         free = shutil.disk_usage(self.out).free
         if free < needed:
             raise DiskFullError(
-                f"a checkpoint takes about {needed / 1e6:,.0f} MB, and the disk of {self.out} has {free / 1e6:,.0f} MB "
-                "left. Make room, or name another output folder.",
+                f"a checkpoint takes about {one / 1e6:,.0f} MB, two are kept while a third is written, and the disk of "
+                f"{self.out} has {free / 1e6:,.0f} MB left. Make room, or name another output folder.",
                 path=self.out,
                 expected=needed,
                 found=free,
@@ -198,44 +151,61 @@ class Run:
             yield step, self._train_step(step, batch)
 
     def save(self, step: int) -> None:
-        """Write a checkpoint, unless the run has diverged."""
-        try:
-            save_checkpoint(self.out, self.state, step=step, facts=self.task.facts(), division=self.division)
-        except DivergedError as error:
-            raise self._diverged(str(error)) from error
-        self.saved_at, self.saved_step = time.monotonic(), step
+        """Write a checkpoint, unless the run has diverged; the last good one before it stays."""
+        loss = self._mean_loss() if self.losses else None
+        self.keeper.save(
+            step,
+            loss,
+            lambda path: save_checkpoint(path, self.state, step=step, facts=self.facts, division=self.division),
+        )
 
-    def _diverged(self, what: str) -> DivergedError:
-        """Return the error of a run whose numbers are no longer finite."""
-        path, kept = None, "no checkpoint was written yet"
-        if self.saved_step is not None:
-            path = self.checkpoint
-            kept = f"{path} keeps step {self.saved_step}, the last finite one"
-        says = f"{what}; {kept}. Try a lower rate or float32, in another output folder."
-        return DivergedError(says, path=path, reason=what)
+    def _mean_loss(self) -> float:
+        """Return the mean loss since the last report, of all processes' shares."""
+        (mean,) = self.processes.sum(torch.stack(self.losses).mean().item())
+        return float(mean)
 
     def seconds_since_save(self) -> float:
         """Seconds since the last checkpoint, or since the run began."""
-        return time.monotonic() - self.saved_at
+        return time.monotonic() - self.keeper.saved_at
 
     def log(self, done: int, loss: Tensor, report: Callable[[Progress], None] | None, every: int) -> None:
         """Collect a loss; every few steps, write and report the mean."""
         self.losses.append(loss)
         if done % every and done != self.schedule.steps:
             return
-        (mean,), seconds = self.processes.sum(torch.stack(self.losses).mean().item()), time.monotonic() - self.logged_at
-        if not math.isfinite(mean):
-            raise self._diverged(f"the loss became {mean} by step {done}")
-        batch = self.schedule.batch_size
-        lr = self.schedule.peak_lr * self.schedule.lr_factor(done - 1)
-        progress = Progress(done, self.schedule.steps, done * batch, mean, lr, len(self.losses) * batch / seconds)
-        self.losses, self.logged_at = [], time.monotonic()
-        if not self.processes.first:
-            return
-        with errors_named(self.out / "log.jsonl") as path, path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(progress)) + "\n")
-        if report:
+        progress = self._progress(done)
+        if not math.isfinite(progress.loss):
+            raise self.keeper.diverged(f"the loss became {progress.loss} by step {done}")
+        self.losses, self.norms, self.logged_at = [], [], time.monotonic()
+        self.journal.write(asdict(progress))
+        self.keeper.follow(done, progress.loss)
+        if report and self.processes.first:
             report(progress)
+
+    def _progress(self, done: int) -> Progress:
+        """Return what is to be reported of the steps since the last report."""
+        batch, elapsed = self.schedule.batch_size, time.monotonic() - self.logged_at
+        self.seconds += elapsed
+        norm = torch.stack(self.norms).mean().item()
+        return Progress(
+            step=done,
+            steps=self.schedule.steps,
+            views=done * batch,
+            loss=self._mean_loss(),
+            lr=self.schedule.peak_lr * self.schedule.lr_factor(done - 1),
+            views_per_second=len(self.losses) * batch / max(elapsed, 1e-9),
+            gradient_norm=norm if math.isfinite(norm) else None,
+            seconds=round(self.seconds, 3),
+            memory_bytes=peak_memory(self.device),
+        )
+
+    def paused(self, seconds: float) -> None:
+        """Leave out of the times what was not training."""
+        self.logged_at += seconds
+
+    def kept_weights(self) -> dict[str, Tensor]:
+        """Return the parameters that would be kept if the run ended now, by the objective's names."""
+        return self.ema if self.schedule.ema else {name: p.detach() for name, p in self._trainable()}
 
     def finish(self) -> None:
         """Put the averaged weights in place of the last ones if the schedule asks for them; set eval mode."""
@@ -255,7 +225,10 @@ class Run:
         """Do one step; return this process's share of its loss."""
         loss = self.gradients.compute(step, batch)
         if self.schedule.clip:
-            nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip)
+            norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip)
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in self.objective.parameters() if p.grad is not None])
+        self.norms.append(whole(norm))
         self.optimizers.step(step)
         decay = min(self.schedule.ema, (1 + step) / (10 + step))
         parameters = [p.detach() for _, p in self._trainable()]

@@ -24,17 +24,16 @@ from maezoo.files import errors_named, written_whole
 from maezoo.training.parallel import Processes
 
 __all__ = [
-    "find_shares",
+    "is_shared_out",
     "local_part",
     "placed_as",
     "read_facts",
     "read_shares",
-    "remove_shares",
     "whole",
     "write_shares",
 ]
 
-_FACTS = "run.json"  # written last: a folder that has it is complete
+_FACTS = "checkpoint.json"  # written last: a folder that has it is complete
 
 
 def local_part(tensor: Tensor) -> Tensor:
@@ -57,31 +56,30 @@ def placed_as(value: Tensor, parameter: Tensor) -> Tensor:
     return value.to(parameter.device)
 
 
-def find_shares(out: Path) -> Path | None:
-    """Return the newest complete folder of shares in a run's folder."""
-    return max((path.parent for path in out.glob(f"checkpoint-*/{_FACTS}")), default=None)
+def is_shared_out(path: Path) -> bool:
+    """Tell whether a path is a checkpoint of shares."""
+    return (path / _FACTS).is_file()
 
 
 def write_shares(
-    out: Path, tensors: Mapping[str, Tensor], *, step: int, facts: dict[str, Any], processes: Processes
+    path: Path, tensors: Mapping[str, Tensor], *, step: int, facts: dict[str, Any], processes: Processes
 ) -> None:
-    """Write a folder of shares, each process its own; it appears complete or not at all, and replaces older ones.
+    """Write a folder of shares, each process its own; it appears complete or not at all.
 
     Args:
-        out: the run's folder, on a disk that all processes share.
+        path: the folder to make, on a disk that all processes share.
         tensors: by name; those that are not shared out are written once.
         step: steps done.
         facts: what decides the run's result.
         processes: all of them call this.
 
     Raises:
-        DiskFullError: no room for it; the older one stays.
+        DiskFullError: no room for it.
     """
-    name = f"checkpoint-{step:09}"
-    made, partial = out / name, out / f".{name}.partial"
+    partial = path.with_name(f".{path.name}.partial")
     if processes.first:
-        for leftover in (*out.glob(".checkpoint-*.partial"), *out.glob(f"{name}")):
-            shutil.rmtree(leftover)
+        for left in (partial, path):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir()
     processes.wait()
     with errors_named(partial):
@@ -95,16 +93,8 @@ def write_shares(
     if processes.first:
         with written_whole(partial / _FACTS) as temporary:
             temporary.write_text(json.dumps({"step": step, "recipe": facts}), encoding="utf-8")
-        partial.rename(made)
-        remove_shares(out, but=made)
+        partial.rename(path)
     processes.wait()
-
-
-def remove_shares(out: Path, but: Path | None = None) -> None:
-    """Remove the folders of shares in a run's folder, but for one."""
-    for folder in out.glob("checkpoint-*"):
-        if folder.is_dir() and folder != but:
-            shutil.rmtree(folder)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

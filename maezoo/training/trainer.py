@@ -17,9 +17,12 @@ from maezoo.training.loop import train
 from maezoo.training.parallel import Processes, joined
 from maezoo.training.pretraining import Pretraining
 from maezoo.training.recipe import Recipe
-from maezoo.training.run import Progress, Run
+from maezoo.training.run import Run
 from maezoo.training.shape import find_shape
 from maezoo.training.start import open_start
+from maezoo.training.task import Progress
+from maezoo.training.watching.journal import Journal
+from maezoo.training.watching.watch import Watch, Watcher
 
 __all__ = ["pretrain"]
 
@@ -40,6 +43,8 @@ def pretrain(
     report_every: int = 50,
     checkpoint_seconds: float = 300,
     progress: bool = False,
+    watch: Watch | None = None,
+    resume_from: Path | int | None = None,
 ) -> MAE:
     """Pretrain a masked autoencoder, resuming from `out`'s checkpoint if there is one.
 
@@ -63,6 +68,10 @@ def pretrain(
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
+        watch: what else is watched: dashboards, pictures, probes. It does not change the result.
+        resume_from: a checkpoint of another run, its folder, or a step of a checkpoint in `out`: the run continues it
+            with this recipe's numbers. The architecture, the target and the optimizer must be the same; rates, decays,
+            batch size, views, crops, masks, seed and images may differ. A checkpoint in `out` takes precedence.
 
     Returns:
         The trained model in eval mode on `device`, with the averaged weights where the recipe keeps an average; the
@@ -70,13 +79,17 @@ def pretrain(
         machine and with the same number of threads and processes.
 
     Raises:
-        CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or not all processes see it.
+        CheckpointError: the checkpoint in `out` is damaged or belongs to another recipe, or not all processes see it;
+            or `resume_from` is none, or of another shape.
         LayoutError: the recipe's `init` does not fit its model.
-        ArgumentError: fewer images in a step than processes times `accumulate`; numbers that no model could have.
-        DataError: another run writes to `out`; images of other channels than the model's.
+        ArgumentError: fewer images in a step than processes times `accumulate`; numbers that no model could have;
+            pictures or probes with `parallel="fsdp"`.
+        DataError: another run writes to `out`; images of other channels than the model's; a probe's images that
+            cannot be used.
+        MissingExtraError: what `watch` needs is not installed.
         DiskFullError: no room for a checkpoint, also before the first step.
-        DivergedError: the loss or a weight is no longer finite. `out` keeps its last finite checkpoint, which
-            the message names.
+        DivergedError: the loss or a weight is no longer finite, or the loss a hundred times what it was at best. `out`
+            keeps its last good checkpoint, which the message names.
         WorkerError: another process of the run ended before its time.
         KeyboardInterrupt: at Ctrl-C in any process, once the running step is done and a checkpoint written; at a second
             one, at once, if there is only one process.
@@ -90,6 +103,8 @@ def pretrain(
         torch.Size([1, 192])
     """
     where, folder = choose_device(device), user_path(out)
+    watch = watch or Watch()
+    probing = watch.open()
     with ExitStack() as stack:
         if processes is None:
             processes, where = stack.enter_context(joined(where, always=parallel == "fsdp"))
@@ -98,9 +113,21 @@ def pretrain(
             stack.enter_context(exclusive(folder / ".lock", folder))
         processes.wait()
         division = Division(processes, parallel, accumulate, recompute, compile)
+        watch.check(division)
         start = stack.enter_context(open_start(recipe))
         task = Pretraining(recipe, source, where, find_shape(recipe, start, variant), start, division)
-        run = Run(task, folder, where, division)
-        train(run, report=report, report_every=report_every, checkpoint_seconds=checkpoint_seconds, progress=progress)
+        about = {"kind": "pretrain", "numbers": task.facts()}
+        journal = Journal(folder, watch.log, about, writes=processes.first)
+        run = Run(task, folder, where, division, journal=journal, resume_from=resume_from)
+        watcher = Watcher(watch, probing, task.subject(run.kept_weights, run.paused), journal)
+        stack.enter_context(journal.recorded())
+        train(
+            run,
+            report=report,
+            report_every=report_every,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+            after_step=watcher.after_step if processes.first else None,
+        )
         run.finish()
         return task.result()

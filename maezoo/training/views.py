@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Blocks", "Crops", "crop_batch", "crop_box", "draw_crops", "draw_indices", "step_generator"]
+__all__ = [
+    "Blocks",
+    "Crops",
+    "central_crops",
+    "crop_batch",
+    "crop_box",
+    "draw_crops",
+    "draw_indices",
+    "step_generator",
+]
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,12 @@ def draw_crops(batch: int, area: tuple[float, float], aspect: tuple[float, float
         top=draws[3],
         flip=draws[4] < 0.5,
     )
+
+
+def central_crops(batch: int) -> Crops:
+    """Return crops of the middle, as large as a square of the image's area can be in it."""
+    one = torch.ones(batch, dtype=torch.float32, device="cpu")
+    return Crops(area=one, aspect=one, left=one / 2, top=one / 2, flip=one < 0)
 
 
 def crop_box(
