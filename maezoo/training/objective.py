@@ -54,12 +54,16 @@ class Objective(nn.Module):
 
         Args:
             images: (B, C, H, W), normalised; one that could not be read is NaN throughout, and counts for nothing.
-            mask: (B, N) bool on any device, True = hidden, the same number in each row.
+            mask: (B, N) bool on any device, True = hidden; the same number in each row where there is more than the
+                decoder's own error.
             predicted: (B, N) bool, the hidden patches that the decoder predicts, the same number in each row: no
                 other one costs time in it, or counts. `None` for all.
         """
         counted = counted_patches(images, mask if predicted is None else predicted)
         images = torch.where(_read(images).view(-1, 1, 1, 1), images, 0.0)
+        if self.normpix is None and predicted is None and not isinstance(self.guide, LossGuide):
+            batch = self.model.on_grid(images)
+            return _mean(self.model.patch_error(batch, self.model.predict_rows(batch, mask)), counted)
         model, decoder, grid = self.model, self.model.require_decoder(), self.model.grid_for(images)
         visible = _unmarked(mask).to(images.device, non_blocking=True)  # all rows have one count
         kept = None if predicted is None else _unmarked(mask & ~predicted).to(images.device, non_blocking=True)
@@ -67,7 +71,7 @@ class Objective(nn.Module):
         tokens = decoder.complete(encoded, visible, grid, kept=kept)  # (B, N, dim)
         error = model.patch_error(images, decoder.pred(tokens))  # (B, N)
         total = error if self.normpix is None else error + self.normpix_weight * self._second(images, tokens)
-        loss: Tensor = (total * counted).sum() / counted.sum().clamp(min=1)
+        loss = _mean(total, counted)
         if isinstance(self.guide, LossGuide):
             loss = loss + self.guide(encoded, visible, grid, error, counted)
         return loss
@@ -102,3 +106,8 @@ def counted_patches(images: Tensor, mask: Tensor) -> Tensor:
 def _read(images: Tensor) -> Tensor:
     """Tell which images could be read: (B,) bool."""
     return ~images.isnan().flatten(1).all(dim=1)
+
+
+def _mean(error: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of those errors that count; both (B, N)."""
+    return (error * counted).sum() / counted.sum().clamp(min=1)

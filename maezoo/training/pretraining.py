@@ -151,7 +151,7 @@ class Pretraining:
         """Return evenly spaced images of the source, normalised."""
         count = min(count, len(self.source))
         chosen = torch.linspace(0, len(self.source) - 1, count, device="cpu").round().long()
-        images = self.source.views(chosen, central_crops(count), self.shape.preprocess.size).to(self.device)
+        images = self.source.views(chosen, central_crops(count), self._view_size).to(self.device)
         return ((self._of_channels(images) - self.mean) / self.std).nan_to_num()  # an image that cannot be read is grey
 
     def _masked(self, step: int, images: Tensor, draws: MaskDraws) -> tuple[Tensor, ...]:
@@ -170,9 +170,14 @@ class Pretraining:
         H, W = self.shape.preprocess.size
         aspect = (recipe.aspect[0] * W / H, recipe.aspect[1] * W / H)  # of a square, whatever it is resized to
         crops = draw_crops(recipe.batch_size, recipe.crop, aspect, generator).take(rows)
-        images = self.source.views(indices[rows], crops, H if H == W else (H, W)).to(self.device, non_blocking=True)
+        images = self.source.views(indices[rows], crops, self._view_size).to(self.device, non_blocking=True)
         draws = self.masking.draw(recipe.batch_size, generator).rows(rows)
         return (self._of_channels(images) - self.mean) / self.std, draws
+
+    @property
+    def _view_size(self) -> int | tuple[int, int]:
+        H, W = self.shape.preprocess.size
+        return H if H == W else (H, W)
 
     def _of_channels(self, images: Tensor) -> Tensor:
         """Return images of the model's channels: pictures as they are, or grey."""

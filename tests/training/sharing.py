@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 
 from maezoo.masks import draw
 from maezoo.model import find_variant
-from maezoo.training import Recipe, pretrain, pretraining
+from maezoo.training import Recipe, masking, pretrain
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.sharded import whole
 from maezoo.training.views import Crops
@@ -43,7 +43,9 @@ class Noise:
         return "noise"
 
 
-def unequal(batch: int, grid: tuple[int, int], ratio: float, *, generator: torch.Generator) -> Tensor:
+def unequal(
+    strategy: str, batch: int, grid: tuple[int, int], ratio: float, *, cell: int, generator: torch.Generator
+) -> Tensor:
     """Masks that hide more in some rows than in others."""
     rows = [draw.random_mask(1, grid, 0.25 + 0.5 * (row % 3) / 2, generator=generator) for row in range(batch)]
     return torch.cat(rows)
@@ -73,7 +75,7 @@ def main(out: Path) -> None:
     """Train in each way, and with unequal masks; stop and resume."""
     distributed.init_process_group("gloo")
     found = {name: train(out / name, **settings) for name, settings in WAYS.items()}
-    pretraining.random_mask = unequal  # type: ignore[assignment]
+    masking.draw_mask = unequal  # type: ignore[assignment]
     found["unequal"] = train(out / "unequal", replace(RECIPE, normpix_weight=0.0))
     if distributed.get_rank() == 0:
         torch.save(found, out / "found.pt")
