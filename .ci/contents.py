@@ -26,6 +26,7 @@ SOURCES = {
     "pyproject.toml",
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "CITATION.cff",
     ".gitignore",
     "weights_manifest.json",

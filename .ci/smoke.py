@@ -20,6 +20,10 @@ import maezoo
 
 COMMAND = [sys.executable, "-I", "-m", "maezoo"]
 SCRIPT = Path(sys.executable).with_name("maezoo.exe" if os.name == "nt" else "maezoo")
+SCENE = "from pathlib import Path; from maezoo.images.geotiff import read_geotiff; read_geotiff(Path('a.tif'), 'a.tif')"
+SOUND = (
+    "from pathlib import Path; from maezoo.images.sounds import read_sound; read_sound(Path('a.wav'), 'a.wav', 0, 1)"
+)
 ESTIMATOR = "from maezoo.downstream import MAEFeatures; MAEFeatures()"
 
 # For each extra, what a user runs who does not have it.
@@ -34,6 +38,12 @@ WITHOUT = {
     "lora": [*COMMAND, "finetune", "classes", "-o", "run", "--lora", "4"],
     "openvino": [*COMMAND, "export", "mae_vit_tiny", "mae.xml"],
     "ray": [*COMMAND, "extract", "photos", "out", "--engine", "ray"],
+    "audio": [sys.executable, "-I", "-c", SOUND],
+    "geo": [sys.executable, "-I", "-c", SCENE],
+    **{
+        name: [*COMMAND, "pretrain", "photos", "-o", "run", "--log", name]
+        for name in ("tensorboard", "trackio", "wandb")
+    },
 }
 
 

@@ -1,5 +1,6 @@
 """The task of pretraining: an autoencoder that reconstructs the hidden patches of random crops."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
@@ -12,7 +13,7 @@ from torch.distributed.tensor import DTensor
 from maezoo.api.mae import MAE
 from maezoo.api.source import WeightsSource
 from maezoo.errors import ArgumentError, DataError
-from maezoo.hardware import parse_dtype
+from maezoo.hardware import choose_dtype, parse_dtype
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model.build import empty_weights
 from maezoo.training.ahead import made_ahead
@@ -32,7 +33,13 @@ from maezoo.training.watching.watch import Subject
 __all__ = ["Pretraining"]
 
 _WHOLE = Division()
+_log = logging.getLogger(__name__)
+
 _AHEAD = 3  # batches
+_SLOW_MUON = (
+    "Muon computes in bfloat16, which this machine emulates: a step takes several times longer than with "
+    "optimizer='adamw' (--optimizer adamw)."
+)
 _GREY = (0.299, 0.587, 0.114)  # as Pillow converts to grey
 
 
@@ -77,6 +84,8 @@ class Pretraining:
         self.objective: nn.Module = objective.to(device).train()
         prepare(objective, self.model, division, parse_dtype(recipe.precision, device).dtype)
         self.optimizers: Optimizers = pretraining_optimizers(self.objective, recipe)
+        if recipe.optimizer == "muon" and choose_dtype(device).dtype != torch.bfloat16 and self.processes.first:
+            _log.warning("%s", _SLOW_MUON)
         self.mean, self.std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
             for values in (shape.preprocess.mean, shape.preprocess.std)
