@@ -44,7 +44,7 @@ from .masks.pixels import mask_from_pixels as mask_from_pixels
 from .model.autoencoder import MAEOutput as MAEOutput
 from .retrieval.grouping import dedup as dedup
 from .retrieval.nearest import search as search
-from .training.classifier import Classifier as Classifier
-from .training.finetuner import finetune as finetune
+from .training.finetuning.classifier import Classifier as Classifier
+from .training.finetuning.finetuner import finetune as finetune
 
 __version__: str

@@ -15,7 +15,7 @@ from maezoo.evaluation import LabelledFeatures, knn, linear
 from maezoo.evaluation.fillers import nearest_fill
 from maezoo.figures import class_attention, patch_components
 from maezoo.model import sincos_positions
-from maezoo.training.views import crop_batch, draw_crops, draw_indices, step_generator
+from maezoo.training.sources.views import crop_batch, draw_crops, draw_indices, step_generator
 
 PIXELS = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 HALF = (torch.arange(144) % 2 == 0).expand(2, -1)

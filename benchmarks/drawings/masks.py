@@ -14,9 +14,9 @@ from benchmarks.drawings.pictures import PHOTOS, ROOT, keep
 from maezoo.figures.canvas import show_picture
 from maezoo.figures.layout import PanelGrid
 from maezoo.training import Recipe, open_source
-from maezoo.training.masking import Masking
+from maezoo.training.masking.masks import Masking
 from maezoo.training.objective import Objective
-from maezoo.training.views import draw_crops, step_generator
+from maezoo.training.sources.views import draw_crops, step_generator
 from maezoo.vocabulary import MaskStrategy
 
 STEPS = 100

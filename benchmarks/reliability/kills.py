@@ -98,7 +98,7 @@ def _import_all() -> None:
 
     import maezoo.extraction.run
     import maezoo.hub.fetching
-    import maezoo.training.finetuner
+    import maezoo.training.finetuning.finetuner
     import maezoo.training.trainer  # noqa: F401
 
     assert huggingface_hub.file_download

@@ -16,7 +16,7 @@ from PIL import Image
 from maezoo.images.batches import open_image
 from maezoo.images.cropping import open_crop
 from maezoo.listing import image_files
-from maezoo.training.views import crop_box, draw_crops, step_generator
+from maezoo.training.sources.views import crop_box, draw_crops, step_generator
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ from benchmarks.speed.pretraining_sources import Still, write_sources
 from maezoo.hardware import choose_device
 from maezoo.model import Variant, find_variant
 from maezoo.training import ImageSource, Recipe, open_source, pretrain
-from maezoo.training.views import draw_crops, draw_indices, step_generator
+from maezoo.training.sources.views import draw_crops, draw_indices, step_generator
 
 WARM = 2  # steps, or batches, before time is taken
 PARTS = ("reading", "step", "both")

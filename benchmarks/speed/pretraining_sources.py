@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maezoo.listing import image_files
 from maezoo.training import write_pack
-from maezoo.training.views import Crops
+from maezoo.training.sources.views import Crops
 
 __all__ = ["Still", "write_sources"]
 

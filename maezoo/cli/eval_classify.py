@@ -10,7 +10,7 @@ from maezoo.cli.screen import counted, errors, note, print_json, say
 if TYPE_CHECKING:
     from maezoo.evaluation import Score
     from maezoo.training import Classifier, LabelledImages
-    from maezoo.training.validation import Answers
+    from maezoo.training.finetuning.validation import Answers
 
 __all__ = ["classify"]
 
@@ -32,7 +32,7 @@ def classify(
     check_outputs(folder, source, predictions, confusion)
     from maezoo.cli.bar import Bar
     from maezoo.training import Classifier, read_labelled
-    from maezoo.training.validation import answer
+    from maezoo.training.finetuning.validation import answer
 
     classifier = Classifier.load(folder, device=device)
     images = read_labelled(source, classifier.classes)

@@ -9,7 +9,7 @@ import typer
 from maezoo.cli.exits import ERRORS, code_of
 
 if TYPE_CHECKING:
-    from maezoo.training.parallel import Processes
+    from maezoo.training.processes.processes import Processes
 
 __all__ = ["one_speaks"]
 

@@ -18,7 +18,7 @@ from maezoo.vocabulary import MaskStrategy, Target
 if TYPE_CHECKING:
     from maezoo.api.mae import MAE
     from maezoo.training import ImageSource, Progress, Recipe
-    from maezoo.training.parallel import Processes
+    from maezoo.training.processes.processes import Processes
 
 __all__ = ["pretrain"]
 
@@ -137,7 +137,7 @@ def pretrain(
     """
     from maezoo.hardware import choose_device
     from maezoo.training import Recipe, open_source
-    from maezoo.training.parallel import joined
+    from maezoo.training.processes.processes import joined
 
     watch = watch_of(log, pictures, probe, probe_every)
     check_no_input(output / "model.safetensors", _files_of(init))

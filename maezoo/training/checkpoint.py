@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from maezoo.errors import CheckpointError, DivergedError
 from maezoo.tensorfiles import write_safetensors
-from maezoo.training.division import Division
 from maezoo.training.optimizers import Optimizers
-from maezoo.training.sharded import local_part, placed_as, read_facts, read_shares, write_shares
+from maezoo.training.processes.division import Division
+from maezoo.training.processes.sharded import local_part, placed_as, read_facts, read_shares, write_shares
 
 __all__ = ["State", "load_checkpoint", "not_finite", "read_checkpoint", "save_checkpoint", "take_over"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from maezoo.errors import CheckpointError, DivergedError
 from maezoo.training.checkpoint import read_checkpoint
-from maezoo.training.division import Division
-from maezoo.training.sharded import is_shared_out
+from maezoo.training.processes.division import Division
+from maezoo.training.processes.sharded import is_shared_out
 from maezoo.training.watching.records import NEWEST, read_state
 from maezoo.training.watching.steadiness import Steadiness
 

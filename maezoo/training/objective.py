@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from maezoo.masks.visible import group_rows
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.patches import normalise_patches, patch_statistics, patchify
-from maezoo.training.loss_guide import LossGuide
-from maezoo.training.masking import find_guide
+from maezoo.training.masking.loss_guide import LossGuide
+from maezoo.training.masking.masks import find_guide
 from maezoo.vocabulary import MaskStrategy
 
 __all__ = ["Objective", "counted_patches"]

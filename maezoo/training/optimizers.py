@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from maezoo.training.processes.sharded import placed_as
 from maezoo.training.recipe import Recipe
-from maezoo.training.sharded import placed_as
 
 __all__ = ["Optimizers", "pretraining_optimizers"]
 

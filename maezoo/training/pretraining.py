@@ -16,18 +16,18 @@ from maezoo.errors import ArgumentError, DataError
 from maezoo.hardware import choose_dtype, parse_dtype
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model.build import empty_weights
-from maezoo.training.ahead import made_ahead
-from maezoo.training.data import ImageSource, check_enough
-from maezoo.training.division import Division, prepare
-from maezoo.training.masking import MaskDraws, Masking
+from maezoo.training.masking.masks import MaskDraws, Masking
 from maezoo.training.objective import Objective, counted_patches
 from maezoo.training.optimizers import Optimizers, pretraining_optimizers
+from maezoo.training.processes.division import Division, prepare
+from maezoo.training.processes.sharded import whole
 from maezoo.training.recipe import Recipe
 from maezoo.training.shape import Shape
-from maezoo.training.sharded import whole
+from maezoo.training.sources.ahead import made_ahead
+from maezoo.training.sources.source import ImageSource, check_enough
+from maezoo.training.sources.views import Blocks, central_crops, draw_crops, draw_indices, step_generator
 from maezoo.training.start import fingerprint, load_start
 from maezoo.training.task import Schedule
-from maezoo.training.views import Blocks, central_crops, draw_crops, draw_indices, step_generator
 from maezoo.training.watching.watch import Subject
 
 __all__ = ["Pretraining"]

@@ -39,7 +39,7 @@ class Recipe:
         clip: largest norm of the gradient.
         mask_ratio: share of patches hidden.
         mask_strategy: which patches: `"random"`, `"block"`, `"grid"`, `"cells"`, those that the class token attends to
-            (`"attention"`), or those that are hard to predict (`"hard"`); see `maezoo.training.masking`.
+            (`"attention"`), or those that are hard to predict (`"hard"`); see `maezoo.training.masking.masks`.
         mask_cell: side in patches of the cells of `"cells"`.
         predict: share of the hidden patches that the decoder predicts, drawn at random; the others cost it no time.
         target: what the decoder predicts, `"pixel"` or `"normpix"`; as `init`'s decoder does, or pixels, when `None`.

@@ -11,8 +11,8 @@ from maezoo.checkpoints.save import save_model
 from maezoo.checkpoints.sharing import shared_tensors, write_folder
 from maezoo.errors import DivergedError
 from maezoo.training.checkpoint import not_finite
-from maezoo.training.data import ImageSource
 from maezoo.training.recipe import Recipe
+from maezoo.training.sources.source import ImageSource
 
 __all__ = ["write_result"]
 

@@ -18,11 +18,11 @@ from maezoo.files import remove_left_over
 from maezoo.hardware import parse_dtype
 from maezoo.training import keeping
 from maezoo.training.checkpoint import State, load_checkpoint, save_checkpoint
-from maezoo.training.division import Division
-from maezoo.training.gradients import Gradients
 from maezoo.training.keeping import Keeper
 from maezoo.training.origin import Origin
-from maezoo.training.sharded import whole
+from maezoo.training.processes.division import Division
+from maezoo.training.processes.gradients import Gradients
+from maezoo.training.processes.sharded import whole
 from maezoo.training.task import Progress, Task
 from maezoo.training.watching.journal import Journal
 from maezoo.training.watching.memory import peak_memory

@@ -19,9 +19,9 @@ from maezoo.manifest.description import Description
 from maezoo.model import MaskedAutoencoder, build_mae, find_variant
 from maezoo.model.build import empty_weights
 from maezoo.paths import user_path
+from maezoo.training.processes.sharded import placed_as
 from maezoo.training.recipe import Recipe
 from maezoo.training.shape import Shape
-from maezoo.training.sharded import placed_as
 
 __all__ = ["fingerprint", "load_start", "open_start"]
 

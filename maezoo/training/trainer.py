@@ -11,14 +11,14 @@ from maezoo.extraction.store import exclusive
 from maezoo.hardware import choose_device
 from maezoo.model import Variant
 from maezoo.paths import user_path
-from maezoo.training.data import ImageSource
-from maezoo.training.division import Division, Parallel
 from maezoo.training.loop import train
-from maezoo.training.parallel import Processes, joined
 from maezoo.training.pretraining import Pretraining
+from maezoo.training.processes.division import Division, Parallel
+from maezoo.training.processes.processes import Processes, joined
 from maezoo.training.recipe import Recipe
 from maezoo.training.run import Run
 from maezoo.training.shape import find_shape
+from maezoo.training.sources.source import ImageSource
 from maezoo.training.start import open_start
 from maezoo.training.task import Progress
 from maezoo.training.watching.journal import Journal

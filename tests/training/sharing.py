@@ -11,10 +11,11 @@ from torch import Tensor, distributed
 
 from maezoo.masks import draw
 from maezoo.model import find_variant
-from maezoo.training import Recipe, masking, pretrain
+from maezoo.training import Recipe, pretrain
+from maezoo.training.masking import masks
 from maezoo.training.optimizers import Optimizers
-from maezoo.training.sharded import whole
-from maezoo.training.views import Crops
+from maezoo.training.processes.sharded import whole
+from maezoo.training.sources.views import Crops
 
 SMALL = replace(
     find_variant("mae_vit_tiny"), name="small", img_size=32, depth=2, embed_dim=48, decoder_depth=1, decoder_dim=48
@@ -75,7 +76,7 @@ def main(out: Path) -> None:
     """Train in each way, and with unequal masks; stop and resume."""
     distributed.init_process_group("gloo")
     found = {name: train(out / name, **settings) for name, settings in WAYS.items()}
-    masking.draw_mask = unequal  # type: ignore[assignment]
+    masks.draw_mask = unequal  # type: ignore[assignment]
     found["unequal"] = train(out / "unequal", replace(RECIPE, normpix_weight=0.0))
     if distributed.get_rank() == 0:
         torch.save(found, out / "found.pt")

@@ -15,7 +15,7 @@ from maezoo.errors import CheckpointError, DivergedError
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import Progress, Recipe, pretrain
 from maezoo.training.result import write_result
-from maezoo.training.views import Crops
+from maezoo.training.sources.views import Crops
 
 RECIPE = Recipe(views=24, batch_size=4, optimizer="adamw", precision="float32")  # six steps
 SMALL = replace(find_variant("mae_vit_tiny"), img_size=32, depth=1, embed_dim=48, decoder_depth=1, decoder_dim=48)

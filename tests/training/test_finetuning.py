@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import maezoo
 from maezoo.errors import ArgumentError, CheckpointError, DataError, DiskFullError, DivergedError
 from maezoo.training import Classifier, Finetuned, FinetuneRecipe, Progress, Validation, finetune
-from maezoo.training.classifier_model import ClassifierModel, open_encoder
+from maezoo.training.finetuning.model import ClassifierModel, open_encoder
 
 Folder = Callable[..., Path]
 STRONG = {"augment": "rand-m9-mstd0.5-inc1", "erase": 0.5, "mixup": 0.8, "cutmix": 1.0, "drop_path": 0.3}

@@ -17,7 +17,7 @@ from maezoo.errors import DataError
 from maezoo.extraction.sources import find_items
 from maezoo.images.batches import open_image
 from maezoo.training import ImageSource, ListedImages, PackedImages, open_source
-from maezoo.training.views import Crops, draw_crops, step_generator
+from maezoo.training.sources.views import Crops, draw_crops, step_generator
 
 WHOLE = Crops(*(torch.tensor([value]) for value in (1.0, 1.0, 0.5, 0.5)), flip=torch.tensor([False]))
 

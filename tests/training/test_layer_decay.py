@@ -7,10 +7,10 @@ import torch
 from timm.optim import Lars
 
 from maezoo.model import find_variant
-from maezoo.training.classifier_model import ClassifierModel, open_encoder
-from maezoo.training.finetune_optimizer import finetuning_optimizers
-from maezoo.training.finetune_recipe import FinetuneRecipe, finetune_recipe
-from maezoo.training.finetune_schedule import FinetuneSchedule
+from maezoo.training.finetuning.model import ClassifierModel, open_encoder
+from maezoo.training.finetuning.optimizer import finetuning_optimizers
+from maezoo.training.finetuning.recipe import FinetuneRecipe, finetune_recipe
+from maezoo.training.finetuning.schedule import FinetuneSchedule
 from maezoo.training.optimizers import Optimizers
 
 DECAY, PEAK, DEPTH = 0.7, 1e-3, 3

@@ -11,10 +11,10 @@ from torch import Tensor
 from maezoo.masks.draw import random_mask
 from maezoo.model import MaskedAutoencoder, build_mae, patchify, unpatchify
 from maezoo.training import Progress, Recipe, open_source, pretrain, write_pack
-from maezoo.training.loss_guide import LossGuide, ranking_loss
-from maezoo.training.masking import HARDEST, HINTS, Masking
+from maezoo.training.masking.loss_guide import LossGuide, ranking_loss
+from maezoo.training.masking.masks import HARDEST, HINTS, Masking
 from maezoo.training.objective import Objective
-from maezoo.training.views import step_generator
+from maezoo.training.sources.views import step_generator
 from maezoo.vocabulary import MASK_STRATEGIES, MaskStrategy
 from tests.training.conftest import SMALL
 

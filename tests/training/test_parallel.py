@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from maezoo.errors import ArgumentError, SettingError
-from maezoo.training import masking, pretrain
-from maezoo.training.parallel import find_place
+from maezoo.training import pretrain
+from maezoo.training.masking import masks
+from maezoo.training.processes.processes import find_place
 from tests.training.sharing import RECIPE, SMALL, WAYS, Noise, train, unequal
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
@@ -53,7 +54,7 @@ def test_losses_and_gradients_are_those_of_one_process(
     alone = train(tmp_path / "alone")
     assert all(close(alone, found[way]) for way in WAYS)
     assert close(alone, train(tmp_path / "parts", accumulate=3))
-    monkeypatch.setattr(masking, "draw_mask", unequal)
+    monkeypatch.setattr(masks, "draw_mask", unequal)
     assert close(train(tmp_path / "unequal", replace(RECIPE, normpix_weight=0.0)), found["unequal"])
 
 

@@ -22,11 +22,12 @@ from maezoo.cli import app
 from maezoo.errors import DataError, SourceMissingError
 from maezoo.images.cropping import open_crop
 from maezoo.model import find_variant
-from maezoo.training import ImageSource, ListedImages, Recipe, open_source, pretrain, retries
+from maezoo.training import ImageSource, ListedImages, Recipe, open_source, pretrain
 from maezoo.training.pretraining import Pretraining
 from maezoo.training.shape import find_shape
-from maezoo.training.shards import spelled_out
-from maezoo.training.views import Blocks, Crops, crop_box, draw_crops, draw_indices, step_generator
+from maezoo.training.sources import retries
+from maezoo.training.sources.shards import spelled_out
+from maezoo.training.sources.views import Blocks, Crops, crop_box, draw_crops, draw_indices, step_generator
 
 SMALL = replace(find_variant("mae_vit_tiny"), img_size=32, depth=1, embed_dim=48, decoder_depth=1, decoder_dim=48)
 RECIPE = Recipe(views=32, batch_size=4, optimizer="adamw", precision="float32")

@@ -18,7 +18,7 @@ from maezoo.errors import CheckpointError, DataError
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import ImageSource, ListedImages, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
-from maezoo.training.views import Crops, crop_batch, draw_crops, draw_indices, step_generator
+from maezoo.training.sources.views import Crops, crop_batch, draw_crops, draw_indices, step_generator
 
 SHORT = Recipe(views=24, batch_size=4, precision="float32")
 SMALL = replace(

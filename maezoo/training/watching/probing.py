@@ -15,8 +15,8 @@ from maezoo.errors import ArgumentError, DataError, MissingExtraError
 from maezoo.evaluation import knn, linear
 from maezoo.images.conversion import normalise
 from maezoo.masks.draw import random_mask
-from maezoo.training.labelled import LabelledImages
-from maezoo.training.labels import open_labelled
+from maezoo.training.sources.labelled import LabelledImages
+from maezoo.training.sources.labels import open_labelled
 from maezoo.training.watching.records import Record
 
 __all__ = ["Probing", "open_probe"]

@@ -14,7 +14,7 @@ from maezoo.api.mae import MAE
 from maezoo.errors import ArgumentError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder
-from maezoo.training.division import Division
+from maezoo.training.processes.division import Division
 from maezoo.training.watching.journal import Journal
 from maezoo.training.watching.pictures import COUNT, write_picture
 from maezoo.training.watching.probing import Probing, open_probe

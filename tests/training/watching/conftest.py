@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import Recipe, pretrain
-from maezoo.training.views import Crops
+from maezoo.training.sources.views import Crops
 
 SMALL = replace(find_variant("mae_vit_tiny"), img_size=32, depth=1, embed_dim=48, decoder_depth=1, decoder_dim=48)
 RECIPE = Recipe(views=40, batch_size=4, optimizer="adamw", precision="float32")  # ten steps

@@ -17,15 +17,15 @@ from maezoo.extraction.store import exclusive
 from maezoo.hardware import choose_device
 from maezoo.paths import user_path
 from maezoo.training.checkpoint import not_finite
-from maezoo.training.classifier import Classifier
-from maezoo.training.classifier_model import open_encoder
-from maezoo.training.division import Division
-from maezoo.training.finetune_recipe import FinetuneRecipe, RecipeKind, finetune_recipe
-from maezoo.training.finetuning import Finetuning
-from maezoo.training.judge import Judge, Validation
-from maezoo.training.labels import open_labelled
+from maezoo.training.finetuning.classifier import Classifier
+from maezoo.training.finetuning.judge import Judge, Validation
+from maezoo.training.finetuning.model import open_encoder
+from maezoo.training.finetuning.recipe import FinetuneRecipe, RecipeKind, finetune_recipe
+from maezoo.training.finetuning.task import Finetuning
 from maezoo.training.loop import train
+from maezoo.training.processes.division import Division
 from maezoo.training.run import Run
+from maezoo.training.sources.labels import open_labelled
 from maezoo.training.task import Progress
 from maezoo.training.watching.journal import Journal
 from maezoo.training.watching.sinks import SinkName, check_sinks

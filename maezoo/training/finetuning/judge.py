@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 
 from torch import nn
 
-from maezoo.training.finetuning import Finetuning
-from maezoo.training.labelled import LabelledImages
+from maezoo.training.finetuning.task import Finetuning
+from maezoo.training.finetuning.validation import answer
 from maezoo.training.run import Run
-from maezoo.training.validation import answer
+from maezoo.training.sources.labelled import LabelledImages
 
 __all__ = ["Judge", "Validation"]
 

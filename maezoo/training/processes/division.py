@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maezoo.errors import ArgumentError
 from maezoo.model import MaskedAutoencoder
-from maezoo.training.parallel import ALONE, Processes
+from maezoo.training.processes.processes import ALONE, Processes
 
 __all__ = ["Division", "Parallel", "blocks_of", "prepare"]
 

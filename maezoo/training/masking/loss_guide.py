@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from maezoo.model import Decoder, MaskedAutoencoder, initialise
 from maezoo.model.encoding import MaskedEncoder
-from maezoo.training.average import follow, frozen_copy
+from maezoo.training.masking.average import follow, frozen_copy
 
 __all__ = ["LossGuide", "ranking_loss"]
 

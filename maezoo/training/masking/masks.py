@@ -13,8 +13,8 @@ from torch import Tensor
 from maezoo.masks.draw import hidden_count, mask_from_noise
 from maezoo.masks.strategies import draw_mask
 from maezoo.model import MaskedAutoencoder
-from maezoo.training.attention_guide import AttentionGuide
-from maezoo.training.loss_guide import LossGuide
+from maezoo.training.masking.attention_guide import AttentionGuide
+from maezoo.training.masking.loss_guide import LossGuide
 from maezoo.training.recipe import Recipe
 
 __all__ = ["Guide", "MaskDraws", "Masking", "find_guide"]

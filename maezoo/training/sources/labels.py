@@ -13,7 +13,7 @@ from maezoo.extraction.item import Item
 from maezoo.extraction.sources import find_items
 from maezoo.listing import IMAGE_SUFFIXES
 from maezoo.paths import user_path
-from maezoo.training.labelled import LabelledImages
+from maezoo.training.sources.labelled import LabelledImages
 
 __all__ = ["open_labelled", "read_labelled"]
 

@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from maezoo.errors import CheckpointError
 from maezoo.files import errors_named, written_whole
-from maezoo.training.parallel import Processes
+from maezoo.training.processes.processes import Processes
 
 __all__ = [
     "is_shared_out",

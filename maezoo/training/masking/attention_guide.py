@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from maezoo.model import MaskedAutoencoder
 from maezoo.model.attention import class_token_attention
 from maezoo.model.encoding import MaskedEncoder
-from maezoo.training.average import follow, frozen_copy
+from maezoo.training.masking.average import follow, frozen_copy
 
 __all__ = ["AttentionGuide"]
 

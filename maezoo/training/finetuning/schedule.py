@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from maezoo.training.finetune_recipe import FinetuneRecipe
+from maezoo.training.finetuning.recipe import FinetuneRecipe
 
 __all__ = ["FinetuneSchedule"]
 

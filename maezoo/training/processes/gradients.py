@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from maezoo.training.division import Division
+from maezoo.training.processes.division import Division
 
 __all__ = ["Gradients"]
 

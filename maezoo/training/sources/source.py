@@ -14,11 +14,11 @@ from maezoo.extraction.remote import is_uri
 from maezoo.extraction.sources import find_items, nothing_found
 from maezoo.images.preprocessing import as_window
 from maezoo.paths import user_path
-from maezoo.training.listed import ListedImages
-from maezoo.training.numbered import Numbered
-from maezoo.training.packs import PackedImages
-from maezoo.training.shards import KeptShards, spelled_out
-from maezoo.training.views import Crops
+from maezoo.training.sources.listed import ListedImages
+from maezoo.training.sources.numbered import Numbered
+from maezoo.training.sources.packs import PackedImages
+from maezoo.training.sources.shards import KeptShards, spelled_out
+from maezoo.training.sources.views import Crops
 from maezoo.vocabulary import Window
 
 __all__ = ["ImageSource", "check_enough", "open_source"]

@@ -7,7 +7,7 @@ from timm.models import VisionTransformer
 from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from torch import nn
 
-from maezoo.training.finetune_recipe import FinetuneRecipe
+from maezoo.training.finetuning.recipe import FinetuneRecipe
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.task import Schedule
 
@@ -26,8 +26,8 @@ def finetuning_optimizers(vit: VisionTransformer, recipe: FinetuneRecipe, schedu
         schedule: the highest rate, and its share at each step.
 
     Example:
-        >>> from maezoo.training.classifier_model import ClassifierModel, open_encoder
-        >>> from maezoo.training.finetune_schedule import FinetuneSchedule
+        >>> from maezoo.training.finetuning.model import ClassifierModel, open_encoder
+        >>> from maezoo.training.finetuning.schedule import FinetuneSchedule
         >>> recipe = FinetuneRecipe(batch_size=256)
         >>> vit = ClassifierModel(open_encoder("mae_vit_tiny", None), 5, recipe).vit
         >>> optimizers = finetuning_optimizers(vit, recipe, FinetuneSchedule(recipe, 1000))

@@ -21,10 +21,10 @@ from maezoo.extraction.remote import is_uri
 from maezoo.files import errors_named
 from maezoo.images.cropping import open_crop
 from maezoo.images.window import Scaling
-from maezoo.training.numbered import Numbered
-from maezoo.training.retries import patiently
-from maezoo.training.row_groups import RowGroups
-from maezoo.training.views import Crops, crop_box
+from maezoo.training.sources.numbered import Numbered
+from maezoo.training.sources.retries import patiently
+from maezoo.training.sources.row_groups import RowGroups
+from maezoo.training.sources.views import Crops, crop_box
 from maezoo.vocabulary import Window
 
 __all__ = ["ListedImages"]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from maezoo.errors import DataError
 from maezoo.images.conversion import normalise
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.training.labelled import LabelledImages
+from maezoo.training.sources.labelled import LabelledImages
 
 __all__ = ["Answers", "answer"]
 

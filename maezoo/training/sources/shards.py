@@ -17,8 +17,8 @@ from maezoo.extraction.opening import last_name, location_of, stamp_of
 from maezoo.extraction.remote import child_uri, download_to, is_uri, is_web, open_filesystem, web_facts
 from maezoo.extraction.tars import tar_items
 from maezoo.paths import user_path
-from maezoo.training.numbered import Numbered
-from maezoo.training.retries import patiently
+from maezoo.training.sources.numbered import Numbered
+from maezoo.training.sources.retries import patiently
 
 __all__ = ["KeptShards", "spelled_out"]
 

@@ -13,9 +13,9 @@ from maezoo.errors import DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.item import Item
 from maezoo.extraction.opening import open_location
-from maezoo.training.numbered import Numbered
-from maezoo.training.retries import patiently
-from maezoo.training.views import Blocks
+from maezoo.training.sources.numbered import Numbered
+from maezoo.training.sources.retries import patiently
+from maezoo.training.sources.views import Blocks
 
 __all__ = ["RowGroups"]
 

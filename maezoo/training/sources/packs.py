@@ -18,7 +18,7 @@ from maezoo.errors import ArgumentError, DataError, ImageError
 from maezoo.files import written_whole
 from maezoo.images.batches import READ_ERRORS, open_image
 from maezoo.images.window import Scaling
-from maezoo.training.views import Crops, crop_batch
+from maezoo.training.sources.views import Crops, crop_batch
 from maezoo.vocabulary import Window
 
 __all__ = ["PackedImages", "write_pack"]

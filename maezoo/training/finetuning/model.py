@@ -16,7 +16,7 @@ from maezoo.errors import ArgumentError, MissingExtraError
 from maezoo.manifest.entries import load_manifest
 from maezoo.model import build_encoder
 from maezoo.model.variants import VARIANTS
-from maezoo.training.finetune_recipe import FinetuneRecipe
+from maezoo.training.finetuning.recipe import FinetuneRecipe
 
 __all__ = ["ClassifierModel", "fingerprint", "open_encoder", "preferred_weights"]
 

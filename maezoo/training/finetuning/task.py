@@ -16,15 +16,15 @@ from torch.utils.data import DataLoader, Dataset
 from maezoo.api.mae import MAE
 from maezoo.images.conversion import normalise
 from maezoo.images.preprocessing import Preprocessing
-from maezoo.training.classifier_model import ClassifierModel, fingerprint
-from maezoo.training.draws import drawn_from, step_seeds
-from maezoo.training.finetune_optimizer import finetuning_optimizers
-from maezoo.training.finetune_recipe import FinetuneRecipe
-from maezoo.training.finetune_schedule import FinetuneSchedule
-from maezoo.training.labelled import LabelledImages
+from maezoo.training.finetuning.draws import drawn_from, step_seeds
+from maezoo.training.finetuning.model import ClassifierModel, fingerprint
+from maezoo.training.finetuning.optimizer import finetuning_optimizers
+from maezoo.training.finetuning.recipe import FinetuneRecipe
+from maezoo.training.finetuning.schedule import FinetuneSchedule
 from maezoo.training.optimizers import Optimizers
+from maezoo.training.sources.labelled import LabelledImages
+from maezoo.training.sources.views import draw_indices
 from maezoo.training.task import Schedule
-from maezoo.training.views import draw_indices
 
 __all__ = ["Finetuning"]
 

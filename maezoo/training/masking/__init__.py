@@ -1,0 +1,1 @@
+"""The masks of a pretraining step, and what scores patches for two of the strategies."""

@@ -1,0 +1,1 @@
+"""Images to train on: folders, lists, tar shards, Parquet files and packs; with labels or without."""
