@@ -10,7 +10,7 @@ __all__ = ["FinetuneSchedule"]
 
 @dataclass(frozen=True)
 class FinetuneSchedule:
-    """The steps of a recipe for a number of images; see `maezoo.training.run.Schedule`.
+    """The steps of a recipe for a number of images; see `maezoo.training.task.Schedule`.
 
     Example:
         >>> schedule = FinetuneSchedule(FinetuneRecipe(epochs=10, warmup_epochs=1, batch_size=64), 1000)
