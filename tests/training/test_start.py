@@ -16,7 +16,8 @@ from maezoo.errors import ArgumentError, CheckpointError, DataError, LayoutError
 from maezoo.training import Recipe, open_source, pretrain
 from maezoo.training.result import write_result
 
-STILL = Recipe(views=2, batch_size=2, optimizer="adamw", base_lr=0.0, ema=0.0, precision="float32")  # one step, of nothing
+# One step, of nothing.
+STILL = Recipe(views=2, batch_size=2, optimizer="adamw", base_lr=0.0, ema=0.0, precision="float32")
 
 
 @pytest.fixture
