@@ -121,6 +121,15 @@ def test_a_scene_of_13_bands_is_written_and_read_by_name(tmp_path, capsys):
     assert "random weights" in capsys.readouterr().out
 
 
+def test_a_slice_is_read_in_hounsfield_units_and_shown_through_windows(tmp_path, capsys):
+    pytest.importorskip("pydicom")
+    errors = load("medical").main(tmp_path / "slice.png")
+    assert len(set(errors)) == 3
+    assert max(errors) < 0.6
+    assert size_of(tmp_path / "slice.png") == (584, 588)
+    assert "soft tissue" in capsys.readouterr().out
+
+
 def test_a_sound_becomes_parts_and_spectrograms(tmp_path, capsys):
     pytest.importorskip("soundfile")
     pytest.importorskip("scipy")
