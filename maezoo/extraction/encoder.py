@@ -18,9 +18,21 @@ from maezoo.images.fields import takes_pictures
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.listing import RASTER_SUFFIXES, SOUND_SUFFIXES
 
-__all__ = ["file_endings", "open_encoder", "prepared", "used_weights"]
+__all__ = ["check_movable", "file_endings", "open_encoder", "prepared", "used_weights"]
 
 _log = logging.getLogger(__name__)
+
+
+def check_movable(model: str | ImageMethods) -> None:
+    """Refuse a model that Ray's actors cannot move to their devices.
+
+    Raises:
+        ArgumentError: an optimised model.
+    """
+    if isinstance(model, OptimizedMAE):
+        raise ArgumentError(
+            "Ray's actors move the model, and an optimised one cannot be moved; pass the model that it was made from."
+        )
 
 
 def open_encoder(
@@ -31,12 +43,8 @@ def open_encoder(
     Ray's actors move the model: for them it is created on the CPU, and a given one is copied there.
 
     Raises:
-        ArgumentError: an optimised model for Ray, or a model of inputs that no file holds.
+        ArgumentError: a model of inputs that no file holds.
     """
-    if isinstance(model, OptimizedMAE) and ray:
-        raise ArgumentError(
-            "Ray's actors move the model, and an optimised one cannot be moved; pass the model that it was made from."
-        )
     if isinstance(model, ImageMethods):
         encoder = copy.deepcopy(model).cpu() if ray else model
     else:

@@ -15,7 +15,7 @@ from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.assembly import Assembly
 from maezoo.extraction.columns import Columns
-from maezoo.extraction.encoder import file_endings, open_encoder, prepared, used_weights
+from maezoo.extraction.encoder import check_movable, file_endings, open_encoder, prepared, used_weights
 from maezoo.extraction.items import Items
 from maezoo.extraction.job import Job
 from maezoo.extraction.local import choose_batch_size, choose_workers, local_pieces
@@ -128,7 +128,7 @@ def extract(
         >>> result.rows, result.errors
         (1, 0)
     """
-    _check_engine(engine)
+    _check_engine(engine, model)
     _refuse_in_a_worker()
     _check_counts(batch_size, workers)
     most_errors(max_errors, 0)
@@ -172,13 +172,14 @@ def extract(
         return _run(job, work, report, most_errors(max_errors, len(job.items)))
 
 
-def _check_engine(engine: str) -> None:
-    """Check the engine and that what it needs is installed, before anything is read or written."""
+def _check_engine(engine: str, model: str | ImageMethods) -> None:
+    """Check the engine, the model for it, and that what it needs is installed, before anything is read or written."""
     if engine not in get_args(Engine):
         raise ArgumentError.for_choice("engine", engine, get_args(Engine))
     if engine == "ray":
         from maezoo.extraction.ray_engine import require_ray
 
+        check_movable(model)
         require_ray()  # before pyarrow, which its extra brings along
     require_pyarrow()
 
