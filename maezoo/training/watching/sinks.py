@@ -85,7 +85,11 @@ def open_sink(name: SinkName, start: Start) -> Sink:
     Raises:
         SettingError: the library refuses to begin, as where it has no account to send to.
     """
-    sinks: dict[SinkName, Callable[[Start], Sink]] = {"tensorboard": _TensorBoard, "trackio": _Trackio, "wandb": _Wandb}
+    sinks: dict[SinkName, Callable[[Start], Sink]] = {
+        "tensorboard": _TensorBoard,
+        "trackio": _open_trackio,
+        "wandb": _open_wandb,
+    }
     return sinks[name](start)
 
 
@@ -117,18 +121,11 @@ class _TensorBoard:
         self._writer.close()
 
 
-class _Trackio:
-    """A run in Trackio's local database, or in the Space that its variables name."""
+class _Dashboard:
+    """A run of Trackio or Weights & Biases, whose runs have the same methods."""
 
-    def __init__(self, start: Start) -> None:
-        import trackio
-
-        self._told = start.told
-        options: dict[str, Any] = {"name": start.name, "resume": "allow", "config": dict(start.config), "embed": False}
-        with contextlib.redirect_stdout(sys.stderr):  # it prints
-            # In a context of its own, so that a run of the caller's stays the current one.
-            self._run: Any = contextvars.Context().run(lambda: trackio.init(_PROJECT, **options))
-        self._image = trackio.Image
+    def __init__(self, run: Any, image: Any, told: int) -> None:
+        self._run, self._image, self._told = run, image, told
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Write the numbers of a step that was not told before."""
@@ -142,46 +139,40 @@ class _Trackio:
 
     def close(self) -> None:
         """Write what is left."""
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr):  # Trackio prints
             self._run.finish()
 
 
-class _Wandb:
-    """A run of Weights & Biases; its files stand in the run's folder, unless `WANDB_DIR` names another."""
+def _open_trackio(start: Start) -> _Dashboard:
+    """Open a run in Trackio's local database, or in the Space that its variables name."""
+    import trackio
 
-    def __init__(self, start: Start) -> None:
-        import wandb
+    options: dict[str, Any] = {"name": start.name, "resume": "allow", "config": dict(start.config), "embed": False}
+    with contextlib.redirect_stdout(sys.stderr):  # it prints
+        # In a context of its own, so that a run of the caller's stays the current one.
+        run = contextvars.Context().run(lambda: trackio.init(_PROJECT, **options))
+    return _Dashboard(run, trackio.Image, start.told)
 
-        self._told = start.told
-        try:
-            self._run = wandb.init(
-                project=os.environ.get("WANDB_PROJECT", _PROJECT),
-                name=os.environ.get("WANDB_NAME", start.name),
-                id=os.environ.get("WANDB_RUN_ID", start.id),
-                dir=os.environ.get("WANDB_DIR", str(start.folder)),
-                config=dict(start.config),
-                resume="allow",
-                reinit="create_new",  # a run of the caller's stays the current one
-                settings=wandb.Settings(console="off", silent=True),
-            )
-        except wandb.Error as error:
-            raise SettingError(
-                f"wandb does not begin: {error}. Log in with `wandb login`, or set WANDB_MODE=offline.",
-                reason=str(error),
-                command="wandb login",
-            ) from error
-        self._image = wandb.Image
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the numbers of a step that was not told before."""
-        if step > self._told:
-            self._run.log(dict(values), step=step)
+def _open_wandb(start: Start) -> _Dashboard:
+    """Open a run of Weights & Biases; its files stand in the run's folder, unless `WANDB_DIR` names another."""
+    import wandb
 
-    def show(self, step: int, picture: Path) -> None:
-        """Write a picture."""
-        if step > self._told:
-            self._run.log({_PICTURE: self._image(str(picture))}, step=step)
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._run.finish()
+    try:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", _PROJECT),
+            name=os.environ.get("WANDB_NAME", start.name),
+            id=os.environ.get("WANDB_RUN_ID", start.id),
+            dir=os.environ.get("WANDB_DIR", str(start.folder)),
+            config=dict(start.config),
+            resume="allow",
+            reinit="create_new",  # a run of the caller's stays the current one
+            settings=wandb.Settings(console="off", silent=True),
+        )
+    except wandb.Error as error:
+        raise SettingError(
+            f"wandb does not begin: {error}. Log in with `wandb login`, or set WANDB_MODE=offline.",
+            reason=str(error),
+            command="wandb login",
+        ) from error
+    return _Dashboard(run, wandb.Image, start.told)
