@@ -90,8 +90,19 @@ def pretrain(
     std: _PerChannel = None,
     views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
     batch_size: BatchSize = 64,
-    optimizer: Annotated[Literal["adamw", "muon"], typer.Option(help="Muon is for the blocks' matrices.")] = "muon",
-    base_lr: Annotated[float, typer.Option(help="AdamW's learning rate for a batch of 256 images.")] = 6e-3,
+    optimizer: Annotated[
+        Literal["adamw", "muon"] | None,
+        typer.Option(help="Muon is for the blocks' matrices. [adamw; muon for tiny and small]", show_default=False),
+    ] = None,
+    base_lr: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="AdamW's learning rate for a batch of 256 images. [1.5e-4 as in the paper; 6e-3 for tiny and small; "
+            "less where the rate would exceed the paper's 2.4e-3]",
+            show_default=False,
+        ),
+    ] = None,
     muon_lr: Annotated[float, typer.Option(help="Muon's learning rate.")] = 5e-3,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of matrices.")] = 0.05,
     warmup: Annotated[float, typer.Option(help="Share of the steps that warm up.")] = 0.04,

@@ -64,6 +64,7 @@ class Pretraining:
         start: WeightsSource | None = None,
         division: Division = _WHOLE,
     ) -> None:
+        recipe = recipe.completed(shape.variant.embed_dim)
         check_enough(source, recipe.batch_size)
         division.check(recipe.batch_size)
         self.recipe, self.source, self.device, self.shape, self.start = recipe, source, device, shape, start

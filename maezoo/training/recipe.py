@@ -1,7 +1,7 @@
 """The numbers of a pretraining run, and the learning rate at each step that follows from them."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from maezoo.errors import ArgumentError
@@ -10,6 +10,8 @@ from maezoo.vocabulary import MASK_STRATEGIES, TARGETS, MaskStrategy, Target
 
 __all__ = ["Recipe"]
 
+_PAPER_WIDTH = 768  # of ViT-B, the smallest encoder in the paper
+_PAPER_RATE = 2.4e-3  # 1.5e-4 for 256 images, at 4,096 (paper, table 8)
 _COUNTS = ("in_chans", "patch_size", "decoder_dim", "decoder_depth", "decoder_heads")
 
 
@@ -29,8 +31,11 @@ class Recipe:
         std: likewise, what then divides.
         views: images shown in all, repeats counted.
         batch_size: images in a step.
-        optimizer: `"adamw"` as in the paper, or `"muon"` for the blocks' matrices with AdamW for the rest.
-        base_lr: AdamW's rate for 256 images a step; the effective rate is `base_lr * batch_size / 256`.
+        optimizer: `"adamw"` as in the paper, or `"muon"` for the blocks' matrices with AdamW for the rest. `None`:
+            Muon for encoders of less than 768 channels, as the bundled model was trained, else AdamW.
+        base_lr: AdamW's rate for 256 images a step; the effective rate is `base_lr * batch_size / 256`. `None`: the
+            paper's 1.5e-4, 6e-3 for encoders of less than 768 channels; an effective rate of 2.4e-3, the paper's for
+            4,096 images, is not exceeded.
         muon_lr: Muon's rate for the blocks' matrices, not scaled with the batch.
         weight_decay: decoupled decay of matrices; biases, norms and tokens have none.
         betas: AdamW's.
@@ -64,8 +69,8 @@ class Recipe:
     std: tuple[float, ...] | None = None
     views: int = 1_000_000
     batch_size: int = 64
-    optimizer: Literal["adamw", "muon"] = "muon"
-    base_lr: float = 6e-3
+    optimizer: Literal["adamw", "muon"] | None = None
+    base_lr: float | None = None
     muon_lr: float = 5e-3
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
@@ -98,7 +103,8 @@ class Recipe:
             "ema": 0 <= self.ema < 1,
             "crop": 0 < self.crop[0] <= self.crop[1] <= 1,
             "aspect": 0 < self.aspect[0] <= self.aspect[1],
-            "optimizer": self.optimizer in ("adamw", "muon"),
+            "optimizer": self.optimizer in (None, "adamw", "muon"),
+            "base_lr": self.base_lr is None or 0 <= self.base_lr < math.inf,
             "normpix_weight": self.normpix_weight >= 0,
             "target": self.target in (None, *TARGETS),
             "img_size": self.img_size is None or (len(self.img_size) == 2 and min(self.img_size) >= 1),
@@ -117,9 +123,28 @@ class Recipe:
         """Number of optimizer steps: the views, rounded up to full batches."""
         return math.ceil(self.views / self.batch_size)
 
+    def completed(self, embed_dim: int) -> "Recipe":
+        """Return the recipe with the optimizer and the rate that it leaves open, for an encoder of this width.
+
+        Example:
+            >>> recipe = Recipe(batch_size=4096).completed(embed_dim=768)
+            >>> recipe.optimizer, round(recipe.adamw_lr, 5)
+            ('adamw', 0.0024)
+        """
+        narrow = embed_dim < _PAPER_WIDTH
+        optimizer = self.optimizer or ("muon" if narrow else "adamw")
+        usual = min(6e-3 if narrow else 1.5e-4, _PAPER_RATE * 256 / self.batch_size)
+        return replace(self, optimizer=optimizer, base_lr=usual if self.base_lr is None else self.base_lr)
+
     @property
     def adamw_lr(self) -> float:
-        """AdamW's peak rate: the base rate scaled linearly with the batch (Goyal et al. 2017)."""
+        """AdamW's peak rate: the base rate scaled linearly with the batch (Goyal et al. 2017).
+
+        Raises:
+            ArgumentError: the recipe leaves the rate open.
+        """
+        if self.base_lr is None:
+            raise ArgumentError("The rate follows from the model: ask Recipe.completed(embed_dim) for it.")
         return self.base_lr * self.batch_size / 256
 
     @property

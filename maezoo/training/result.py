@@ -38,7 +38,8 @@ def write_result(model: MAE, recipe: Recipe, source: ImageSource, path: Path, *,
         raise DivergedError(f"{wrong} is NaN or infinite; {path} is not written, and what was there stays.")
     half = {name: value.half() for name, value in model.state_dict().items()}
     fits = not_finite(half) is None
-    origin = f"maezoo pretrain on {source.describe()}: {json.dumps(recipe.to_dict(), sort_keys=True)}"
+    numbers = recipe.completed(model.embed_dim).to_dict()
+    origin = f"maezoo pretrain on {source.describe()}: {json.dumps(numbers, sort_keys=True)}"
     metadata = describe_model(model, model.preprocess, license=license, origin=origin)
     if path.suffix == ".safetensors":
         save_model(model, path, metadata=metadata, dtype=torch.float16 if fits else torch.float32)

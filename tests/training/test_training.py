@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import maezoo
-from maezoo.errors import CheckpointError, DataError
+from maezoo.errors import ArgumentError, CheckpointError, DataError
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import ImageSource, ListedImages, PackedImages, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
@@ -274,6 +274,28 @@ def test_schedule() -> None:
     assert factors[-1] < 1e-4
     assert np.all(np.diff(factors[100:]) <= 0)
     assert Recipe(base_lr=1.5e-4, batch_size=4096).adamw_lr == pytest.approx(2.4e-3)  # the paper's, table 8
+
+
+@pytest.mark.parametrize(
+    ("width", "batch_size", "optimizer", "rate"),
+    [
+        (768, 256, "adamw", 1.5e-4),
+        (1024, 4096, "adamw", 2.4e-3),
+        (768, 16_384, "adamw", 2.4e-3),
+        (192, 64, "muon", 1.5e-3),
+        (384, 4096, "muon", 2.4e-3),
+    ],
+)
+def test_optimizer_and_rate_follow_from_the_model(width: int, batch_size: int, optimizer: str, rate: float) -> None:
+    recipe = Recipe(batch_size=batch_size).completed(width)
+    assert (recipe.optimizer, recipe.adamw_lr) == (optimizer, pytest.approx(rate))
+
+
+def test_what_a_recipe_says_stays() -> None:
+    said = Recipe(optimizer="adamw", base_lr=1e-2, batch_size=4096)
+    assert said.completed(192) == said
+    with pytest.raises(ArgumentError, match="completed"):
+        _ = Recipe().adamw_lr
 
 
 @pytest.mark.parametrize(
