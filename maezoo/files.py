@@ -85,6 +85,8 @@ def written_whole(path: Path) -> Iterator[Path]:
                 shutil.copyfileobj(written, stream)
         return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if not target.name:  # `.` and `/`
+        raise _is_folder(path)
     name = f"{_start_of(target)}{secrets.token_hex(4)}{target.suffix[:32]}"
     with errors_named(path, target.with_name(name)) as temporary:
         mode = _mode_of(target)
@@ -123,8 +125,9 @@ def remove_left_over(path: Path, older_than: float = 0.0) -> None:
         temporary = re.compile(rf"{temporary.pattern}|\.tmp[0-9A-Za-z]{{6}}")
     with suppress(OSError):
         for other in path.parent.iterdir():
-            if temporary.fullmatch(other.name) and time.time() - other.stat().st_mtime >= older_than:
-                other.unlink()
+            with suppress(OSError):  # another process may delete it, too
+                if temporary.fullmatch(other.name) and time.time() - other.stat().st_mtime >= older_than:
+                    other.unlink()
 
 
 def _start_of(path: Path) -> str:
@@ -211,8 +214,13 @@ def _mode_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(found):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise _is_folder(path)
     return stat.S_IMODE(found)
+
+
+def _is_folder(path: Path) -> IsADirectoryError:
+    """Return the error for a folder that was named as a file to write."""
+    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def _open_stream(path: Path) -> IO[bytes]:

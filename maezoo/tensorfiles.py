@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maezoo.files import remove_left_over, written_whole
+from maezoo.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Map
     """
     from safetensors.torch import save_file
 
+    path = user_path(path)
     with written_whole(path) as temporary:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import Fit
 from maezoo.checkpoints.bounds import NORM_EPSILON
-from maezoo.checkpoints.check import require_finite
+from maezoo.checkpoints.check import require_finite, require_floating
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
 from maezoo.checkpoints.metadata import DECODER
@@ -66,8 +66,9 @@ def load_file_into(
     Raises:
         WeightsNotFoundError: no such file.
         IntegrityError: the file is no safetensors file or a damaged one, or holds NaN or infinity.
-        LayoutError: a key is missing, unexpected or of another shape; the file says that it was trained for another
-            target than the model's; or a config.json next to it cannot be read. The model is then as it was.
+        LayoutError: a key is missing, unexpected, of another shape, or not floating-point; the file says that it was
+            trained for another target than the model's; or a config.json next to it cannot be read. The model is then
+            as it was.
 
     Example:
         >>> from maezoo.model import VARIANTS, build_mae
@@ -77,6 +78,7 @@ def load_file_into(
     """
     opened = path if isinstance(path, WeightsFile) else open_weights(user_path(path), mapped=mapped, take=take)
     with opened as file:
+        said = None if file.metadata is None else file.metadata.facts.norm_epsilon
         plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
         fit = Fit(model, _grid(file, model) if grid is None else grid, file.is_of_videos)
         tensors, adapted = _read(file, plan, fit, device, dtype, check_finite)
@@ -87,10 +89,11 @@ def load_file_into(
         naming = file.naming
         sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
         renamed = {key: names for key, names in sources.items() if names != (key,)}
-        if norm_epsilon is not None:
+        epsilon = said if norm_epsilon is None else norm_epsilon
+        if epsilon is not None:
             for module in model.modules():
                 if isinstance(module, nn.LayerNorm):
-                    module.eps = norm_epsilon
+                    module.eps = epsilon
         return LoadReport(
             file.path,
             plan.layout,
@@ -194,6 +197,7 @@ def _read(
             message = f"{what} has shape {found}, {key} needs {tuple(wanted)}."
             raise LayoutError(message, path=file.path, expected=tuple(wanted), found=found)
         tensor = file.read(*names)
+        require_floating(tensor, what)
         if not fits:
             tensor, change = fit.apply(key, tensor, wanted)
             if change:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maezoo.errors import LayerError, SizeError
-from maezoo.model.facts import PAPER, Facts
+from maezoo.model.facts import PAPER, Facts, mlp_ratio_of
 from maezoo.model.patches import PatchedImages
 from maezoo.model.positions import resize_positions
 from maezoo.vocabulary import Pool
@@ -49,7 +49,7 @@ class MaskedEncoder(nn.Module):
             in_chans=self.in_chans,
             class_tokens=self.num_prefix_tokens,
             norm_epsilon=float(norm.eps),
-            mlp_ratio=hidden / self.embed_dim,
+            mlp_ratio=mlp_ratio_of(hidden, self.embed_dim),
         )
 
     @property
