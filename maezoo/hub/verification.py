@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maezoo.errors import IntegrityError, SettingError, WeightsNotFoundError
-from maezoo.files import digest_of, parse_json, written_whole
+from maezoo.files import parse_json, written_whole
+from maezoo.hashes import digest_of
 from maezoo.paths import state_folder
 
 __all__ = [

@@ -22,7 +22,7 @@ from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
 from maezoo.manifest.support import require_loadable
 from maezoo.model import Facts, Variant, build_encoder
-from maezoo.model.encoding import channels_of
+from maezoo.model.embedding import channels_of
 from maezoo.model.trunk import Trunk
 from maezoo.paths import user_path
 
