@@ -34,7 +34,7 @@ _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout)|/dev/(stder
 
 
 def is_stream(path: Path) -> bool:
-    """Tell whether what is written to a path flows away: a pipe, a device, standard output.
+    """Whether a path is a pipe, a device or standard output: nothing that keeps what is written to it.
 
     Example:
         >>> is_stream(Path("/dev/stdout")), is_stream(Path("picture.png"))
@@ -100,12 +100,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_left_over(path: Path, older_than: float = 0.0) -> None:
-    """Delete the temporary files of a file that killed processes have left.
+    """Delete the temporary files that killed processes have left next to a file.
 
     Args:
         path: the file that they were writing.
-        older_than: seconds that nobody must have touched them for; 0 where no other process can be writing to the
-            folder.
+        older_than: seconds since their last change; younger ones stay. 0 only where no other process can be writing
+            to the folder.
 
     Example:
         >>> import tempfile
@@ -156,7 +156,7 @@ def errors_named(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON that may be anybody's: brackets in brackets without an end are a `ValueError`, as every other fault.
+    """Parse JSON of unknown origin; JSON that is nested too deeply is a `ValueError`, like every other fault.
 
     Raises:
         ValueError: it is no JSON.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_safetensors"]
 
-_ABANDONED = 3600  # seconds after which a temporary file that nobody has touched is nobody's
+_ABANDONED = 3600  # seconds without a change after which a temporary file counts as left over
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Map
 
 
 def _order_metadata(path: Path) -> None:
-    """Write the metadata of a header by their names: safetensors' own order is another one each time."""
+    """Sort the metadata in a header by name: safetensors writes them in another order each time."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

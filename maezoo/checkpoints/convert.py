@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,8 +88,8 @@ def convert(
         encoder_only: leave the decoder out.
         take: which of several state dicts in the source, by its name or prefix there, such as `"model_ema"` or
             `"teacher"`; `None` is the model itself before an average of it.
-        published: the sha256 of a source in the cache, verified. It is written into the output's header; `like` has all
-            that is known of the source, and what stands next to that is not asked.
+        published: the sha256 of a source in the cache, verified. It is written into the output's header. `like` then
+            says all that is known of the source: configuration files next to it are not read.
 
     Returns:
         What was done, and which state dict was taken. Heads of fine-tuned files are kept where the layout has a name
@@ -132,7 +131,7 @@ def convert(
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
     path = output / "model.safetensors" if folder else output
-    if os.path.realpath(path) == os.path.realpath(read.path):
+    if path.exists() and path.samefile(read.path):
         raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.", path=path)
     if folder and metadata is not None and to in ("maezoo", "timm"):
         named, facts = shared_tensors(tensors), head_facts(read.path.parent)

@@ -70,8 +70,8 @@ def read_foreign(path: Path, *, take: str | None = None, alone: bool = False) ->
     Args:
         path: the file, an index of several, or a folder.
         take: which of several state dicts in it, such as `"model_ema"`; `None` is the model before its average.
-        alone: all is known of the file, and nobody changes it: nothing next to it nor its hash is asked what it is, and
-            of a pickle no more is read than the tensors that are used.
+        alone: nobody changes the file, and all is known of it: configuration files next to it and its hash are not
+            looked at, and of a pickle only the tensors that are used are read.
 
     Raises:
         WeightsNotFoundError: there is none, or it is not clear which is meant.
@@ -162,7 +162,7 @@ def _tensors_in(data: Any, path: Path) -> dict[str, Tensor]:
     """Return the tensors in dictionaries in dictionaries, by their places: `model/norm.bias`; `[3]` for other keys.
 
     Raises:
-        LayoutError: there is more in it than in any checkpoint; a small file can say so by naming one dictionary often.
+        LayoutError: it has more entries than any checkpoint, as a small file can that refers to one dictionary often.
     """
     found: dict[str, Tensor] = {}
     for number, (place, value) in enumerate(_entries_in(data)):

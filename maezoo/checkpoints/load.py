@@ -51,11 +51,11 @@ def load_file_into(
         device: where the tensors go.
         dtype: what floating-point tensors become.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
-        norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
-            the one that the file says, or the config.json next to a file in the transformers layout (transformers' own
-            default is 1e-12), or 1e-5 for filters of videos: outputs agree only where the epsilon does.
-        grid: patch grid (h, w) of the file's positions. `None` for what the file's header says, which is then also
-            asked for the file's target; else they are taken as square.
+        norm_epsilon: what the model's norms add to a variance. `None` takes the one that the file says, or the
+            config.json next to a file in the transformers layout (transformers' own default is 1e-12), or 1e-5 for
+            filters of videos; where nothing says it, the model keeps its own. Outputs agree only where it does.
+        grid: patch grid (h, w) of the file's positions. `None` takes it from the file's header, whose target must then
+            be the model's; positions of a file without one are taken as square.
         mapped: map the file and do not copy it. Only for a file that nobody changes: the model's weights would change
             with it, and a file that is cut short would end the process.
         take: which of several state dicts in the file, by its prefix; `None` is the model before its average.

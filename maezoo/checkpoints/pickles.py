@@ -1,7 +1,7 @@
 """PyTorch's own files, read as tensors and nothing else: no code in them runs, and nothing that they name is imported.
 
 torch reads them (`weights_only=True`). Trainers leave their options next to the weights, in a few classes that are
-known to be harmless: these names are answered with a stand-in that forgets what it is given. Any other name is refused.
+known to be harmless: a stand-in that keeps nothing is made in their place. Any other name is refused.
 """
 
 import errno

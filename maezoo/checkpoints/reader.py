@@ -1,4 +1,4 @@
-"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours."""
+"""Safetensors files, one or several with an index, opened; whatever is wrong with one is an error of maezoo."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -216,6 +216,8 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
         else:
             places = _places(path, shards, homes)
             naming = find_state_dict(places, take, path)
+            unnamed = [key for shard in shards.values() for key in shard.handle.keys() if key not in places]  # noqa: SIM118
+            naming = replace(naming, outside=(*naming.outside, *unnamed))
         tokens = {
             raw: tuple(shard.slice(raw).get_shape()) for raw, shard in places.items() if raw.endswith("cls_token")
         }

@@ -1,4 +1,4 @@
-"""A file that holds no weights is called what it is, by whichever door it comes in."""
+"""A file that holds no weights is called what it is, whichever function reads it."""
 
 import gzip
 import io

@@ -186,7 +186,7 @@ def test_shards_with_an_index_are_one_file(shards, tiny_state, tmp_path):
         (lambda index: index.clear(), LayoutError),
     ],
 )
-def test_an_index_names_files_beside_it_and_what_is_in_them(shards, change, error):
+def test_an_index_names_files_next_to_it_and_what_is_in_them(shards, change, error):
     index = json.loads(shards.read_text())
     change(index)
     shards.write_text(json.dumps(index))
@@ -194,3 +194,11 @@ def test_an_index_names_files_beside_it_and_what_is_in_them(shards, change, erro
         maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=shards.parent, device="cpu")
     with pytest.raises(error, match="index"):
         convert(shards, shards.parent / "out.safetensors", like=LIKE)
+
+
+def test_a_tensor_that_the_index_does_not_name_is_dropped_by_name(shards):
+    index = json.loads(shards.read_text())
+    del index["weight_map"]["decoder.mask_token"]
+    shards.write_text(json.dumps(index))
+    model = maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=shards.parent, device="cpu", decoder=False)
+    assert "decoder.mask_token" in model.load_report.dropped

@@ -91,7 +91,7 @@ def test_processes_on_a_file_system_whose_locks_do_not_lock_never_write_to_one_f
     assert not list(machine.cache.rglob("*.incomplete"))
 
 
-def test_what_a_failed_download_left_is_gone_on_with_and_not_kept_twice(machine):
+def test_what_a_failed_download_left_is_resumed_and_not_kept_twice(machine):
     machine.hub.always = cut_after(700_000)
     code = """
         import maezoo.hub.transfer
