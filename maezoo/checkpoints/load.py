@@ -78,7 +78,6 @@ def load_file_into(
     """
     opened = path if isinstance(path, WeightsFile) else open_weights(user_path(path), mapped=mapped, take=take)
     with opened as file:
-        said = None if file.metadata is None else file.metadata.facts.norm_epsilon
         plan = _plan(file, model, layout or file.layout, PARTS if parts is None else tuple(parts))
         fit = Fit(model, _grid(file, model) if grid is None else grid, file.is_of_videos)
         tensors, adapted = _read(file, plan, fit, device, dtype, check_finite)
@@ -89,11 +88,7 @@ def load_file_into(
         naming = file.naming
         sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
         renamed = {key: names for key, names in sources.items() if names != (key,)}
-        epsilon = said if norm_epsilon is None else norm_epsilon
-        if epsilon is not None:
-            for module in model.modules():
-                if isinstance(module, nn.LayerNorm):
-                    module.eps = epsilon
+        _set_epsilon(model, file, norm_epsilon)
         return LoadReport(
             file.path,
             plan.layout,
@@ -105,6 +100,16 @@ def load_file_into(
             naming.taken,
             naming.others,
         )
+
+
+def _set_epsilon(model: MaskedAutoencoder, file: WeightsFile, epsilon: float | None) -> None:
+    """Give the norms of a model their epsilon: the one that was found, else the usual one if the file says that."""
+    if epsilon is None and file.metadata is not None:
+        epsilon = file.metadata.facts.norm_epsilon
+    if epsilon is not None:
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = epsilon
 
 
 def norm_epsilon_of(file: WeightsFile, layout: Layout) -> float | None:
