@@ -6,7 +6,7 @@
     ├── SettingError           (ValueError)         an environment variable with a value that is not allowed
     ├── UnknownModelError      (ValueError)         no such architecture, tag or variant
     ├── ManifestError          (ValueError)         the weights manifest is malformed
-    ├── WeightsNotFoundError   (FileNotFoundError)  these weights have no file here or there
+    ├── WeightsNotFoundError   (FileNotFoundError)  these weights have no file on this machine or the hub
     ├── UnsupportedWeightsError (NotImplementedError) weights that the manifest knows and this version cannot load
     ├── IntegrityError         (OSError)            a file is not the file that was published
     ├── OfflineError           (ConnectionError)    a download is needed and there is no network

@@ -1,7 +1,6 @@
-"""Files that appear complete or not at all, whose errors say which file it was; and their hashes."""
+"""Files that appear complete or not at all, whose errors say which file it was."""
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -22,24 +21,20 @@ from maezoo.errors import ArgumentError, DiskFullError, MaezooError
 from maezoo.paths import user_path
 
 __all__ = [
-    "digest_of",
     "errors_named",
     "is_stream",
-    "md5_of",
     "parse_json",
     "picture_format",
     "remove_left_over",
-    "sha256_of",
     "written_whole",
 ]
 
-_CHUNK = 8 * 2**20  # bytes hashed at a time
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout)|/dev/(stderr)")
 
 
 def is_stream(path: Path) -> bool:
-    """Tell whether what is written to a path flows away: a pipe, a device, standard output.
+    """Whether a path is a pipe, a device or standard output: nothing that keeps what is written to it.
 
     Example:
         >>> is_stream(Path("/dev/stdout")), is_stream(Path("picture.png"))
@@ -85,6 +80,8 @@ def written_whole(path: Path) -> Iterator[Path]:
                 shutil.copyfileobj(written, stream)
         return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if not target.name:  # `.` and `/`
+        raise _is_folder(path)
     name = f"{_start_of(target)}{secrets.token_hex(4)}{target.suffix[:32]}"
     with errors_named(path, target.with_name(name)) as temporary:
         mode = _mode_of(target)
@@ -103,12 +100,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_left_over(path: Path, older_than: float = 0.0) -> None:
-    """Delete the temporary files of a file that killed processes have left.
+    """Delete the temporary files that killed processes have left next to a file.
 
     Args:
         path: the file that they were writing.
-        older_than: seconds that nobody must have touched them for; 0 where no other process can be writing to the
-            folder.
+        older_than: seconds since their last change; younger ones stay. 0 only where no other process can be writing
+            to the folder.
 
     Example:
         >>> import tempfile
@@ -123,8 +120,9 @@ def remove_left_over(path: Path, older_than: float = 0.0) -> None:
         temporary = re.compile(rf"{temporary.pattern}|\.tmp[0-9A-Za-z]{{6}}")
     with suppress(OSError):
         for other in path.parent.iterdir():
-            if temporary.fullmatch(other.name) and time.time() - other.stat().st_mtime >= older_than:
-                other.unlink()
+            with suppress(OSError):  # another process may delete it, too
+                if temporary.fullmatch(other.name) and time.time() - other.stat().st_mtime >= older_than:
+                    other.unlink()
 
 
 def _start_of(path: Path) -> str:
@@ -158,7 +156,7 @@ def errors_named(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON that may be anybody's: brackets in brackets without an end are a `ValueError`, as every other fault.
+    """Parse JSON of unknown origin; JSON that is nested too deeply is a `ValueError`, like every other fault.
 
     Raises:
         ValueError: it is no JSON.
@@ -211,8 +209,13 @@ def _mode_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(found):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise _is_folder(path)
     return stat.S_IMODE(found)
+
+
+def _is_folder(path: Path) -> IsADirectoryError:
+    """Return the error for a folder that was named as a file to write."""
+    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def _open_stream(path: Path) -> IO[bytes]:
@@ -223,48 +226,3 @@ def _open_stream(path: Path) -> IO[bytes]:
     if sys.stdout is not None:
         sys.stdout.flush()
     return os.fdopen(os.dup(int(own[1] or (1 if own[2] else 2))), "wb")
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's sha256 as 64 hex digits.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "empty"
-        >>> path.touch()
-        >>> sha256_of(path)[:8]
-        'e3b0c442'
-    """
-    return _hash(path, "sha256")
-
-
-def md5_of(path: Path) -> str:
-    """Return a file's md5 as 32 hex digits: FAIR publishes the first six of its files'."""
-    return _hash(path, "md5")
-
-
-def digest_of(path: Path, like: str) -> str:
-    """Return a file's hash of the kind that `like` is: the hub names large files by sha256, small ones by git's sha1.
-
-    Args:
-        path: the file.
-        like: 64 hex digits for sha256, 40 for the sha1 of a git blob.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "empty"
-        >>> path.touch()
-        >>> digest_of(path, "0" * 40)[:8]  # git hash-object
-        'e69de29b'
-    """
-    if len(like) != 40:
-        return sha256_of(path)
-    return _hash(path, "sha1", b"blob %d\0" % path.stat().st_size)
-
-
-def _hash(path: Path, algorithm: str, prefix: bytes = b"") -> str:
-    digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

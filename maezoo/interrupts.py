@@ -1,4 +1,4 @@
-"""Ctrl-C in a long run: it stops what waits at once, and what writes or computes once that is done."""
+"""Ctrl-C in a long run: waiting ends at once, writing and computing when the step in progress is done."""
 
 import signal
 import threading
@@ -10,13 +10,13 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Catches the first Ctrl-C; the second one is as usual.
+    """Catches the first Ctrl-C; a second one raises `KeyboardInterrupt` as usual.
 
     Args:
-        patient: leave out all later ones, too, until the block ends.
+        patient: ignore all later ones, too, until the block ends.
 
     Attributes:
-        came: it was caught.
+        came: whether one was caught.
 
     Example:
         >>> interrupts = Interrupts()

@@ -1,7 +1,7 @@
 """One rule for every folder that is listed: which entries count as files, and in which order they come.
 
 Hidden entries (`.name`) are left out, and so are pipes, sockets and devices, which would never end. Links are followed.
-A link that leads nowhere is a file that cannot be read, not one that is not there.
+A broken link counts as a file, so that reading it is an error, and it is not passed over.
 """
 
 import errno
@@ -75,7 +75,7 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
 
     Args:
         folder: the folder.
-        suffix: the ending, such as `".tar"`, in capitals or not.
+        suffix: the ending in small letters, such as `".tar"`; the files may have it in capitals.
 
     Raises:
         OSError: the folder cannot be read.
@@ -96,13 +96,13 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
 
 
 def image_files(folder: Path, endings: frozenset[str] | None = None) -> Iterator[Path]:
-    """Yield the image files below a folder, each folder in sorted order; linked folders too, circles not.
+    """Yield the image files below a folder, each folder in sorted order; links to folders are followed, circles not.
 
     Args:
         folder: the folder.
         endings: of the files that count, in small letters; those of images when `None`.
 
-    A folder below that may not be read is told as a warning and left out.
+    A folder below that may not be read is skipped with a warning.
 
     Raises:
         OSError: the folder itself cannot be read, or one below for a reason that may pass.

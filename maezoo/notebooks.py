@@ -56,7 +56,8 @@ def _line(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
 
 def in_notebook() -> bool:
     """Whether the code runs in the kernel of a notebook. IPython is not imported for it."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = None if get_shell is None else get_shell()
     return shell is not None and "IPKernelApp" in shell.config
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maezoo.files import remove_left_over, written_whole
+from maezoo.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["write_safetensors"]
 
-_ABANDONED = 3600  # seconds after which a temporary file that nobody has touched is nobody's
+_ABANDONED = 3600  # seconds without a change after which a temporary file counts as left over
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
@@ -31,6 +32,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Map
     """
     from safetensors.torch import save_file
 
+    path = user_path(path)
     with written_whole(path) as temporary:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata)
@@ -40,7 +42,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Map
 
 
 def _order_metadata(path: Path) -> None:
-    """Write the metadata of a header by their names: safetensors' own order is another one each time."""
+    """Sort the metadata in a header by name: safetensors writes them in another order each time."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

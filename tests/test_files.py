@@ -119,6 +119,12 @@ def test_other_failures_name_the_file_and_not_its_temporary(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.txt"]
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_a_folder_is_no_file_to_write(name: str) -> None:
+    with pytest.raises(IsADirectoryError):
+        write(Path(name))
+
+
 def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
     path = tmp_path / f"{'x' * 250}.txt"
     write(path)

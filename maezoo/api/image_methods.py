@@ -15,7 +15,7 @@ from maezoo.errors import ArgumentError, DecoderMissingError, ImageError
 from maezoo.images.batches import ImageLikes, Images, batches, look_at, normalise
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry, load_manifest
-from maezoo.masks.visible import DrawnRows, GivenRows, MaskRows
+from maezoo.masks.rows import DrawnRows, GivenRows, MaskRows
 from maezoo.model import Decoder, Facts, MaskedAutoencoder, PatchedImages, pool_tokens
 from maezoo.model.facts import PAPER
 from maezoo.progress import track

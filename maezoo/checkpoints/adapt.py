@@ -14,12 +14,12 @@ __all__ = ["Fit", "adapt_filters", "adapt_prediction"]
 
 @dataclass(frozen=True)
 class Fit:
-    """How tensors are fitted to a model.
+    """Fits tensors to a model.
 
     Attributes:
         model: to be filled.
         old_grid: patch grid (h, w) of the file's positions, where that is known; else they are taken as square.
-        of_videos: the file's positions have rows for every frame of a video; they are made anew for one.
+        of_videos: the file's positions have rows for every frame of a video; they are computed again for one.
     """
 
     model: MaskedAutoencoder

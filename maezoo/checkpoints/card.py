@@ -1,12 +1,15 @@
 """The README.md of a folder of weights: what they are, and the lines that load this very folder."""
 
+import json
+import re
+
 from maezoo.checkpoints.bounds import NORM_EPSILON
 from maezoo.checkpoints.metadata import WeightsMetadata
 
 __all__ = ["card"]
 
 _CARD = """---
-license: {license}
+license: {identifier}
 library_name: {library}
 pipeline_tag: {pipeline}
 tags:
@@ -46,6 +49,7 @@ features = model.features(maezoo.sample("cat"))  # (1, {dim}); or your own files
 _EPSILON = " Their LayerNorm epsilon is {epsilon}; timm computes with 1e-06, which cannot be told to it."
 _TARGETS = {"pixel": "raw pixels", "normpix": "pixels normalised by patch"}
 _LABELS_SHOWN = 20
+_PLAIN = re.compile("[A-Za-z][A-Za-z0-9 ._-]*")  # what YAML reads as a text without quotes
 
 
 def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0, labels: object = None) -> str:
@@ -75,6 +79,7 @@ def card(metadata: WeightsMetadata, *, source: str, title: str, classes: int = 0
     note = "plain timm; maezoo is not needed" if not classes else "with its head; maezoo is not needed"
     return _CARD.format(
         license=metadata.license,
+        identifier=metadata.license if _PLAIN.fullmatch(metadata.license) else json.dumps(metadata.license),
         library="timm" if classes else "maezoo",
         pipeline="image-classification" if classes else "image-feature-extraction",
         title=title,

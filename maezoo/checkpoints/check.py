@@ -15,7 +15,7 @@ from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, Facts, MaskedAutoencoder, Variant, build_mae
 from maezoo.model.build import empty_weights
 
-__all__ = ["check_tensors", "require_finite"]
+__all__ = ["check_tensors", "require_finite", "require_floating"]
 
 
 def check_tensors(
@@ -40,7 +40,7 @@ def check_tensors(
         exact: refuse positions of another grid than that of the images, since they are not resized.
 
     Raises:
-        LayoutError: a key is missing, surplus or of a shape that does not fit.
+        LayoutError: a key is missing, surplus, or of a shape or dtype that does not fit.
         IntegrityError: a value is not finite.
     """
     if variant is None:
@@ -60,11 +60,13 @@ def check_tensors(
         message = f"{path} is no complete {variant.name}: it {problem}."
         raise LayoutError(message, path=path, expected=tuple(missing), found=tuple(surplus))
     positions = tensors["encoder.pos_embed"]
-    count = positions.shape[1] - model.num_prefix_tokens if positions.ndim == 3 else 0
+    count = max(positions.shape[1] - model.num_prefix_tokens, 0) if positions.ndim == 3 else 0
     grid = _grid(path, count, variant, preprocess, square=square, exact=exact)
     fit = Fit(model, grid)
     for key, tensor in tensors.items():
         require_finite(tensor, f"{path}: {key}")
+        if key in shapes:
+            require_floating(tensor, f"{path}: {key}")
         if key in shapes and not fit.works(key, tuple(tensor.shape), shapes[key]):
             found, expected = tuple(tensor.shape), tuple(shapes[key])
             message = f"{path}: {key} has shape {found}, {variant.name} has {expected}."
@@ -133,6 +135,17 @@ def _grid(
     return None
 
 
+def require_floating(tensor: Tensor, what: str) -> None:
+    """Refuse integers and complex numbers, such as those of quantised weights, which are nothing without their scales.
+
+    Raises:
+        LayoutError: the tensor holds them; the message names it.
+    """
+    if not tensor.is_floating_point():
+        message = f"{what} has the dtype {tensor.dtype}; maezoo reads floating-point weights, not quantised ones."
+        raise LayoutError(message, found=tensor.dtype)
+
+
 def require_finite(tensor: Tensor, what: str) -> None:
     """Refuse NaN and infinity; reads every value once.
 
@@ -141,6 +154,8 @@ def require_finite(tensor: Tensor, what: str) -> None:
     """
     if not tensor.is_floating_point():
         return
+    if tensor.dtype.itemsize == 1:  # float8, which PyTorch does not add
+        tensor = tensor.float()
     # One sum is faster than a test of each value, and as reliable: NaN and infinity survive it.
     if tensor.dtype == torch.float32:
         with np.errstate(all="ignore"):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from maezoo.checkpoints.transformers_config import transformers_config, transfor
 from maezoo.errors import LayoutError
 from maezoo.files import written_whole
 from maezoo.manifest.description import Description, hint_for_name
-from maezoo.model.facts import PAPER
+from maezoo.model.facts import PAPER, Facts
 from maezoo.model.variants import facts_in, match_variant, numbers_of
 from maezoo.paths import user_path
 from maezoo.tensorfiles import write_safetensors
@@ -89,8 +88,8 @@ def convert(
         encoder_only: leave the decoder out.
         take: which of several state dicts in the source, by its name or prefix there, such as `"model_ema"` or
             `"teacher"`; `None` is the model itself before an average of it.
-        published: the sha256 of a source in the cache, verified. It is written into the output's header; `like` has all
-            that is known of the source, and what stands next to that is not asked.
+        published: the sha256 of a source in the cache, verified. It is written into the output's header. `like` then
+            says all that is known of the source: configuration files next to it are not read.
 
     Returns:
         What was done, and which state dict was taken. Heads of fine-tuned files are kept where the layout has a name
@@ -110,21 +109,14 @@ def convert(
     output = user_path(output)
     folder = _is_folder(output)
     read = read_foreign(user_path(source), take=take, alone=published is not None)
-    known = _reconciled(read, like or Description())
     tensors, removed = _without_decoder(read.tensors) if encoder_only else (read.tensors, ())
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    told = facts_in(shapes, known.facts or PAPER)
-    variant = known.variant or match_variant(numbers_of(shapes), told.class_tokens)
-    facts_known = facts_in(shapes, known.facts or (variant.facts if variant is not None else PAPER))
-    if read.norm_epsilon is not None:
-        facts_known = replace(facts_known, norm_epsilon=read.norm_epsilon)
-    known = replace(known, variant=variant, facts=facts_known)
+    known, facts = _known(read, like or Description(), tensors)
     check_tensors(
         read.path,
         tensors,
-        variant,
+        known.variant,
         known.preprocess,
-        facts=facts_known,
+        facts=facts,
         square=to in ("fair", "prithvi")
         or (to == "timm" and not folder)
         or (to == "transformers" and not (folder and _is_strip(known))),
@@ -132,14 +124,14 @@ def convert(
     )
     metadata = _metadata(read, known, tensors, needed=to == "maezoo" or folder)
     path = output / "model.safetensors" if folder else output
-    if os.path.realpath(path) == os.path.realpath(read.path):
+    if path.exists() and path.samefile(read.path):
         raise LayoutError(f"{path} is the file to convert, and would be written over; name another output.", path=path)
     if folder and metadata is not None and to in ("maezoo", "timm"):
-        named, facts = shared_tensors(tensors), head_facts(read.path.parent)
-        write_folder(output, named, metadata, facts)
-        pool = facts.get("global_pool") or default_pool(named)
+        named, of_head = shared_tensors(tensors), head_facts(read.path.parent)
+        write_folder(output, named, metadata, of_head)
+        pool = of_head.get("global_pool") or default_pool(named)
     else:
-        named, facts, pool = to_layout(tensors, to), {}, None
+        named, of_head, pool = to_layout(tensors, to), {}, None
         _write(path, named, to, metadata, configs=folder, published=published)
     head = tensors.get("encoder.head.weight")
     return Conversion(
@@ -154,8 +146,20 @@ def convert(
         others=read.others,
         classes=0 if head is None else head.shape[0],
         global_pool=pool if head is not None else None,
-        pool_is_known=head is None or pool is None or "global_pool" in facts or "encoder.fc_norm.weight" in tensors,
+        pool_is_known=head is None or pool is None or "global_pool" in of_head or "encoder.fc_norm.weight" in tensors,
     )
+
+
+def _known(read: ForeignWeights, said: Description, tensors: dict[str, Tensor]) -> tuple[Description, Facts]:
+    """Return all that is known of a source: by its own words, by the user's, and by the shapes of its tensors."""
+    known = _reconciled(read, said)
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    told = facts_in(shapes, known.facts or PAPER)
+    variant = known.variant or match_variant(numbers_of(shapes), told.class_tokens)
+    facts = facts_in(shapes, known.facts or (variant.facts if variant is not None else PAPER))
+    if read.norm_epsilon is not None:
+        facts = replace(facts, norm_epsilon=read.norm_epsilon)
+    return replace(known, variant=variant, facts=facts), facts
 
 
 def _is_strip(known: Description) -> bool:

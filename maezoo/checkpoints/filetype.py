@@ -33,10 +33,10 @@ def holds_pickle(path: Path) -> bool:
         False
     """
     with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK":
+        start = file.read(_START)
+    if start.startswith(b"PK"):
         return any(name.endswith("data.pkl") for name in _names_in_zip(path))
-    return start in _PICKLE
+    return _begins_pickle(start)
 
 
 def is_pickle_name(name: str) -> bool:
@@ -76,7 +76,13 @@ def name_kind(path: Path) -> str | None:
     for signature, kind in _SIGNATURES.items():
         if start.startswith(signature):
             return kind
-    return "a PyTorch file" if start.startswith(_PICKLE) else _name_text(start)
+    return "a PyTorch file" if _begins_pickle(start) else _name_text(start)
+
+
+def _begins_pickle(start: bytes) -> bool:
+    """Whether a file's first bytes are those of a bare pickle, which a safetensors header's length can look like."""
+    is_safetensors = start[4:9] == b"\0\0\0\0{"  # the upper half of the header's length, then the header
+    return start.startswith(_PICKLE) and not is_safetensors
 
 
 def _name_zip(path: Path) -> str:

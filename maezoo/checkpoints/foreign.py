@@ -1,6 +1,6 @@
 """Any weights file or folder, read as our tensors: safetensors, or a pickle that holds tensors and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.filetype import holds_pickle
-from maezoo.checkpoints.folders import PICKLES, describe_folder
+from maezoo.checkpoints.folders import PICKLES, WEIGHTS, describe_folder, weights_in
 from maezoo.checkpoints.frames import image_tensors, is_of_videos
-from maezoo.checkpoints.index import read_index
+from maezoo.checkpoints.index import INDEX, read_index
 from maezoo.checkpoints.layouts import is_head, our_keys, recognise_layout
 from maezoo.checkpoints.naming import StateDict, find_state_dict
 from maezoo.checkpoints.pickles import load_pickle
@@ -27,6 +27,7 @@ __all__ = ["ForeignWeights", "read_foreign"]
 
 _PLACE = "/"  # between the name of a dictionary and a name in it
 _DEEPEST = 8  # dictionaries in dictionaries that a state dict is looked for in
+_MOST_ENTRIES = 1_000_000  # of all these dictionaries
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ def read_foreign(path: Path, *, take: str | None = None, alone: bool = False) ->
     Args:
         path: the file, an index of several, or a folder.
         take: which of several state dicts in it, such as `"model_ema"`; `None` is the model before its average.
-        alone: all is known of the file, and nobody changes it: nothing next to it nor its hash is asked what it is, and
-            of a pickle no more is read than the tensors that are used.
+        alone: nobody changes the file, and all is known of it: configuration files next to it and its hash are not
+            looked at, and of a pickle only the tensors that are used are read.
 
     Raises:
-        WeightsNotFoundError: there is none.
+        WeightsNotFoundError: there is none, or it is not clear which is meant.
         IntegrityError: it is damaged, something else than weights, or a pickle that holds more than tensors.
         LayoutError: it holds no state dict of a known layout, or several and it is not clear which is meant.
     """
@@ -105,10 +106,11 @@ def _file_in(path: Path) -> Path:
         raise WeightsNotFoundError(f"there is no file or folder {path}.", path=path)
     if not path.is_dir():
         raise IntegrityError(f"{path} is not a regular file.", path=path)
-    usual = [path / "model.safetensors", path / "model.safetensors.index.json"]
-    for candidate in (*usual, *files_in(path, ".safetensors"), *(path / name for name in PICKLES)):
-        if candidate.is_file():
-            return candidate
+    if files_in(path, ".safetensors") or (path / f"{WEIGHTS}{INDEX}").is_file():
+        return weights_in(path)
+    for name in PICKLES:
+        if (path / name).is_file():
+            return path / name
     message = f"{path} is a folder and has no *.safetensors, {', '.join(PICKLES)}; name the file."
     raise WeightsNotFoundError(message, path=path, expected=("*.safetensors", *PICKLES))
 
@@ -138,7 +140,7 @@ def _read_pickles(path: Path, take: str | None, alone: bool) -> _Read:
     files = sorted(set(read_index(path).values())) if path.name.endswith(".json") else [path]
     tensors: dict[str, Tensor] = {}
     for file in files:
-        tensors |= _tensors_in(load_pickle(file, mapped=alone))
+        tensors |= _tensors_in(load_pickle(file, mapped=alone), file)
     nameless = tuple(name for name in tensors if name.endswith("]"))
     found = find_state_dict([name for name in tensors if name not in nameless], take, path)
     if not found.names or any(_PLACE in name for name in found.names):
@@ -148,6 +150,7 @@ def _read_pickles(path: Path, take: str | None, alone: bool) -> _Read:
     top = found.taken.partition(_PLACE)[0]
     outside = tuple(key for key in found.outside if _PLACE not in key or key.partition(_PLACE)[0] == top)
     chosen = {key: tensors[name] for key, name in found.names.items()}
+    _require_plain(chosen, path)
     description = recognise_file(path) if files == [path] and not alone else Description()
     of_videos = any(is_of_videos(key, tuple(tensor.shape)) for key, tensor in chosen.items())
     description = description.filled_from(Description(facts=VIDEO if of_videos else None))
@@ -155,13 +158,38 @@ def _read_pickles(path: Path, take: str | None, alone: bool) -> _Read:
     return _Read(chosen, replace(found, outside=(*outside, *nameless)), description)
 
 
-def _tensors_in(data: Any, place: str = "", depth: int = 0) -> dict[str, Tensor]:
-    """Return the tensors in dictionaries in dictionaries, by their places: `model/norm.bias`; `[3]` for other keys."""
+def _tensors_in(data: Any, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in dictionaries in dictionaries, by their places: `model/norm.bias`; `[3]` for other keys.
+
+    Raises:
+        LayoutError: it has more entries than any checkpoint, as a small file can that refers to one dictionary often.
+    """
     found: dict[str, Tensor] = {}
+    for number, (place, value) in enumerate(_entries_in(data)):
+        if number >= _MOST_ENTRIES:
+            message = f"{path} holds more than {_MOST_ENTRIES:,} entries in its dictionaries: no checkpoint of a ViT."
+            raise LayoutError(message, path=path, expected=_MOST_ENTRIES)
+        if isinstance(value, Tensor):
+            found[place] = value.detach()
+    return found
+
+
+def _entries_in(data: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield what is in dictionaries in dictionaries, each with its place."""
     if isinstance(data, Mapping) and depth < _DEEPEST:
         for key, value in data.items():
-            if isinstance(value, Tensor):
-                found[f"{place}{key}" if isinstance(key, str) else f"{place}[{key!r}]"] = value.detach()
-            else:
-                found |= _tensors_in(value, f"{place}{key}{_PLACE}", depth + 1)
-    return found
+            yield (f"{place}{key}" if isinstance(key, str) else f"{place}[{key!r}]"), value
+            yield from _entries_in(value, f"{place}{key}{_PLACE}", depth + 1)
+
+
+def _require_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are not an array of as many numbers as their shape says, which a pickle can hold.
+
+    Raises:
+        LayoutError: one is sparse, has no values, or repeats a few of them; the message names it.
+    """
+    for key, tensor in tensors.items():
+        dense = tensor.layout is torch.strided and not tensor.is_meta
+        if not dense or tensor.nbytes > tensor.untyped_storage().nbytes():
+            message = f"{path}: {key} is sparse, has no values, or repeats a few; save tensor.to_dense().clone()."
+            raise LayoutError(message, path=path, found=key)

@@ -31,7 +31,7 @@ def flat_shape(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def with_class_tokens_apart(names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Add a name for the class tokens after the first, where one tensor holds several.
+    """Add a name for the class tokens after the first where one tensor holds several.
 
     Args:
         names: what a file calls each tensor, by its name without prefixes.

@@ -3,7 +3,7 @@
 Our own names are `encoder.<timm's name>` and `decoder.<name>`. Each of our tensors is one of theirs, except that
 transformers splits `attn.qkv` into query, key and value, which are its thirds along the first axis, and that others
 keep several class tokens in one tensor, whose first is timm's `cls_token` and whose others are its `reg_token`
-(`frames.py` parts them).
+(`frames.py` separates them).
 """
 
 import re

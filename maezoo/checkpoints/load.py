@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import Fit
 from maezoo.checkpoints.bounds import NORM_EPSILON
-from maezoo.checkpoints.check import require_finite
+from maezoo.checkpoints.check import require_finite, require_floating
 from maezoo.checkpoints.configs import configured_epsilon
 from maezoo.checkpoints.layouts import canonical_key, foreign_keys, is_decoder, is_head
 from maezoo.checkpoints.metadata import DECODER
@@ -51,11 +51,11 @@ def load_file_into(
         device: where the tensors go.
         dtype: what floating-point tensors become.
         check_finite: refuse NaN and infinity; reads every value once. Not needed for a file whose hash was checked.
-        norm_epsilon: what the model's norms add to a variance. `None` leaves the 1e-6 of the training code, but takes
-            the one that the file says, or the config.json next to a file in the transformers layout (transformers' own
-            default is 1e-12), or 1e-5 for filters of videos: outputs agree only where the epsilon does.
-        grid: patch grid (h, w) of the file's positions. `None` for what the file's header says, which is then also
-            asked for the file's target; else they are taken as square.
+        norm_epsilon: what the model's norms add to a variance. `None` takes the one that the file says, or the
+            config.json next to a file in the transformers layout (transformers' own default is 1e-12), or 1e-5 for
+            filters of videos; where nothing says it, the model keeps its own. Outputs agree only where it does.
+        grid: patch grid (h, w) of the file's positions. `None` takes it from the file's header, whose target must then
+            be the model's; positions of a file without one are taken as square.
         mapped: map the file and do not copy it. Only for a file that nobody changes: the model's weights would change
             with it, and a file that is cut short would end the process.
         take: which of several state dicts in the file, by its prefix; `None` is the model before its average.
@@ -66,8 +66,9 @@ def load_file_into(
     Raises:
         WeightsNotFoundError: no such file.
         IntegrityError: the file is no safetensors file or a damaged one, or holds NaN or infinity.
-        LayoutError: a key is missing, unexpected or of another shape; the file says that it was trained for another
-            target than the model's; or a config.json next to it cannot be read. The model is then as it was.
+        LayoutError: a key is missing, unexpected, of another shape, or not floating-point; the file says that it was
+            trained for another target than the model's; or a config.json next to it cannot be read. The model is then
+            as it was.
 
     Example:
         >>> from maezoo.model import VARIANTS, build_mae
@@ -87,10 +88,7 @@ def load_file_into(
         naming = file.naming
         sources = {key: tuple(naming.names[name] for name in names) for key, names in plan.sources.items()}
         renamed = {key: names for key, names in sources.items() if names != (key,)}
-        if norm_epsilon is not None:
-            for module in model.modules():
-                if isinstance(module, nn.LayerNorm):
-                    module.eps = norm_epsilon
+        _set_epsilon(model, file, norm_epsilon)
         return LoadReport(
             file.path,
             plan.layout,
@@ -102,6 +100,16 @@ def load_file_into(
             naming.taken,
             naming.others,
         )
+
+
+def _set_epsilon(model: MaskedAutoencoder, file: WeightsFile, epsilon: float | None) -> None:
+    """Give the norms of a model their epsilon: the one that was found, else the usual one if the file says that."""
+    if epsilon is None and file.metadata is not None:
+        epsilon = file.metadata.facts.norm_epsilon
+    if epsilon is not None:
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = epsilon
 
 
 def norm_epsilon_of(file: WeightsFile, layout: Layout) -> float | None:
@@ -194,6 +202,7 @@ def _read(
             message = f"{what} has shape {found}, {key} needs {tuple(wanted)}."
             raise LayoutError(message, path=file.path, expected=tuple(wanted), found=found)
         tensor = file.read(*names)
+        require_floating(tensor, what)
         if not fits:
             tensor, change = fit.apply(key, tensor, wanted)
             if change:

@@ -1,4 +1,4 @@
-"""An encoder and its decoder in two files of a folder, told to belong together by the hash that both headers have."""
+"""An encoder and its decoder in two files of a folder, known to belong together by the hash that both headers have."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

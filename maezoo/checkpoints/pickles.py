@@ -1,9 +1,10 @@
 """PyTorch's own files, read as tensors and nothing else: no code in them runs, and nothing that they name is imported.
 
 torch reads them (`weights_only=True`). Trainers leave their options next to the weights, in a few classes that are
-known to be harmless: these names are answered with a stand-in that forgets what it is given. Any other name is refused.
+known to be harmless: a stand-in that keeps nothing is made in their place. Any other name is refused.
 """
 
+import errno
 import pickle
 import re
 import struct
@@ -11,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -96,30 +97,34 @@ def load_pickle(path: Path, *, mapped: bool = False) -> Any:
 
     Raises:
         WeightsNotFoundError: no such file.
+        OSError: it cannot be read now.
         IntegrityError: it is damaged, no file of PyTorch's, or names something that is not known to be harmless.
     """
     try:
-        with (
-            _LOCK,
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals(_HARMLESS),
-            path.open("rb") as file,  # torch takes a path's ending for its kind
-        ):
-            warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
-            archive = file.read(2) == b"PK"
-            file.seek(0)
-            if mapped and archive:
-                return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
-            return torch.load(file, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # torch takes a path's ending for its kind
+            return _load(path, file, mapped)
     except FileNotFoundError as error:
         raise WeightsNotFoundError(f"there is no file {path}.", path=path) from error
     except pickle.UnpicklingError as error:
         raise _refusal(path, str(error)) from error
     except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # it cannot be read now, which says nothing of what is in it
         reason = _first_line(str(error)) or type(error).__name__
         raise IntegrityError(
             f"{path} is damaged or no file of PyTorch's: {reason}", path=path, reason=reason
         ) from error
+
+
+def _load(path: Path, file: BinaryIO, mapped: bool) -> Any:
+    """Have torch read an open file, with the harmless names allowed meanwhile."""
+    with _LOCK, warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+        warnings.simplefilter("ignore")  # that another pickle protocol may not be understood: then it is an error
+        archive = file.read(2) == b"PK"
+        file.seek(0)
+        if mapped and archive:
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _refusal(path: Path, explanation: str) -> IntegrityError:

@@ -1,4 +1,4 @@
-"""A safetensors file, or several with an index, opened; whatever is wrong with it is an error of ours."""
+"""Safetensors files, one or several with an index, opened; whatever is wrong with one is an error of maezoo."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -24,6 +24,8 @@ from maezoo.errors import IntegrityError, LayoutError, MaezooError, WeightsNotFo
 from maezoo.vocabulary import Layout
 
 __all__ = ["WeightsFile", "open_weights"]
+
+_PACKED = frozenset({"F4", "F6_E2M3", "F6_E3M2"})  # safetensors' names
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,24 @@ class WeightsFile:
         """Return one tensor, or several joined along the first axis.
 
         Raises:
-            LayoutError: tensors to be joined differ in dtype or in the other axes.
+            LayoutError: tensors to be joined differ in dtype or in the other axes, or hold numbers of half a byte.
             IntegrityError: the file became shorter meanwhile.
         """
         with _reading(self.path):
+            self._refuse_packed(keys)
             if len(keys) > 1:
                 return self._read_bytes(keys)
             raw = self.naming.names[keys[0]]
             tensor = self._shards[raw].handle.get_tensor(raw) if self.mapped else self._copied(keys)
             rows = rows_of(keys[0], self.naming.names)
             return (tensor if rows is None else tensor[:, rows]).reshape(self.shape(*keys))
+
+    def _refuse_packed(self, keys: tuple[str, ...]) -> None:
+        """Refuse numbers of less than a byte: PyTorch has several of them in one element."""
+        packed = [key for key in keys if self._slice(key).get_dtype() in _PACKED]
+        if packed:
+            message = f"{self.path}: {packed[0]} has numbers of less than a byte, which maezoo does not read."
+            raise LayoutError(message, path=self.path, found=packed[0])
 
     def _copied(self, keys: tuple[str, ...]) -> Tensor:
         """Return one tensor, copied."""
@@ -206,6 +216,8 @@ def open_weights(path: Path, *, mapped: bool = False, take: str | None = None) -
         else:
             places = _places(path, shards, homes)
             naming = find_state_dict(places, take, path)
+            unnamed = [key for shard in shards.values() for key in shard.handle.keys() if key not in places]  # noqa: SIM118
+            naming = replace(naming, outside=(*naming.outside, *unnamed))
         tokens = {
             raw: tuple(shard.slice(raw).get_shape()) for raw, shard in places.items() if raw.endswith("cls_token")
         }

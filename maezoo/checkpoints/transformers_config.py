@@ -96,6 +96,10 @@ def read_preprocessor(config: Mapping[str, Any], where: Path) -> Preprocessing:
     if not config.get("do_rescale", True) or not config.get("do_resize", True):
         raise LayoutError(f"{where}: images that are not rescaled or resized are not supported.", path=where)
     with reading(where, "how images are prepared"):
+        factor = config.get("rescale_factor") or 1 / 255
+        if abs(factor * 255 - 1) > 1e-3:
+            message = f"{where}: rescale_factor is {factor}; maezoo's images become numbers from 0 to 1, by 1/255."
+            raise LayoutError(message, path=where, expected=1 / 255, found=factor)
         size, resize, crop_pct = _size(config)
         normalised = config.get("do_normalize", True)
         return bounded_preprocessing(

@@ -23,7 +23,8 @@ from maezoo.exporting.report import Comparison, ExportReport
 from maezoo.exporting.runtimes import open_exported
 from maezoo.exporting.settings import Settings, make_settings
 from maezoo.exporting.task import export_module, float32_copy
-from maezoo.files import errors_named, sha256_of
+from maezoo.files import errors_named
+from maezoo.hashes import sha256_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.paths import user_path
 from maezoo.progress import announce

@@ -12,8 +12,8 @@ from maezoo.api.image_methods import ImageMethods
 from maezoo.api.optimized import OptimizedMAE, optimize, optimize_for
 from maezoo.errors import ArgumentError, MaezooError
 from maezoo.extraction.job import Job
-from maezoo.files import sha256_of
 from maezoo.hardware import choose_device
+from maezoo.hashes import sha256_of
 from maezoo.images.fields import takes_pictures
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.listing import RASTER_SUFFIXES, SOUND_SUFFIXES

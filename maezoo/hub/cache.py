@@ -120,14 +120,17 @@ class HubCache:
             yield
 
     def place(self, whole: Path, file: HubFile, remote: RemoteFile) -> Path:
-        """Move a complete file to its place, and return that. Where links cannot be made the file itself goes there."""
+        """Move a complete file to its place, and return that. Where links cannot be made the file itself goes there.
+
+        If it was under its hash before, other revisions may have links to it there; then its place gets a copy.
+        """
         blob, pointer = self._blob(file, remote), self._pointer(file, remote.commit)
         if whole != pointer:
             pointer.parent.mkdir(parents=True, exist_ok=True)
             if whole != blob:
                 whole.replace(blob)
             if not _link(blob, pointer):
-                blob.replace(pointer)
+                _put(blob, pointer, keep=whole == blob)
         if file.revision != remote.commit:
             reference = self.repository(file) / "refs" / file.revision
             with written_whole(reference) as temporary:
@@ -165,6 +168,15 @@ def _may_be_written(path: Path) -> bool:
         return True
     young = time.time() - stat.st_mtime < _ABANDONED
     return young and shutil.disk_usage(path.parent).free > stat.st_size + SPARE
+
+
+def _put(blob: Path, pointer: Path, *, keep: bool) -> None:
+    """Move a file to its place, or copy it there in one step."""
+    if not keep:
+        blob.replace(pointer)
+        return
+    with written_whole(pointer) as temporary:
+        shutil.copyfile(blob, temporary)
 
 
 def _link(blob: Path, pointer: Path) -> bool:

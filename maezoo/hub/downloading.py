@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from maezoo.errors import DiskFullError, IntegrityError, WeightsNotFoundError
-from maezoo.files import digest_of
+from maezoo.hashes import digest_of
 from maezoo.hub.cache import SPARE, HubCache
 from maezoo.hub.client import HubFile, HubUnreachableError, RemoteFile
 from maezoo.hub.transfer import ask, download

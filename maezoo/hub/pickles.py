@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from maezoo.checkpoints.filetype import is_pickle_name
 from maezoo.checkpoints.metadata import SOURCE_KEY
 from maezoo.errors import IntegrityError, MaezooError, WeightsNotFoundError
-from maezoo.files import sha256_of
+from maezoo.hashes import sha256_of
 from maezoo.hub.cache import HubCache
 from maezoo.hub.client import HubFile, hub_utils
 from maezoo.hub.files import check_cached, fetch_file, is_offline

@@ -54,7 +54,7 @@ def pin_manifest(path: Path, output: Path | None = None) -> list[Pin]:
         raise OfflineError(f"{error}. Pinning a manifest needs the hub.", path=path, reason=str(error)) from error
     if output is None and not any(pin.filled for pin in pins):
         return pins
-    data = json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads(path.read_text(encoding="utf-8-sig"))
     for pin in pins:
         data["weights"][pin.name].update(pin.filled)
     with written_whole(output or path) as temporary:

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maezoo.errors import IntegrityError, SettingError, WeightsNotFoundError
-from maezoo.files import digest_of, parse_json, written_whole
+from maezoo.files import parse_json, written_whole
+from maezoo.hashes import digest_of
 from maezoo.paths import state_folder
 
 __all__ = [
@@ -214,7 +215,7 @@ def _finite(path: Path, part: str) -> Path:
 
 def _name(path: Path) -> str:
     """Return the name of a file's record."""
-    return f"{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]}.json"
+    return f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.json"
 
 
 def _places(path: Path, record_at: Path | None) -> list[Path]:
@@ -229,6 +230,8 @@ def _read(place: Path) -> Record | None:
     """Read a record; `None` when there is none or it is broken."""
     try:
         data = parse_json(place.read_text(encoding="utf-8"))
-        return Record(**{**data, "state": FileState(**data["state"])})
+        record = Record(**{**data, "state": FileState(**data["state"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
+    hashes = isinstance(record.found, str) and isinstance(record.expected, str | None)
+    return record if hashes and isinstance(record.checked_at, int | float) else None

@@ -63,7 +63,7 @@ def read_bounded_json(path: Path, largest: int) -> Any:
     try:
         return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_int=_whole)
     except RecursionError as error:
-        raise ArgumentError("it is nested too deep") from error
+        raise ArgumentError("it is nested too deeply") from error
 
 
 def entry_problem(name: str, fields: Mapping[str, Any]) -> tuple[str, str] | None:

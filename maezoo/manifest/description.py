@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from maezoo.errors import LayoutError
-from maezoo.files import md5_of
+from maezoo.hashes import md5_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.entries import WeightsEntry
 from maezoo.model.facts import Facts

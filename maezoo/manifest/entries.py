@@ -52,7 +52,7 @@ class Manifest:
     def select(
         self, pattern: str = "*", field: str | None = None, commercial: bool | None = None
     ) -> list[WeightsEntry]:
-        """Return the entries of a shell-style pattern of names, of a field, and with a licence for or against commerce.
+        """Return the entries by a shell-style pattern of names, by field, and by whether commercial use is allowed.
 
         Raises:
             ArgumentError: an unknown field.

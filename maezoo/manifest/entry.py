@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from maezoo.images.preprocessing import Preprocessing
@@ -13,8 +12,6 @@ from maezoo.vocabulary import Field, Layout, Part, Pool, Target
 from maezoo.wording import bytes_text
 
 __all__ = ["WeightsEntry"]
-
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,6 @@ class WeightsEntry:
     def url(self) -> str | None:
         """The page of the file's repository at its revision, on the public hub."""
         return f"https://huggingface.co/{self.repo_id}/tree/{self.revision}" if self.repo_id else None
-
-    @property
-    def is_pickle(self) -> bool:
-        """Whether the file is one of PyTorch's own, and so a pickle."""
-        return PurePosixPath(self.filename or "").suffix in PICKLES
 
     @property
     def pooling(self) -> Pool | None:

@@ -10,7 +10,8 @@ from maezoo.errors import ArgumentError, DecoderMissingError
 from maezoo.masks.draw import random_mask
 from maezoo.masks.visible import check_mask, group_rows, traced_indices
 from maezoo.model.decoder import Decoder
-from maezoo.model.encoding import MaskedEncoder, attribute_of
+from maezoo.model.embedding import attribute_of
+from maezoo.model.encoding import MaskedEncoder
 from maezoo.model.facts import PAPER, Facts
 from maezoo.model.patches import PatchedImages, normalise_patches, patch_statistics
 from maezoo.vocabulary import TARGETS, Target

@@ -1,11 +1,12 @@
 """What weights ask of the model that runs them, beyond the numbers of an architecture. No torch here."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from maezoo.vocabulary import Pool, Positions, Resampling
 
-__all__ = ["PAPER", "PIXIO", "VIDEO", "Facts"]
+__all__ = ["PAPER", "PIXIO", "VIDEO", "Facts", "mlp_ratio_of"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class Facts:
             13
         """
         return asdict(self)
+
+
+def mlp_ratio_of(hidden: int, width: int) -> float:
+    """Return the ratio of a hidden layer's width to the block's: the one from which timm makes that width again.
+
+    Example:
+        >>> mlp_ratio_of(3072, 768), int(100 * mlp_ratio_of(29, 100))
+        (4.0, 29)
+    """
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
 PAPER = Facts()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from maezoo.errors import ArgumentError, LayerError, SizeError
-from maezoo.model.encoding import attribute_of, channels_of, embed_patches
+from maezoo.model.embedding import attribute_of, channels_of, embed_patches
 from maezoo.model.positions import resize_positions
 from maezoo.model.windows import spread_blocks, windowed_block
 from maezoo.vocabulary import Resampling

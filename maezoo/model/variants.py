@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from maezoo.errors import UnknownModelError
-from maezoo.model.facts import PAPER, PIXIO, Facts
+from maezoo.model.facts import PAPER, PIXIO, Facts, mlp_ratio_of
 
 __all__ = ["VARIANTS", "Variant", "facts_in", "find_variant", "match_variant", "named_variant", "numbers_of"]
 
@@ -127,11 +127,11 @@ def facts_in(shapes: Mapping[str, tuple[int, ...]], known: Facts) -> Facts:
     if len(filters) == 4:
         told["in_chans"] = filters[1]
     tokens = [shape for key in ("cls_token", "reg_token") if len(shape := shapes.get(f"encoder.{key}", ())) == 3]
-    if tokens:
-        told["class_tokens"] = sum(shape[1] for shape in tokens)
+    if count := sum(shape[1] for shape in tokens):
+        told["class_tokens"] = count
     hidden = shapes.get("encoder.blocks.0.mlp.fc1.weight", ())
     if len(hidden) == 2 and hidden[1]:
-        told["mlp_ratio"] = hidden[0] / hidden[1]
+        told["mlp_ratio"] = mlp_ratio_of(hidden[0], hidden[1])
     changes: dict[str, Any] = told
     return replace(known, **changes)
 

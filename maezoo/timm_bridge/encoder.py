@@ -11,6 +11,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from maezoo.checkpoints.adapt import adapt_filters
+from maezoo.checkpoints.check import require_floating
 from maezoo.checkpoints.folders import weights_in
 from maezoo.checkpoints.frames import image_tensors, is_of_videos
 from maezoo.checkpoints.layouts import is_decoder, is_head, our_keys, recognise_layout
@@ -21,7 +22,7 @@ from maezoo.hub.repository import Repository
 from maezoo.manifest.entries import load_manifest
 from maezoo.manifest.support import require_loadable
 from maezoo.model import Facts, Variant, build_encoder
-from maezoo.model.encoding import channels_of
+from maezoo.model.embedding import channels_of
 from maezoo.model.trunk import Trunk
 from maezoo.paths import user_path
 
@@ -127,6 +128,8 @@ def encoder_tensors(tensors: dict[str, Tensor], model: VisionTransformer | Trunk
         raise LayoutError(message, expected=tuple(missing), found=tuple(surplus))
     from timm.models.vision_transformer import checkpoint_filter_fn
 
+    for name in (name for key in wanted if key in ours for name in ours[key]):
+        require_floating(tensors[name], name)
     found = {key: torch.cat([tensors[name].float() for name in ours[key]]) for key in wanted if key in ours}
     filters, in_chans = found["patch_embed.proj.weight"], channels_of(model.patch_embed)
     if _said_channels(model) == in_chans != filters.shape[1]:  # timm adapts to other channels than its configuration's

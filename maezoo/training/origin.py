@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from maezoo.errors import CheckpointError
-from maezoo.files import sha256_of
+from maezoo.hashes import sha256_of
 from maezoo.training.checkpoint import State, read_checkpoint, take_over
 from maezoo.training.keeping import find_checkpoint
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from maezoo.api.source import LOCAL, WeightsSource, find_source
 from maezoo.checkpoints.load import load_file_into
 from maezoo.errors import WeightsNotFoundError
-from maezoo.files import sha256_of
+from maezoo.hashes import sha256_of
 from maezoo.hub.repository import HUB
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description

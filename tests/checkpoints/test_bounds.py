@@ -2,15 +2,20 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
+import timm
+import torch
 from safetensors.torch import load_file, save_file
 
 import maezoo
 from maezoo.api import factory
 from maezoo.checkpoints.convert import convert
 from maezoo.checkpoints.reader import open_weights
-from maezoo.errors import LayoutError
+from maezoo.checkpoints.transformers_config import read_preprocessor
+from maezoo.errors import IntegrityError, LayoutError
+from maezoo.model.facts import mlp_ratio_of
 
 NAN, INFINITY = float("nan"), float("inf")
 NOT_WHOLE = [0, -1, True, 1.5, 12.0, "12", None, [], {}, 10**9, 10**30, NAN, INFINITY]
@@ -178,6 +183,8 @@ def test_tensors_of_no_size_are_refused(tmp_path, tiny_state):
     for key, shape in (
         ("encoder.patch_embed.proj.weight", (192, 0, 8, 8)),
         ("encoder.pos_embed", (1, 1, 192)),
+        ("encoder.pos_embed", (1, 0, 192)),
+        ("encoder.cls_token", (1, 0, 192)),
         ("encoder.pos_embed", (192,)),
         ("decoder.pred.weight", (0, 192)),
         ("decoder.pred.bias", ()),
@@ -189,3 +196,52 @@ def test_tensors_of_no_size_are_refused(tmp_path, tiny_state):
             maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=tmp_path / "odd.safetensors", device="cpu")
         with pytest.raises(LayoutError):
             convert(tmp_path / "odd.safetensors", tmp_path / "out.safetensors", to="fair")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_are_floating_point_numbers(tmp_path, tiny_state, dtype):
+    path = tmp_path / "odd.safetensors"
+    save_file({**tiny_state, "encoder.norm.bias": tiny_state["encoder.norm.bias"].to(dtype)}, path)
+    for read in (
+        lambda: maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=path, device="cpu"),
+        lambda: convert(path, tmp_path / "out.safetensors", to="fair"),
+        lambda: timm.create_model("mae_vit_tiny", checkpoint_path=path),
+    ):
+        if dtype == torch.float8_e4m3fn:
+            read()
+            continue
+        with pytest.raises(LayoutError, match="floating-point"):
+            read()
+
+
+def test_numbers_of_half_a_byte_are_refused(tmp_path, tiny_state):
+    state = {**tiny_state, "encoder.norm.bias": torch.zeros(96, dtype=torch.uint8)}
+    save_file(state, tmp_path / "bytes.safetensors")
+    data = (tmp_path / "bytes.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["encoder.norm.bias"] |= {"dtype": "F4", "shape": [192]}
+    text = json.dumps(header).encode()
+    path = tmp_path / "half.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    try:
+        open_weights(path).close()
+    except IntegrityError:
+        pytest.skip("this safetensors does not know them")
+    with pytest.raises(LayoutError, match="less than a byte"):
+        maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=path, device="cpu")
+    with pytest.raises(LayoutError, match="less than a byte"):
+        convert(path, tmp_path / "out.safetensors", to="fair")
+
+
+@pytest.mark.parametrize(("hidden", "width"), [(29, 100), (113, 100), (3072, 768)])
+def test_a_ratio_gives_the_width_that_it_was_made_of(hidden, width):
+    assert int(width * mlp_ratio_of(hidden, width)) == hidden
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 / 127.5, "1/255"])
+def test_images_in_another_range_are_refused(factor):
+    config = {"size": 224, "resample": 3, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": factor}
+    with pytest.raises(LayoutError):
+        read_preprocessor(config, Path("preprocessor_config.json"))
+    assert read_preprocessor({**config, "rescale_factor": 0.00392156862745098}, Path("p.json")).size == (224, 224)

@@ -1,4 +1,4 @@
-"""A file that holds no weights is called what it is, by whichever door it comes in."""
+"""A file that holds no weights is called what it is, whichever function reads it."""
 
 import gzip
 import io
@@ -86,3 +86,12 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         convert(tmp_path / "pipe.safetensors", tmp_path / "out.safetensors")
     with pytest.raises(MaezooError):
         maezoo.create("mae_vit_tiny", checkpoint=tmp_path / "pipe.safetensors", device="cpu")
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_one_of_safetensors(tmp_path, tiny_file):
+    data = tiny_file().read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padded = 65_536 + 0x0280  # its first bytes are those of pickle protocol 2
+    header = data[8 : 8 + length].ljust(padded)
+    (tmp_path / "padded.safetensors").write_bytes(padded.to_bytes(8, "little") + header + data[8 + length :])
+    convert(tmp_path / "padded.safetensors", tmp_path / "out.safetensors", to="fair")

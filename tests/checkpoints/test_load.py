@@ -16,6 +16,7 @@ from maezoo.checkpoints.save import save_model
 from maezoo.errors import IntegrityError, LayoutError, WeightsNotFoundError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, Decoder, MaskedAutoencoder, build_encoder, build_mae
+from maezoo.model.facts import Facts
 from maezoo.model.variants import Variant
 from tests.weight_files import in_layout
 
@@ -217,6 +218,13 @@ def test_a_grid_of_as_many_patches_in_another_shape_is_resized(tmp_path):
     report = load_file_into(build_mae(TINY, img_size=(128, 64)), tmp_path / "wide.safetensors")
     assert report.adapted["encoder.pos_embed"] == "positions 8x16 -> 16x8"
     assert not load_file_into(build_mae(TINY, img_size=(64, 128)), tmp_path / "wide.safetensors").adapted
+
+
+def test_the_epsilon_of_the_file_replaces_the_models(tmp_path):
+    save_model(build_mae(TINY), tmp_path / "usual.safetensors", metadata=metadata())
+    model = build_mae(TINY, facts=Facts(norm_epsilon=1e-12))
+    load_file_into(model, tmp_path / "usual.safetensors")
+    assert model.facts.norm_epsilon == 1e-6
 
 
 def test_numbers_become_the_dtype_that_is_asked_for(tiny_file):

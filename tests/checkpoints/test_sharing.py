@@ -6,16 +6,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import timm
 import torch
+from huggingface_hub import metadata_load
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import maezoo
 from maezoo.checkpoints import save_timm_model
+from maezoo.checkpoints.card import card
 from maezoo.checkpoints.convert import convert
+from maezoo.checkpoints.reader import open_weights
 from maezoo.cli import app
 from maezoo.errors import ArgumentError, IntegrityError, LayoutError, WeightsNotFoundError
 
@@ -192,3 +196,11 @@ def test_a_head_is_counted_from_its_tensor_and_what_is_left_out_takes_one_line(t
     bundled = str(maezoo.fetch("mae_vit_tiny"))
     done = CliRunner().invoke(app, ["convert", bundled, str(tmp_path / "enc"), "--to", "timm", "--encoder-only"])
     assert done.output.splitlines()[1:] == ["left out: the decoder (44 tensors)"]
+
+
+@pytest.mark.parametrize("license", ["mit", "other: ask us", "a # b", 'say "please"'])
+def test_any_licence_is_readable_in_the_card(tmp_path, license):
+    with open_weights(maezoo.fetch("mae_vit_tiny")) as file:
+        metadata = replace(file.metadata, license=license)
+    (tmp_path / "README.md").write_text(card(metadata, source="local-dir:mine", title="mine"), encoding="utf-8")
+    assert metadata_load(tmp_path / "README.md")["license"] == license

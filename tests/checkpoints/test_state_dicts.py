@@ -109,6 +109,32 @@ def test_of_two_models_none_is_guessed(tmp_path, tiny_state):
     assert converted({"left": state, "right": state}, tmp_path, take="right")[0].taken == "right"
 
 
+def test_of_two_files_in_a_folder_none_is_guessed(tmp_path, tiny_state):
+    for name in ("left.safetensors", "right.safetensors"):
+        save_file(in_layout(tiny_state, "fair"), tmp_path / name)
+    with pytest.raises(WeightsNotFoundError, match=r"left\.safetensors, right\.safetensors"):
+        convert(tmp_path, tmp_path / "out" / "one.safetensors", like=LIKE)
+
+
+def test_one_dictionary_under_many_names_does_not_take_forever(tmp_path):
+    inner = {"a": 1}
+    for _ in range(9):
+        inner = {str(number): inner for number in range(40)}  # a few kilobytes, and 40 to the power of 8 entries
+    with pytest.raises(LayoutError, match="more than 1,000,000 entries"):
+        converted(inner, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta", "repeated"])
+def test_what_is_no_array_of_numbers_is_refused(tmp_path, tiny_state, kind):
+    odd = {
+        "sparse": torch.zeros(1, 1, 192).to_sparse(),
+        "meta": torch.zeros(1, 1, 192, device="meta"),
+        "repeated": torch.zeros(1).expand(1, 1, 192),
+    }
+    with pytest.raises(LayoutError, match="cls_token is sparse, has no values, or repeats"):
+        converted({**in_layout(tiny_state, "fair"), "cls_token": odd[kind]}, tmp_path)
+
+
 def test_a_key_that_is_no_string_is_named_as_left_out(tmp_path, tiny_state):
     done, _ = converted({**in_layout(tiny_state, "fair"), 5: torch.ones(1)}, tmp_path)
     assert done.dropped == ("[5]",)
@@ -160,7 +186,7 @@ def test_shards_with_an_index_are_one_file(shards, tiny_state, tmp_path):
         (lambda index: index.clear(), LayoutError),
     ],
 )
-def test_an_index_names_files_beside_it_and_what_is_in_them(shards, change, error):
+def test_an_index_names_files_next_to_it_and_what_is_in_them(shards, change, error):
     index = json.loads(shards.read_text())
     change(index)
     shards.write_text(json.dumps(index))
@@ -168,3 +194,11 @@ def test_an_index_names_files_beside_it_and_what_is_in_them(shards, change, erro
         maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=shards.parent, device="cpu")
     with pytest.raises(error, match="index"):
         convert(shards, shards.parent / "out.safetensors", like=LIKE)
+
+
+def test_a_tensor_that_the_index_does_not_name_is_dropped_by_name(shards):
+    index = json.loads(shards.read_text())
+    del index["weight_map"]["decoder.mask_token"]
+    shards.write_text(json.dumps(index))
+    model = maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=shards.parent, device="cpu", decoder=False)
+    assert "decoder.mask_token" in model.load_report.dropped

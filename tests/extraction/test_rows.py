@@ -162,7 +162,7 @@ def test_the_record_says_how_it_was_made(folder, tmp_path, small):
 
 
 def test_named_weights_are_recorded_by_their_files_hash(folder, tmp_path):
-    from maezoo.files import sha256_of
+    from maezoo.hashes import sha256_of
 
     maezoo.extract(folder, tmp_path / "out", limit=2, workers=0, device="cpu")
     record = json.loads((tmp_path / "out" / "__maezoo__" / "extract.json").read_text())

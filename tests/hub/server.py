@@ -23,6 +23,7 @@ class Hub:
     def __init__(self):
         self.files: dict[tuple[str, str], bytes] = {}
         self.revisions = {COMMIT, "main", "refs/pr/1"}
+        self.commit = COMMIT
         self.lfs: dict[str, bytes] = {}
         self.requests: list[tuple[str, str, str | None]] = []
         self.head_faults: list[Fault] = []
@@ -90,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         if revision is None:
             return self.fail(404, "RevisionNotFound")
         if data is None:
-            return self.fail(404, "EntryNotFound", {"X-Repo-Commit": COMMIT})
+            return self.fail(404, "EntryNotFound", {"X-Repo-Commit": self.hub.commit})
         if fault is not None and fault(self, data):
             return None
         return self.send_file(repo, filename, data, body)
@@ -108,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("ETag", f'"{etag}"')
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", self.hub.commit)
         if large:
             self.send_header("X-Linked-Etag", f'"{etag}"')
             self.send_header("X-Linked-Size", str(len(data)))

@@ -76,6 +76,7 @@ def test_the_licence_is_shown_by_the_command(maezoo, machine):
 def test_pin_fills_nulls_and_reports_contradictions(maezoo, machine):
     data = machine.hub.files[REPO, "model.safetensors"]
     sha256 = machine.publish(data, sha256=None, size=None, revision="refs/pr/1")
+    machine.manifest.write_text("\ufeff" + machine.manifest.read_text(), encoding="utf-8")  # as some editors write
     result = maezoo("manifest", "pin", machine.manifest, "--json")
     assert result.returncode == 0
     filled = {"sha256": sha256, "size": len(data), "revision": COMMIT}

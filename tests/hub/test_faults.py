@@ -63,7 +63,7 @@ def test_questions_are_repeated_too(machine):
     assert outcome(machine) == "right"
 
 
-def test_a_cut_download_goes_on_where_it_stopped(machine):
+def test_a_cut_download_is_resumed_where_it_stopped(machine):
     machine.hub.get_faults = [cut_after(700_000)]
     assert outcome(machine) == "right"
     ranges = [asked for verb, _, asked in machine.hub.requests if verb == "GET"]
@@ -154,7 +154,7 @@ def test_a_hostile_etag_leaves_the_cache_alone(machine):
     assert "malformed" in outcome(machine)
 
 
-def test_killed_in_the_middle_the_next_run_goes_on(machine):
+def test_killed_in_the_middle_the_next_run_resumes(machine):
     machine.hub.get_faults = [slowly(0.1)]
     process = machine.start("print(fetch())")
     deadline = time.monotonic() + 20

@@ -91,7 +91,7 @@ def test_processes_on_a_file_system_whose_locks_do_not_lock_never_write_to_one_f
     assert not list(machine.cache.rglob("*.incomplete"))
 
 
-def test_what_a_failed_download_left_is_gone_on_with_and_not_kept_twice(machine):
+def test_what_a_failed_download_left_is_resumed_and_not_kept_twice(machine):
     machine.hub.always = cut_after(700_000)
     code = """
         import maezoo.hub.transfer
@@ -175,6 +175,15 @@ def test_a_file_of_another_revision_is_linked_and_not_fetched_again(machine):
     machine.publish(data, revision="main", sha256=None, size=None)
     fetched(machine.run(), machine)
     assert machine.hub.count("GET") == 1
+
+
+def test_a_revision_keeps_its_file_when_another_gets_it_without_links(machine):
+    first = fetched(machine.run(), machine)
+    machine.publish(machine.hub.files[REPO, "model.safetensors"], revision="b" * 40)
+    machine.hub.commit = "b" * 40
+    machine.hub.revisions.add(machine.hub.commit)
+    assert fetched(machine.run(HF_HUB_DISABLE_SYMLINKS="1"), machine) != first
+    assert first.is_file()
 
 
 @posix
@@ -268,6 +277,16 @@ def test_records_are_plain_json(machine):
     fetched(machine.run(), machine)
     record = next(machine.cache.glob("models--zoo--tiny/.maezoo/*/*.json"))
     assert json.loads(record.read_text())["found"] == machine.blob().name
+
+
+@pytest.mark.parametrize("change", [{"expected": 5}, {"found": 5}, {"checked_at": "now"}, {"state": {}}])
+def test_a_broken_record_costs_no_more_than_a_hash(machine, change):
+    machine.publish(b"weights" * 1000, sha256=None, size=None)
+    fetched(machine.run(), machine)
+    for record in machine.folder.rglob("*.json"):
+        if "found" in (data := json.loads(record.read_text())):
+            record.write_text(json.dumps({**data, **change}))
+    fetched(machine.run(), machine)
 
 
 @posix

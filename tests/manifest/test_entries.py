@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from maezoo.checkpoints.filetype import is_pickle_name
 from maezoo.errors import ArgumentError, ManifestError, UnknownModelError
 from maezoo.manifest.checks import KNOWN
 from maezoo.manifest.entries import load_manifest, read_manifest
@@ -54,7 +55,7 @@ def test_the_numbers_are_those_of_the_model(entry):
 @pytest.mark.parametrize("entry", [e for e in ENTRIES.values() if e.size and e.repo_id], ids=lambda e: e.name)
 def test_a_files_size_fits_its_parameters(entry):
     times = entry.size / (4 * entry.num_params)  # a training checkpoint has two more numbers for each that is trained
-    assert 0.99 < times < 1.01 or (entry.is_pickle and entry.layout == "fair" and 2.9 < times < 4)
+    assert 0.99 < times < 1.01 or (is_pickle_name(entry.filename) and entry.layout == "fair" and 2.9 < times < 4)
 
 
 @pytest.mark.parametrize("name", ENTRIES)

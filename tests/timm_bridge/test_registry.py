@@ -54,6 +54,8 @@ def test_registering_again_changes_nothing() -> None:
         "import timm; assert len(timm.list_models('mae_*')) == 10;"
         "model = timm.create_model('mae_vit_tiny', pretrained=True, num_classes=2);"
         "assert isinstance(model, timm.models.VisionTransformer)",
+        "import maezoo, pkgutil; assert b'__version__' in pkgutil.get_data('timm', 'version.py')",
+        "import sys; sys.modules['IPython'] = None; import maezoo",
         "import maezoo, importlib, timm; importlib.reload(timm); assert timm.is_model('mae_vit_tiny')",
         "import maezoo, sys; assert 'torch' not in sys.modules and 'timm' not in sys.modules",
         "import maezoo.cli, sys; assert 'torch' not in sys.modules",
