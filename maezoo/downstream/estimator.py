@@ -128,8 +128,8 @@ class MAEFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return the model."""
         if not isinstance(self.model, str):
             raise ArgumentError(
-                f"model is a name for maezoo.create; got {kind_of(self.model)}. One of your own: "
-                "model.save_pretrained(folder), then MAEFeatures('local-dir:' + folder).",
+                f"model is a name for maezoo.create; got {kind_of(self.model)}. For a model of "
+                "your own, call model.save_pretrained(folder) and pass f'local-dir:{folder}'.",
                 found=type(self.model).__name__,
             )
         size = tuple(self.img_size) if isinstance(self.img_size, list) else self.img_size

@@ -173,7 +173,7 @@ def _check_labels(labels: NDArray[Any]) -> None:
 
 
 def _is_missing(label: Any) -> bool:
-    """Whether a label is None, NaN, or the NA of pandas, of which nobody may ask whether it equals anything."""
+    """Whether a label is None, NaN, or the NA of pandas, whose comparisons are neither true nor false."""
     try:
         return label is None or bool(label != label)
     except TypeError:

@@ -85,11 +85,11 @@ def cross_validate(
 
 
 def _numbered(groups: ArrayLike) -> NDArray[np.int64]:
-    """Number the groups of a user's, (n,)."""
+    """Return a number for the group of each row, (n,)."""
     try:
         numbers: NDArray[np.int64] = np.unique(np.asarray(groups), return_inverse=True)[1]
     except TypeError as error:  # of values that have no order
-        raise DataError(f"groups are text in all rows or numbers in all rows, and in none None: {error}.") from error
+        raise DataError(f"groups are all text or all numbers, without None: {error}.") from error
     return numbers
 
 

@@ -116,13 +116,13 @@ class ExportedModel:
 
 
 def _checked_indices(visible: NDArray[Any], images: int, patches: int) -> NDArray[Any]:
-    """Refuse indices of visible patches that some runtimes would read without a look at what they are."""
+    """Refuse indices of patches that are not there: not every runtime checks them."""
     if visible.ndim != 2 or len(visible) != images:
         message = f"visible is (B, K), one row for each of {images} images; got {visible.shape}."
         raise SizeError(message, expected=(images, "K"), found=visible.shape)
     if visible.dtype.kind not in "iu":
         raise ArgumentError(
-            f"visible holds raster indices, whole numbers; got {visible.dtype}. A mask is no such thing: "
+            f"visible holds raster indices, whole numbers; got {visible.dtype}. For a mask, pass "
             "maezoo.masks.visible_indices(mask).numpy().",
             found=str(visible.dtype),
         )

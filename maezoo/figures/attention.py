@@ -50,7 +50,7 @@ def class_attention(
     with torch.no_grad():
         for batch in model.input_batches(images, batch_size):
             found = _batch_attention(model, batch, layers)
-            parts.append([weights.unflatten(2, batch.grid_size) for weights in found])
+            parts.append([weights.reshape(*weights.shape[:2], *batch.grid_size) for weights in found])
     return [torch.cat(maps) for maps in zip(*parts, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The paper that all figures are drawn on: figures, pictures, maps, colours. matplotlib is imported at a first figure.
+"""What all figures share: an empty figure, pictures, maps, colours. matplotlib is imported with the first figure.
 
 Fonts and their sizes are those of matplotlib's settings (`rcParams`).
 """

@@ -1,4 +1,4 @@
-"""Inputs that are no pictures, or that need a word on what they are: scenes of bands, sounds, texts."""
+"""Inputs that are no pictures, or that need a description: scenes of bands, sounds, texts."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -220,7 +220,7 @@ def _extent_of(file: Path | bytes) -> tuple[int, int]:
 
 
 def _asked(source: _File, question: Callable[[Path | bytes], _T], what: str) -> _T:
-    """Ask a file for something; what is wrong with it is said as when it is read."""
+    """Return what `question` finds in a file; errors are those of reading it."""
     file = as_path(source) if isinstance(source, str | os.PathLike) else read_bytes(source, "the file")
 
     def ask() -> _T:

@@ -107,7 +107,7 @@ def _is_cut_to_8_bits(image: Image.Image) -> bool:
     return not image.mode.startswith("I") and any(";16" in str(part[3]) for part in getattr(image, "tile", ()))
 
 
-def _transparent_value(image: Image.Image) -> dict[str, Any]:
+def _transparent_value(image: Image.Image) -> dict[str | tuple[int, int], Any]:
     """Return a PNG's transparent grey or colour as its pixels come out; Pillow leaves it in the bits of the file."""
     value = image.info.get("transparency")
     raw = next((str(part[3]) for part in getattr(image, "tile", ()) if image.format == "PNG"), "")
