@@ -186,6 +186,8 @@ def _preprocess_json(facts: Facts) -> str:
 def _refuse_existing(path: Path, about: str, overwrite: bool) -> None:
     """Refuse to write over files, unless the one for preprocessing says the same."""
     next_to = path.with_name(PREPROCESS)
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder; name a file in it.", path=path)
     if overwrite:
         return
     for each in (path, path.with_suffix(".bin") if path.suffix.lower() == ".xml" else path):

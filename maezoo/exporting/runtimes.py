@@ -166,7 +166,11 @@ def open_exported(path: str | Path, *, threads: int | None = None, trust: bool =
         strings, call = opener(path, threads)
     except Exception as error:  # each runtime has errors of its own, of a damaged file
         first = str(error).strip().partition("\n")[0][:300]
-        raise DataError.about(path, f"cannot be opened: {first}") from error
+        weights = path.with_suffix(".bin")  # of OpenVINO; ONNX Runtime names those of a .onnx file itself
+        if path.suffix.lower() == ".xml" and not weights.exists():
+            raise SourceMissingError.about(path, f"cannot be opened: {weights.name} is not next to it.") from error
+        kind = SourceMissingError if "External data path does not exist" in first else DataError
+        raise kind.about(path, f"cannot be opened: {first}") from error
     return ExportedModel(Facts.from_strings(strings, path), call)
 
 

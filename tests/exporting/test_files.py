@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from maezoo.api.mae import MAE
-from maezoo.errors import ArgumentError, DataError, SizeError
+from maezoo.errors import ArgumentError, DataError, SizeError, SourceMissingError
 from maezoo.exporting import ExportReport, export, open_exported
 from maezoo.images.batches import normalise
 from maezoo.masks import random_mask
@@ -179,6 +179,26 @@ def test_a_foreign_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path.write_text("no graph")
     with pytest.raises(DataError, match="cannot be opened"):
         open_exported(path, trust=True)
+
+
+def test_weights_that_are_not_next_to_their_file_are_named(
+    model: MAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(model, tmp_path / "small.xml", batch=1, img_size=(32, 32)).path.with_suffix(".bin").unlink()
+    with pytest.raises(SourceMissingError, match=r"small\.bin is not next to it"):
+        open_exported(tmp_path / "small.xml")
+    monkeypatch.setattr("maezoo.exporting.formats._LARGEST", 0)
+    export(model, tmp_path / "small.onnx", batch=1, img_size=(32, 32))
+    (tmp_path / "small.onnx.data").unlink()
+    with pytest.raises(SourceMissingError, match=r"small\.onnx\.data"):
+        open_exported(tmp_path / "small.onnx")
+
+
+def test_a_folder_is_not_written_over(model: MAE, tmp_path: Path) -> None:
+    (tmp_path / "small.onnx").mkdir()
+    with pytest.raises(ArgumentError, match="is a folder"):
+        export(model, tmp_path / "small.onnx", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
 
 
 @pytest.mark.parametrize(
