@@ -182,8 +182,8 @@ class ImageMethods(MaskedAutoencoder):
 
         def run(batch: PatchedImages) -> list[Tensor]:
             found = self.block_tokens(batch, layers, norm=norm)
-            prefix = self.num_prefix_tokens
-            return [x[:, prefix:].transpose(1, 2).reshape(len(x), -1, *batch.grid_size) for x in found]  # (B, D, h, w)
+            D, prefix = self.embed_dim, self.num_prefix_tokens
+            return [x[:, prefix:].transpose(1, 2).reshape(len(x), D, *batch.grid_size) for x in found]  # (B, D, h, w)
 
         parts = self._map(look_at(images), run, batch_size, progress)
         return [torch.cat(_check_one_shape(each)) for each in zip(*parts, strict=True)]

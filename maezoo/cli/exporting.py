@@ -9,7 +9,7 @@ import typer
 from maezoo.cli.options import Images, Json, Pooling, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.screen import complain, errors, print_json, say
-from maezoo.errors import ImageError
+from maezoo.errors import ImageError, MissingExtraError
 from maezoo.paths import user_path
 from maezoo.vocabulary import ExportFormat, ExportInput, ExportPrecision, ExportTask
 
@@ -87,7 +87,7 @@ def run(
 ) -> None:
     """Run an exported file on images.
 
-    torch is not needed for ONNX and OpenVINO.
+    torch is not needed for ONNX and OpenVINO, but to draw the masks of encode and reconstruct.
     """
     import numpy as np
 
@@ -139,9 +139,12 @@ def _outputs(opened: "ExportedModel", path: Path, mask_ratio: float, seed: int) 
     pixels = opened.prepare(path)
     if len(opened.facts.inputs) == 1:
         return opened(pixels)
-    from maezoo.masks.draw import random_mask
-    from maezoo.masks.visible import visible_indices
-
+    try:
+        from maezoo.masks.draw import random_mask
+        from maezoo.masks.visible import visible_indices
+    except ImportError as error:
+        command = "pip install torch"
+        raise MissingExtraError(f"{opened.facts.task} draws its mask with torch: {command}", command=command) from error
     P = opened.facts.patch_size
     mask = random_mask(1, (pixels.shape[2] // P, pixels.shape[3] // P), mask_ratio, seed=seed)
     return opened(pixels, visible_indices(mask).numpy())

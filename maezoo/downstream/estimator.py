@@ -126,6 +126,12 @@ class MAEFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _load(self) -> ImageMethods:
         """Return the model."""
+        if not isinstance(self.model, str):
+            raise ArgumentError(
+                f"model is a name for maezoo.create; got {kind_of(self.model)}. For a model of "
+                "your own, call model.save_pretrained(folder) and pass f'local-dir:{folder}'.",
+                found=type(self.model).__name__,
+            )
         size = tuple(self.img_size) if isinstance(self.img_size, list) else self.img_size
         batch = self.batch_size if self.optimize else None  # engines are measured on batches of this size
         asked = (self.model, self.pretrained, size, str(self.device), self.optimize, batch)

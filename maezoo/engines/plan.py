@@ -18,10 +18,10 @@ class Trial:
         engine: its name.
         batch: images in the call.
         chunk: of those, how many the engine sees at a time.
-        images_per_second: by the median of its calls; `None` where it did not come to that.
+        images_per_second: by the median of its calls; `None` where it was not timed.
         difference: from the eager output, largest absolute relative to the largest value.
         cosine: to the eager output, the least over the images, each with all its tokens or patches.
-        note: why it is out; empty when it is in.
+        note: why it was ruled out; empty where it was not.
     """
 
     engine: str
@@ -81,7 +81,7 @@ class TaskPlan:
         """
         plan = cls(tuple(Route(**each) for each in data["routes"]), tuple(Trial(**each) for each in data["trials"]))
         if not plan.routes or plan.routes[-1].up_to is not None or not all(map(_is_route, plan.routes)):
-            raise ValueError("routes that do not lead anywhere")
+            raise ValueError("no route takes batches of every size")
         return plan
 
 

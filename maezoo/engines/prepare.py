@@ -12,7 +12,7 @@ from maezoo.engines import eager
 from maezoo.engines.machine import machine_name, versions
 from maezoo.engines.memory import fingerprint, recall, remember
 from maezoo.engines.plan import TaskPlan, Trial
-from maezoo.engines.registry import Engine, Precision, choose_engines, find_engine
+from maezoo.engines.registry import ENGINES, Engine, Precision, choose_engines
 from maezoo.engines.runner import Runner, in_chunks
 from maezoo.engines.tasks import Task, example_inputs, task_module
 from maezoo.engines.trial import finish, prepare_all, time_all
@@ -111,13 +111,14 @@ def _set_up(
     precision: Precision,
     advance: Callable[[str], None],
 ) -> dict[tuple[str, int], Runner] | None:
-    """Prepare the engines of a remembered choice; `None` when one is gone or no longer right."""
-    engines = [find_engine(name) for name in dict.fromkeys(route.engine for route in plan.routes)]
-    if not all(engine.is_available() for engine in engines):
+    """Prepare the engines of a remembered choice; `None` when one is gone, unknown or no longer right."""
+    engines = [ENGINES.get(name) for name in dict.fromkeys(route.engine for route in plan.routes)]
+    found = [engine for engine in engines if engine is not None and engine.is_available()]
+    if len(found) < len(engines):
         return None
     inputs = example_inputs(task, model, images[:_CHECKED])
-    runners, _ = _prepare(engines, task, model, inputs, precision, advance)
-    return _by_route(plan, runners) if len(runners) == len(engines) else None
+    runners, _ = _prepare(found, task, model, inputs, precision, advance)
+    return _by_route(plan, runners) if len(runners) == len(found) else None
 
 
 def _prepare(

@@ -48,7 +48,7 @@ def prepare_all(
         try:
             run = prepare(engine)
             checks[engine.name] = check(trial, run(*inputs), reference, precision)
-        except Exception as error:  # whatever an engine does, it costs only itself
+        except Exception as error:  # an engine that fails is left out, and the others are tried
             checks[engine.name] = replace(trial, note=f"failed: {type(error).__name__}: {_first_line(error)}")
             continue
         if not checks[engine.name].note:
@@ -138,13 +138,13 @@ def choose_routes(trials: Sequence[Trial]) -> tuple[Route, ...]:
 
 
 def finish(trials: list[Trial], checks: Mapping[str, Trial]) -> TaskPlan:
-    """Put timed trials and those that did not come so far into a plan."""
+    """Make a plan of the timed trials, and of those that were ruled out before."""
     out = [trial for trial in checks.values() if trial.note]
     return TaskPlan(choose_routes(trials), tuple(trials + out))
 
 
 def _rate(trial: Trial) -> float:
-    """Return images per second, 0 where it did not come to that."""
+    """Return images per second, 0 where it was not timed."""
     return trial.images_per_second or 0.0
 
 

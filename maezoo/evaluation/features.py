@@ -48,6 +48,8 @@ class LabelledFeatures:
                 f"features are (n, D) and labels (n,) with n of at least 1; got {self.vectors.shape} and "
                 f"{self.labels.shape}."
             )
+        if self.vectors.dtype != np.float32:
+            raise DataError(f"LabelledFeatures holds float32, not {self.vectors.dtype}; LabelledFeatures.of converts.")
         check_vectors(self.vectors)
         _check_labels(self.labels)
         if self.ids is not None and self.ids.shape != self.labels.shape:
@@ -164,10 +166,18 @@ def _check_labels(labels: NDArray[Any]) -> None:
             found = float(labels[labels != labels.round()][0])
             raise DataError(f"labels are classes, text or whole numbers; got {found}. Sort the numbers into classes.")
     if labels.dtype == object:
-        if any(label is None or label != label for label in labels.tolist()):
+        if any(map(_is_missing, labels.tolist())):
             raise DataError("some labels are missing (None or NaN); leave those rows out.")
         if len({isinstance(label, str) for label in labels}) > 1:
             raise DataError("labels are text in some rows and numbers in others; make them one or the other.")
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, or the NA of pandas, whose comparisons are neither true nor false."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
 
 
 def examples(labels: Iterable[Any]) -> str:

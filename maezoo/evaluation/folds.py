@@ -55,7 +55,7 @@ def cross_validate(
     """
     data = labelled(data)
     check_classes(data.labels, data.labels)
-    grouped = _same_images(data) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    grouped = _same_images(data) if groups is None else _numbered(groups)
     if grouped.shape != data.labels.shape:
         raise DataError(f"groups are (n,), one for each of the {len(data):,} rows; got {grouped.shape}.")
     _check_folds(data, grouped, folds)
@@ -63,6 +63,11 @@ def cross_validate(
     scores = [method(data.take(train), data.take(test), **settings) for train, test in splits]
     order = np.argsort(np.concatenate([test for _, test in splits]))
     parts = [score.predictions for score in scores]
+    if any(part.classes.tolist() != parts[0].classes.tolist() for part in parts):
+        raise DataError(
+            "in some folds a class has no training image left, since all of them are test images too; give `groups` "
+            "that keep equal images together, or none."
+        )
     predictions = Predictions(
         np.concatenate([part.predicted for part in parts])[order],
         np.concatenate([part.probabilities for part in parts])[order],
@@ -79,11 +84,22 @@ def cross_validate(
     )
 
 
+def _numbered(groups: ArrayLike) -> NDArray[np.int64]:
+    """Return a number for the group of each row, (n,)."""
+    try:
+        numbers: NDArray[np.int64] = np.unique(np.asarray(groups), return_inverse=True)[1]
+    except TypeError as error:  # of values that have no order
+        raise DataError(f"groups are all text or all numbers, without None: {error}.") from error
+    return numbers
+
+
 def _same_images(data: LabelledFeatures) -> NDArray[np.int64]:
     """Number the rows so that those of one id or of equal features have one number, (n,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
+    try:
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+    except ImportError as error:
+        raise MissingExtraError.for_extra("eval", "cross-validation") from error
     names = [row_keys(data.vectors)] + ([] if data.ids is None else [data.ids.tolist()])
     numbered = [np.unique(np.array(each), return_inverse=True)[1] for each in names]
     rows = np.tile(np.arange(len(data)), len(names))
@@ -124,12 +140,12 @@ def _splits(
         from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     except ImportError as error:
         raise MissingExtraError.for_extra("eval", "cross-validation") from error
+    found, codes = np.unique(data.labels, return_inverse=True)  # scikit-learn takes fewer kinds of labels
     if len(set(groups.tolist())) == len(data):  # the other one is slow, and splits a little less evenly
-        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(data.vectors, data.labels))
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(data.vectors, codes))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    splits = list(splitter.split(data.vectors, data.labels, groups))
-    classes = len(set(data.labels.tolist()))
-    if any(len(set(data.labels[train].tolist())) < classes or not len(test) for train, test in splits):
+    splits = list(splitter.split(data.vectors, codes, groups))
+    if any(len(np.unique(codes[train])) < len(found) or not len(test) for train, test in splits):
         raise DataError(
             f"these groups cannot be split into {folds} folds with every class outside each of them; take fewer folds "
             "or smaller groups.",

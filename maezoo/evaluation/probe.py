@@ -107,7 +107,8 @@ class Probe:
             ids: (n,) names of the images; those of the features, else row numbers, when `None`.
 
         Raises:
-            DataError: another width, model or pooling than the probe's, or a value that is not finite.
+            DataError: another width, model or pooling than the probe's, a value that is not finite, or another number
+                of ids.
         """
         table = _table(features)
         vectors = table.vectors
@@ -121,6 +122,8 @@ class Probe:
         check_same_origin(self.about, table.about, "the probe's training features and these")
         scores = self.decision_function(vectors)
         names = table.ids if ids is None else np.array(ids, dtype=np.str_)
+        if names is not None and names.shape != (len(vectors),):
+            raise DataError(f"ids are (n,), one for each of {len(vectors)} rows; got {names.shape}.")
         return Predictions(
             self.classes[scores.argmax(axis=1)],
             probabilities_of(scores),

@@ -71,7 +71,7 @@ def read_probe(path: Path) -> ProbeFile:
         about, settings = parse_json(metadata["about"]), parse_json(metadata["settings"])
     except DataError:
         raise
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError.about(path, f"cannot be read as a probe: {error}.") from error
     if not isinstance(about, dict) or not isinstance(settings, dict) or not _fits(arrays, classes):
         raise DataError.about(path, "is no probe: its coefficients, scaling and classes do not fit together.")

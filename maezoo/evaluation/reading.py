@@ -103,7 +103,7 @@ def read_table(path: Path) -> FeatureTable:
     """
     if not path.exists():
         raise DataError.about(path, "does not exist; pass what `maezoo extract` or `maezoo features` wrote.")
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         columns, about = _read_npz(path)
     else:
         columns, about = _read_parquet(path), {}
@@ -169,14 +169,30 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _column(table: "pa.Table", name: str) -> NDArray[Any]:
-    """Return a column as an array: (n, D) for fixed-size lists, (n,) for plain values."""
+    """Return a column as an array: (n, D) for embeddings, (n,) for plain values."""
     column = table[name].combine_chunks()
     if column.null_count:
         raise DataError(f"the column {name!r} is empty in {column.null_count} of {len(column)} rows; leave them out.")
     if name != "embedding":
         return np.asarray(column.to_pylist())
+    return _rows(column)
+
+
+def _rows(column: Any) -> NDArray[Any]:
+    """Return lists of numbers, all of one length, as an array (n, D)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        widths = sorted(pc.unique(pc.list_value_length(column)).to_pylist())
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(f"the column 'embedding' holds {column.type}, not lists of numbers.") from error
+    if len(widths) > 1:
+        raise DataError(
+            f"the column 'embedding' holds lists of {widths[0]} to {widths[-1]} numbers, not of one length."
+        )
     flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(len(column), -1) if len(column) else np.empty((0, 0), np.float32)
+    return flat.reshape(len(column), widths[0] if widths else 0)
 
 
 def _read_about(path: Path, rows: int) -> dict[str, Any]:

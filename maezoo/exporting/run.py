@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -187,6 +187,8 @@ def _preprocess_json(facts: Facts) -> str:
 def _refuse_existing(path: Path, about: str, overwrite: bool) -> None:
     """Refuse to write over files, unless the one for preprocessing says the same."""
     next_to = path.with_name(PREPROCESS)
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder; name a file in it.", path=path)
     if overwrite:
         return
     for each in (path, path.with_suffix(".bin") if path.suffix.lower() == ".xml" else path):
@@ -205,9 +207,10 @@ def _refuse_existing(path: Path, about: str, overwrite: bool) -> None:
 @contextmanager
 def _own_folder(path: Path) -> Iterator[Path]:
     """Give a folder next to a file that is to be written, which is removed with all that is left in it."""
-    with errors_named(path):
+    folder = path.with_name(f".maezoo-export-{secrets.token_hex(4)}")
+    with errors_named(path, folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".maezoo-export-", dir=path.parent))
+        folder.mkdir(mode=0o700)
     try:
         with errors_named(path, folder / path.name):
             yield folder

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -65,7 +66,7 @@ class ExportedModel:
 
         Raises:
             SizeError: a shape that the file does not take.
-            ArgumentError: indices are missing, or given to a task without any.
+            ArgumentError: indices are missing, given to a task without any, or of no patch.
         """
         inputs = self._checked(images, visible)
         batch = self.facts.batch
@@ -104,11 +105,35 @@ class ExportedModel:
             raise SizeError(message, expected=wanted, found=images.shape)
         if (visible is not None) != (len(facts.inputs) == 2):
             raise ArgumentError(f"the task {facts.task} takes {' and '.join(facts.inputs)}.", expected=facts.inputs)
+        patches = (images.shape[2] // P) * (images.shape[3] // P)
+        if visible is not None:
+            visible = _checked_indices(np.asarray(visible), len(images), patches)
         dtype = np.uint8 if facts.input == "pixels" else np.float32
         if images.dtype != dtype:
             raise ArgumentError(f"this file takes {np.dtype(dtype)} images; got {images.dtype}.", found=images.dtype)
         images = np.ascontiguousarray(images)  # compiled code does not look at strides
         return [images] if visible is None else [images, np.ascontiguousarray(visible, np.int64)]
+
+
+def _checked_indices(visible: NDArray[Any], images: int, patches: int) -> NDArray[Any]:
+    """Refuse indices of patches that are not there: not every runtime checks them."""
+    if visible.ndim != 2 or len(visible) != images:
+        message = f"visible is (B, K), one row for each of {images} images; got {visible.shape}."
+        raise SizeError(message, expected=(images, "K"), found=visible.shape)
+    if visible.dtype.kind not in "iu":
+        raise ArgumentError(
+            f"visible holds raster indices, whole numbers; got {visible.dtype}. For a mask, pass "
+            "maezoo.masks.visible_indices(mask).numpy().",
+            found=str(visible.dtype),
+        )
+    if visible.size and not 0 <= int(visible.min()) <= int(visible.max()) < patches:
+        raise ArgumentError(
+            f"visible holds raster indices from 0 to {patches - 1} for images of this size; got {visible.min()} to "
+            f"{visible.max()}.",
+            expected=(0, patches - 1),
+            found=(int(visible.min()), int(visible.max())),
+        )
+    return visible
 
 
 def open_exported(path: str | Path, *, threads: int | None = None, trust: bool = False) -> ExportedModel:
@@ -141,7 +166,11 @@ def open_exported(path: str | Path, *, threads: int | None = None, trust: bool =
         strings, call = opener(path, threads)
     except Exception as error:  # each runtime has errors of its own, of a damaged file
         first = str(error).strip().partition("\n")[0][:300]
-        raise DataError.about(path, f"cannot be opened: {first}") from error
+        weights = path.with_suffix(".bin")  # of OpenVINO; ONNX Runtime names those of a .onnx file itself
+        if path.suffix.lower() == ".xml" and not weights.exists():
+            raise SourceMissingError.about(path, f"cannot be opened: {weights.name} is not next to it.") from error
+        kind = SourceMissingError if "External data path does not exist" in first else DataError
+        raise kind.about(path, f"cannot be opened: {first}") from error
     return ExportedModel(Facts.from_strings(strings, path), call)
 
 
@@ -171,10 +200,12 @@ def _open_openvino(path: Path, threads: int | None) -> tuple[Mapping[str, str], 
     if threads is not None:
         settings |= {"INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(graph, "CPU", settings).create_infer_request()
+    turn = threading.Lock()  # a request has one place for its input and its output
 
     def call(arrays: Arrays) -> Arrays:
-        request.infer(list(arrays))
-        return [request.get_output_tensor(number).data.copy() for number in range(len(graph.outputs))]
+        with turn:
+            request.infer(list(arrays))
+            return [request.get_output_tensor(number).data.copy() for number in range(len(graph.outputs))]
 
     return strings, call
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from maezoo.figures.canvas import check_width, show_map, show_picture
+from maezoo.errors import ArgumentError
+from maezoo.figures.canvas import check_width, first_input, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes, denormalise
 from maezoo.model import PatchedImages
@@ -68,7 +69,7 @@ def plot_attention(
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ArgumentError: a width that leaves no room for the panels.
+        ArgumentError: no image, no layer, or a width that leaves no room for the panels.
         LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
@@ -79,7 +80,9 @@ def plot_attention(
         10
     """
     check_width(width)
-    inputs = model.prepare(image)[:1]
+    if not len(layers):
+        raise ArgumentError("layers is a list of block indices, at least one.")
+    inputs = first_input(model, image)
     maps = class_attention(model, inputs, layers=layers)
     h, w = maps[0].shape[-2:]
     heads, depth = maps[0].shape[1], len(model.encoder.blocks)

@@ -1,4 +1,4 @@
-"""The paper that all figures are drawn on: figures, pictures, maps, colours. matplotlib is imported at a first figure.
+"""What all figures share: an empty figure, pictures, maps, colours. matplotlib is imported with the first figure.
 
 Fonts and their sizes are those of matplotlib's settings (`rcParams`).
 """
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maezoo.errors import ArgumentError, MissingExtraError
+from maezoo.images.batches import ImageLikes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from maezoo.api.image_methods import ImageMethods
 
 __all__ = [
     "ERROR_COLOURS",
@@ -24,6 +27,7 @@ __all__ = [
     "check_captions",
     "check_width",
     "encode_figure",
+    "first_input",
     "new_figure",
     "show_map",
     "show_picture",
@@ -121,6 +125,18 @@ def check_captions(captions: Sequence[str] | None, images: int, name: str = "cap
         what = "images" if name == "captions" else "columns"
         raise ArgumentError(f"{name} is a list with one text for each of the {images} {what}; got {captions!r}.")
     return [str(caption) for caption in captions]
+
+
+def first_input(model: "ImageMethods", images: ImageLikes) -> Tensor:
+    """Return the first of some images as model input, (1, C, H, W).
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    inputs = model.prepare(images)[:1]
+    if not len(inputs):
+        raise ArgumentError("there is no image to draw; pass at least one.")
+    return inputs
 
 
 def check_width(width: float | None) -> None:

@@ -36,6 +36,7 @@ def patch_components(model: "ImageMethods", images: ImageLikes, *, layer: int = 
         (B, 3, h, w) float32, each component scaled to [0, 1].
 
     Raises:
+        ArgumentError: no image.
         LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
@@ -47,6 +48,8 @@ def patch_components(model: "ImageMethods", images: ImageLikes, *, layer: int = 
     """
     (maps,) = model.feature_maps(images, layers=(layer,))
     B, _, h, w = maps.shape
+    if not B:
+        raise ArgumentError("there is no image to take components of; pass at least one.")
     tokens = maps.float().permute(0, 2, 3, 1).flatten(0, 2)  # (B*N, D)
     tokens = tokens - tokens.mean(dim=0)
     _, _, directions = torch.linalg.svd(tokens, full_matrices=False)
@@ -78,7 +81,7 @@ def plot_components(
     Raises:
         MissingExtraError: matplotlib is not installed.
         ArgumentError: no image, or another number of captions.
-        IndexError, ImageError, SizeError: as in `patch_components`.
+        LayerError, ImageError, SizeError: as in `patch_components`.
 
     Example:
         >>> import maezoo
@@ -89,8 +92,6 @@ def plot_components(
     check_width(width)
     inputs = model.prepare(images)
     captions = check_captions(captions, len(inputs))
-    if not len(inputs):
-        raise ArgumentError("there is no image to draw; pass at least one.")
     components = patch_components(model, inputs, layer=layer)
     h, w = components.shape[-2:]
     grid = PanelGrid(len(inputs), 5, h / w, width=width)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maezoo.errors import ArgumentError
-from maezoo.figures.canvas import new_figure
+from maezoo.figures.canvas import check_width, new_figure, text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,6 @@ _NUMBERS = 25  # classes up to which each cell says its count
 _LEAST = 4  # points of a count that can be read
 _LONGEST = 28  # characters of a label
 _LETTER = 0.6  # width of a letter over its size
-_WIDTHS = (1.0, 100.0)  # inches
 
 
 def plot_confusion(confusion: ArrayLike, labels: Sequence[str], *, width: float | None = None) -> "Figure":
@@ -45,15 +44,15 @@ def plot_confusion(confusion: ArrayLike, labels: Sequence[str], *, width: float 
         ['8', '2', '1', '9']
     """
     counts = _checked(confusion, labels)
-    if width is not None and not _WIDTHS[0] <= width <= _WIDTHS[1]:
-        raise ArgumentError(f"width is in inches, {_WIDTHS[0]:g} to {_WIDTHS[1]:g}; got {width!r}.", found=width)
+    check_width(width)
     figure = new_figure(1, 1)
     from matplotlib.colors import PowerNorm
 
     size = len(counts)
-    names = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in labels]
+    cut = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in map(str, labels)]
     figure.set_layout_engine("constrained")
-    side, font = _sized(figure, size, max(map(len, names)), width)
+    side, font = _sized(figure, size, max(map(len, cut)), width)
+    names = list(map(text_of, cut))
     panel = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     drawn = panel.imshow(shares, cmap=_COLOURS, interpolation="nearest", aspect="equal")

@@ -108,7 +108,7 @@ def patch_contributions(
             tokens = model.encode_tokens(batch).cpu().double()
             h, w = batch.grid_size
             parts = tokens[:, prefix:] @ of_patches.T / (h * w)  # (B, N, K)
-            patches.append(parts.transpose(1, 2).reshape(len(parts), -1, h, w))
+            patches.append(parts.transpose(1, 2).reshape(len(parts), parts.shape[2], h, w))
             class_token.append(pool_tokens(tokens, "cls", prefix) @ of_class.T)
             advance(len(parts))
     classes = getattr(probe, "classes_", None)

@@ -133,7 +133,7 @@ def _pictures(image: ImageLikes, model: "ImageMethods | None") -> list[Tensor]:
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4:
             raise ImageError(f"a picture is (C, H, W) or (B, C, H, W); got {tuple(image.shape)}.")
-        if batch.min() < -1e-3 or batch.max() > 1 + 1e-3:
+        if bool(((batch < -1e-3) | (batch > 1 + 1e-3)).any()):
             raise ImageError("a float tensor is a picture in [0, 1]; for normalised input pass model= as well.")
         found = list(batch.cpu())
     else:

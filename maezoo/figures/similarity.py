@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maezoo.errors import ArgumentError, SizeError
-from maezoo.figures.canvas import check_width, show_map, show_picture
+from maezoo.figures.canvas import check_width, first_input, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes, denormalise
 
@@ -74,7 +74,7 @@ def plot_similarity(
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ArgumentError: no patch, or a width that leaves no room for the panels.
+        ArgumentError: no image, no patch, or a width that leaves no room for the panels.
         SizeError, LayerError, ImageError: as in `patch_similarity`.
 
     Example:
@@ -86,7 +86,7 @@ def plot_similarity(
     if not patches:
         raise ArgumentError("patches is a list of (row, column), at least one.")
     check_width(width)
-    inputs = model.prepare(image)[:1]
+    inputs = first_input(model, image)
     h, w = model.grid_for(inputs)
     grid = PanelGrid(1, len(patches) + 1, h / w, panel=2.4, width=width)
     picture, *panels = grid.axes[0]

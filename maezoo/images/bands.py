@@ -174,7 +174,7 @@ def _check_scale(least: float, most: float, values: NDArray[Any], ends: Any, nam
 
 
 def _tell_filled(absent: NDArray[np.bool_] | None, value: int | None, name: str, scaling: Scaling) -> None:
-    """Tell of pixels that have no data."""
+    """Warn of pixels that have no data."""
     if absent is not None:
         share = f"{100 * float(absent.mean()):.3g} %"
         filled = "they became black" if value == 0 else "they were filled with the weights' mean"

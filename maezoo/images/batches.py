@@ -133,7 +133,8 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
         yield from (given.tensor[start : start + size] for start in range(0, max(1, len(given.tensor)), size))
         return
     done, shape, scaling = 0, None, Scaling(preprocess.window)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
         for futures in _ahead(pool, given.chunks(size, scaling), preprocess, in_chans, scaling):
             parts = [_result(future) for future in futures]
             if not parts:
@@ -145,6 +146,8 @@ def batches(images: ImageLikes, preprocess: Preprocessing, in_chans: int, batch_
             shape = _check_shapes(parts, shape, done)
             done += len(parts)
             yield _join(parts, preprocess)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error the rest of two batches is not decoded
 
 
 def _ahead(

@@ -149,7 +149,7 @@ def _write(strip: NDArray[np.uint8], line: str, face: Any, left: int) -> None:
 
 
 def _check_glyphs(face: Any, text: str, name: str) -> None:
-    """Tell of characters that a font does not have; refuse a text of them alone."""
+    """Warn of characters that a font does not have; refuse a text of them alone."""
     blank = bytes(face.getmask(_NO_GLYPH))
     letters = sorted({letter for letter in text if not letter.isspace()})
     lacking = [letter for letter in letters if bytes(face.getmask(letter)) == blank]

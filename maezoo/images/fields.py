@@ -16,7 +16,7 @@ from maezoo.images.bands import prepare_bands
 from maezoo.images.decoding import ImageLike, open_image
 from maezoo.images.drawing import as_line, draw_strip
 from maezoo.images.fbank import RATE, SHIFT
-from maezoo.images.geotiff import Raster, check_extent, is_tiff, read_geotiff
+from maezoo.images.geotiff import Raster, check_extent, is_tiff, lacking, read_geotiff
 from maezoo.images.guard import guarded, head_of
 from maezoo.images.inputs import Scene, Sound, Text, is_tensor
 from maezoo.images.npy import is_npy, load_npy
@@ -151,21 +151,11 @@ def _of_scene(scene: Scene, name: str) -> Raster:
     if scene.bands is not None and found.values.ndim == 3 and len(scene.bands) != found.values.shape[2]:
         count = found.values.shape[2]
         raise ImageError(f"{name} has {count} bands, and {len(scene.bands)} names are given.", found=scene.bands)
-    return _without(found._replace(names=names), scene.nodata)
-
-
-def _without(raster: Raster, nodata: float | None) -> Raster:
-    """Return bands whose pixels of one value have no data."""
-    if nodata is None:
-        return raster
-    values = raster.values if raster.values.ndim == 3 else raster.values[:, :, None]
-    absent = (np.isnan(values) if nodata != nodata and values.dtype.kind == "f" else values == nodata).any(axis=2)
-    absent = absent if raster.absent is None else absent | raster.absent
-    return raster._replace(absent=absent if absent.any() else None)
+    return found._replace(names=names)
 
 
 def _of_array(values: NDArray[Any], scene: Scene, name: str) -> Raster:
-    """Return an array's part, on its scale."""
+    """Return an array's part, on its scale, with what it lacks."""
     if values.ndim not in (2, 3):
         raise ImageError(f"{name}: an array of bands is (H, W, C); got {tuple(values.shape)}.")
     if scene.crop is not None:
@@ -177,8 +167,10 @@ def _of_array(values: NDArray[Any], scene: Scene, name: str) -> Raster:
         values = values[top : top + height, left : left + width]
     check_extent(values.shape, name)
     scale, offset = (1.0 if scene.scale is None else scene.scale), scene.offset or 0.0
-    plain = (scale, offset) == (1.0, 0.0)
-    return Raster(values if plain else (values * np.float32(scale) + np.float32(offset)).astype(np.float32))
+    absent = None if scene.nodata is None else lacking(values, scene.nodata)
+    if (scale, offset) != (1.0, 0.0):
+        values = (values * np.float32(scale) + np.float32(offset)).astype(np.float32)
+    return Raster(values, absent=absent if absent is not None and absent.any() else None)
 
 
 def _of_file(source: Any, name: str, scene: Scene, *, pictures: bool) -> Raster | None:
@@ -189,7 +181,7 @@ def _of_file(source: Any, name: str, scene: Scene, *, pictures: bool) -> Raster 
         return guarded(file, name, lambda: _of_array(load_npy(file), scene, name), what="an array")
     if pictures or not is_tiff(head):
         return None
-    part: dict[str, Any] = {"crop": scene.crop, "scale": scene.scale, "offset": scene.offset}
+    part: dict[str, Any] = {"crop": scene.crop, "scale": scene.scale, "offset": scene.offset, "nodata": scene.nodata}
     return guarded(file, name, lambda: read_geotiff(file, name, **part), what="GeoTIFF")
 
 

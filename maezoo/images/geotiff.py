@@ -12,7 +12,7 @@ from PIL import Image
 
 from maezoo.errors import ImageError, MissingExtraError
 
-__all__ = ["Raster", "check_extent", "is_tiff", "raster_size", "read_geotiff"]
+__all__ = ["Raster", "check_extent", "is_tiff", "lacking", "raster_size", "read_geotiff"]
 
 _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DRIVER = "GTiff"  # no virtual files, which may name others, here or on the network
@@ -42,6 +42,18 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in _MARKS
 
 
+def lacking(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) of which a band of (H, W, C) or (H, W) values has the value that stands for no data.
+
+    Example:
+        >>> lacking(np.array([[[1.0, np.nan], [1.0, 2.0]]]), float("nan"))
+        array([[ True, False]])
+    """
+    found = np.isnan(values) if nodata != nodata and values.dtype.kind == "f" else values == nodata
+    absent: NDArray[np.bool_] = found if found.ndim == 2 else found.any(axis=2)
+    return absent
+
+
 def raster_size(source: Path | bytes) -> tuple[int, int]:
     """Return (H, W) of a GeoTIFF, of which no pixel is read.
 
@@ -59,6 +71,7 @@ def read_geotiff(
     crop: tuple[int, int, int, int] | None = None,
     scale: float | None = None,
     offset: float | None = None,
+    nodata: float | None = None,
 ) -> Raster:
     """Read a GeoTIFF, or a part of it.
 
@@ -68,6 +81,7 @@ def read_geotiff(
         crop: (top, left, height, width) of the part, in pixels.
         scale: multiplies the stored values; each band's own scale, as the file has it, when `None`.
         offset: is added then; each band's own when `None`.
+        nodata: the stored value of pixels without data, beyond the file's own.
 
     Returns:
         The values; as they are stored where scale is 1 and offset 0, else float32. Bands are named by their
@@ -90,11 +104,13 @@ def read_geotiff(
             raise ImageError(f"{name} holds complex values; pass their magnitudes as an array.", reason="complex")
         values = np.moveaxis(file.read(window=window), 0, 2)  # (H, W, C)
         present = np.stack([file.read_masks(band, window=window) for band in _masked(file)] or [np.ones((1, 1))])
+        absent = (present == 0).any(axis=0)
+        if nodata is not None:
+            absent = absent | lacking(values, nodata)
         scales = np.array(file.scales if scale is None else [scale], np.float32)
         offsets = np.array(file.offsets if offset is None else [offset], np.float32)
         if (scales != 1).any() or (offsets != 0).any():
             values = values * scales + offsets
-        absent = (present == 0).any(axis=0)
         return Raster(values, _names(file), absent if absent.any() else None)
 
 

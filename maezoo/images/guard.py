@@ -1,4 +1,4 @@
-"""Files that are opened for their pixels or samples: what is wrong with one is said in words, and the same for all."""
+"""Opening files of pictures, bands and sounds: whatever a library raises becomes an error that says what is wrong."""
 
 import threading
 import warnings

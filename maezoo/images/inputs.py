@@ -1,4 +1,4 @@
-"""Inputs that are no pictures, or that need a word on what they are: scenes of bands, sounds, texts."""
+"""Inputs that are no pictures, or that need a description: scenes of bands, sounds, texts."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -38,9 +38,9 @@ class Scene:
         source: a GeoTIFF or .npy file (a path, its bytes, or open), an array (H, W, C), or a tensor (C, H, W).
         bands: names of its bands, in its order; those that a GeoTIFF has when `None`, else the weights' order is
             assumed. Bands that the weights do not take are left out, the others are put in their order.
-        nodata: the value of pixels without data, beyond those that a GeoTIFF says; NaN is allowed. They are filled with
-            the weights' mean.
-        scale: multiplies the values first; a GeoTIFF's own scale when `None`.
+        nodata: the value of pixels without data, as the source stores it, beyond those that a GeoTIFF says; NaN is
+            allowed. They are filled with the weights' mean.
+        scale: multiplies the values; a GeoTIFF's own scale when `None`.
         offset: is added then; a GeoTIFF's own when `None`.
         crop: (top, left, height, width) in pixels of the part to use; the rest of a GeoTIFF is not read.
 
@@ -149,11 +149,16 @@ class Sound:
         hop = seconds if hop is None else hop
         if not (0 < seconds < float("inf") and 0 < hop < float("inf")):
             raise ArgumentError(f"seconds and hop are above 0; got {seconds!r} and {hop!r}.", found=(seconds, hop))
-        end = self._length() if self.seconds is None else self.start + self.seconds
-        count = max(1, int((end - self.start - FRAME / RATE) / hop) + 1)
+        whole = self._length() - self.start
+        length = whole if self.seconds is None else min(whole, self.seconds)
+        count = max(1, int((length - FRAME / RATE) / hop) + 1)
         if count > _MOST_PARTS:
             raise ArgumentError(f"{count:,} parts are more than {_MOST_PARTS:,}; take a longer hop.", found=hop)
-        return [replace(self, start=self.start + number * hop, seconds=seconds) for number in range(count)]
+        rest = float("inf") if self.seconds is None or length <= 0 else length  # a part stays within its own sound
+        return [
+            replace(self, start=self.start + number * hop, seconds=min(seconds, rest - number * hop))
+            for number in range(count)
+        ]
 
     def _length(self) -> float:
         """Return how many seconds the source has."""
@@ -215,7 +220,7 @@ def _extent_of(file: Path | bytes) -> tuple[int, int]:
 
 
 def _asked(source: _File, question: Callable[[Path | bytes], _T], what: str) -> _T:
-    """Ask a file for something; what is wrong with it is said as when it is read."""
+    """Return what `question` finds in a file; errors are those of reading it."""
     file = as_path(source) if isinstance(source, str | os.PathLike) else read_bytes(source, "the file")
 
     def ask() -> _T:

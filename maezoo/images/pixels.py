@@ -21,6 +21,7 @@ READ_ERRORS = (
 
 
 _ORIENTATION, _BITS_PER_SAMPLE, _PLANAR = 0x0112, 258, 284  # tags of EXIF and TIFF
+_GREY_STEPS = {"L;2": 85, "L;4": 17}  # from one grey to the next, where 2 or 4 bits become 8
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,13 +36,14 @@ _UPRIGHT = {
 def upright_rgb(image: Image.Image, name: str, scaling: Scaling) -> Image.Image:
     """Load, turn upright and convert to RGB: an image of its own."""
     _refuse_planes(image, name)
-    white, cut = _white_of(image), _is_cut_to_8_bits(image)
+    white, cut, key = _white_of(image), _is_cut_to_8_bits(image), _transparent_value(image)
     _drop_broken_exif(image)
     image.load()
     turn = _UPRIGHT.get(_orientation(image))
     upright = image.copy() if turn is None else image.transpose(turn)
     if cut:
         _check_cut(upright, name, scaling)
+    upright.info |= key
     return _to_rgb(upright, white, name, scaling)
 
 
@@ -105,6 +107,15 @@ def _is_cut_to_8_bits(image: Image.Image) -> bool:
     return not image.mode.startswith("I") and any(";16" in str(part[3]) for part in getattr(image, "tile", ()))
 
 
+def _transparent_value(image: Image.Image) -> dict[str | tuple[int, int], Any]:
+    """Return a PNG's transparent grey or colour as its pixels come out; Pillow leaves it in the bits of the file."""
+    value = image.info.get("transparency")
+    raw = next((str(part[3]) for part in getattr(image, "tile", ()) if image.format == "PNG"), "")
+    if isinstance(value, int) and raw in _GREY_STEPS:
+        return {"transparency": value * _GREY_STEPS[raw]}
+    return {"transparency": tuple(each >> 8 for each in value)} if isinstance(value, tuple) and ";16" in raw else {}
+
+
 def _check_cut(image: Image.Image, name: str, scaling: Scaling) -> None:
     """Refuse a window on a picture of which Pillow has read the upper 8 bits; note one that has little in them."""
     if scaling.window != "full":
@@ -123,7 +134,12 @@ def _to_rgb(image: Image.Image, white: int | None, name: str, scaling: Scaling) 
         return image
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
-        return Image.fromarray(scaling.to_uint8(values, name, _range_of(values, white))).convert("RGB")
+        grey = scaling.to_uint8(values, name, _range_of(values, white))
+        if isinstance(clear := image.info.get("transparency"), int):
+            grey = np.where(values == clear, np.uint8(255), grey)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")  # the only mode that Pillow converts it to
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         backdrop = Image.new("RGBA", layer.size, (255, 255, 255, 255))

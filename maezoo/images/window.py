@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Scaling:
-    """Scales values to 8 bits by one window, and tells once of each thing that a user should know of a picture.
+    """Scales values to 8 bits by one window, and warns once of each thing that a user should know of a picture.
 
     One of them serves the images of one call, in several threads.
 
@@ -99,7 +99,7 @@ def _extremes(values: NDArray[Any], name: str) -> tuple[float, float]:
 
 
 def _stretched(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Scale linearly, from 0 at `low` to 255 at `high`; where both are one, what is above it is white."""
+    """Scale linearly, from 0 at `low` to 255 at `high`; where both are equal, what is above is white."""
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:  # a table is quicker
         bounds = np.iinfo(values.dtype)
         table = _stretched(np.arange(bounds.min, bounds.max + 1, dtype=np.float64), low, high)

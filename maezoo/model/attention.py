@@ -18,8 +18,7 @@ def class_token_attention(attention: Any, x: Tensor, prefix: int) -> Tensor:
     Returns:
         (B, heads, N) float32.
     """
-    B, tokens, _ = x.shape
-    qkv = attention.qkv(x).reshape(B, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
     q = attention.q_norm(qkv[0][:, :, :1]).float()  # (B, heads, 1, head width)
     k = attention.k_norm(qkv[1]).float()  # (B, heads, 1 + N, head width)
     weights: Tensor = (q * attention.scale @ k.transpose(-2, -1)).softmax(dim=-1)

@@ -122,6 +122,12 @@ def test_the_pool_is_that_of_the_weights_unless_another_is_named(photos, tmp_pat
     assert rows.shape[1] == 2 * model.embed_dim
 
 
+def test_a_model_itself_is_refused_with_the_way_out():
+    model = maezoo.create("mae_vit_tiny", device="cpu")
+    with pytest.raises(ArgumentError, match="save_pretrained"):
+        MAEFeatures(model).transform([])
+
+
 def test_an_unknown_pool_is_refused_before_any_image_is_read():
     with pytest.raises(ArgumentError, match="pool is one of"):
         MAEFeatures(pool="max").fit(["no such file.jpg"])

@@ -275,14 +275,15 @@ def test_a_missing_extra_says_how_to_install_it(model: MAE, tmp_path: Path, monk
             optimised(model, tmp_path, **arguments)
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "one of another version"])
 def test_a_remembered_engine_that_is_gone_is_measured_anew(
-    model: MAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: MAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     optimised(model, tmp_path, engine="pytorch")
     (file,) = (tmp_path / "engines").iterdir()
     record = json.loads(file.read_text())
     for route in record["plan"]["routes"]:
-        route["engine"] = "onnxruntime"
+        route["engine"] = name
     file.write_text(json.dumps(record))
     monkeypatch.setitem(ENGINES, "onnxruntime", replace(ENGINES["onnxruntime"], is_available=lambda: False))
     fast = optimised(model, tmp_path, engine="pytorch")

@@ -56,10 +56,21 @@ def test_a_damaged_npz_is_named(tmp_path, keep):
         read_features(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "text.npz", "text.parquet"])
+def test_a_column_of_plain_lists_is_read_if_they_have_one_length(tmp_path):
+    pq.write_table(pa.table({"embedding": [[1.0, 2.0], [3.0, 4.0]], "label": ["a", "b"]}), tmp_path / "a.parquet")
+    assert read_features(tmp_path / "a.parquet").vectors.tolist() == [[1, 2], [3, 4]]
+    wrong = {"lists of 1 to 3 numbers": [[1.0], [2.0, 3.0, 4.0]], "holds double": [1.0, 2.0]}
+    for says, values in wrong.items():
+        pq.write_table(pa.table({"embedding": values, "label": ["a", "b"]}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=says):
+            read_features(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "text.npz", "TEXT.NPZ", "text.parquet"])
 def test_what_cannot_be_read_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.npz").write_text("no")
+    (tmp_path / "TEXT.NPZ").write_text("no")
     (tmp_path / "text.parquet").write_text("no")
     with pytest.raises(DataError, match=name.replace(".", r"\.")):
         read_features(tmp_path / name)

@@ -74,6 +74,21 @@ def test_too_few_images_of_a_class_are_refused(labels, folds, says):
         cross_validate((X, labels), knn, folds=folds)
 
 
+@pytest.mark.parametrize(
+    "labels", [LABELS.astype(object), np.array([b"a", b"b", b"c"])[LABELS], (LABELS * 365).astype("datetime64[D]")]
+)
+def test_labels_of_any_kind_are_split_alike(labels):
+    wanted = cross_validate((X, LABELS), knn)
+    found = cross_validate((X, labels), knn)
+    assert (found.folds, found.auc) == (wanted.folds, wanted.auc)
+    assert found.confusion.tolist() == wanted.confusion.tolist()
+
+
+def test_groups_that_have_no_order_are_refused():
+    with pytest.raises(DataError, match="groups are all text or all numbers"):
+        cross_validate((X, LABELS), knn, groups=[None, "one"] * 30)
+
+
 def test_groups_that_leave_no_fair_split_are_refused():
     labels = [0, 0, 1, 0, 1, 0, 0, 1, 0]
     groups = [1, 3, 3, 3, 3, 0, 1, 2, 3]

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_tensors
 
 import maezoo
 from maezoo.errors import DataError
@@ -140,6 +142,20 @@ def test_a_file_that_is_no_probe_is_refused(tmp_path, change, says):
     save_file(arrays, tmp_path / "bad.safetensors", words)
     with pytest.raises(DataError, match=says):
         Probe.load(tmp_path / "bad.safetensors")
+
+
+def test_a_number_format_that_numpy_lacks_is_refused(tmp_path):
+    Probe.fit((X, LABELS), strength=1.0).save(tmp_path / "good.safetensors")
+    with safe_open(tmp_path / "good.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name).bfloat16() for name in file.keys()}  # noqa: SIM118 - no mapping
+        save_tensors(tensors, tmp_path / "bad.safetensors", file.metadata())
+    with pytest.raises(DataError, match="cannot be read"):
+        Probe.load(tmp_path / "bad.safetensors")
+
+
+def test_ids_are_one_for_each_row():
+    with pytest.raises(DataError, match="one for each of 60 rows"):
+        Probe.fit((X, LABELS), strength=1.0).predict(X, ids=["one"])
 
 
 def test_what_cannot_be_read_or_written_is_named(tmp_path):

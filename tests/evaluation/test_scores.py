@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from maezoo.errors import ArgumentError, DataError
@@ -84,7 +85,10 @@ def test_numbers_are_equal_however_they_are_stored():
     assert knn(train, floats).accuracy == linear(train, floats).accuracy == 1.0
 
 
-@pytest.mark.parametrize("labels", [[0.0, 1.0, np.nan], np.array(["cat", 1, 2], dtype=object)])
+@pytest.mark.parametrize(
+    "labels",
+    [[0.0, 1.0, np.nan], np.array(["cat", 1, 2], dtype=object), pd.Series(["cat", pd.NA, "dog"], dtype="string")],
+)
 def test_labels_that_stand_for_nothing_are_refused(labels):
     with pytest.raises(DataError, match="labels are "):
         LabelledFeatures(np.eye(3, dtype=np.float32), np.asarray(labels))

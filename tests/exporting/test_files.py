@@ -3,6 +3,7 @@
 import json
 import pickle
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from maezoo.api.mae import MAE
-from maezoo.errors import ArgumentError, DataError, SizeError
+from maezoo.errors import ArgumentError, DataError, SizeError, SourceMissingError
 from maezoo.exporting import ExportReport, export, open_exported
 from maezoo.images.batches import normalise
 from maezoo.masks import random_mask
@@ -66,6 +67,31 @@ def test_other_formats_give_the_same(model: MAE, tmp_path: Path, format: ExportF
         images = pixels(batch, height, width)
         wanted = model.features(normalise(torch.from_numpy(images), model.preprocess))
         assert np.abs(opened(images)["features"] - wanted.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("visible", "message"),
+    [
+        (np.array([[-1], [0]]), "from 0 to 15"),
+        (np.array([[0], [16]]), "from 0 to 15"),
+        (np.zeros((2, 16), bool), "For a mask, pass"),
+        (np.array([[0.5], [1.0]]), "whole numbers"),
+        (np.array([[0]]), "one row for each of 2 images"),
+        (np.array([0, 1]), "one row for each of 2 images"),
+    ],
+)
+def test_indices_of_no_patch_are_refused(masked: Path, visible: NDArray[np.generic], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_exported(masked)(pixels(2, 32, 32), visible)  # type: ignore[arg-type]
+
+
+def test_threads_share_an_openvino_file(model: MAE, tmp_path: Path) -> None:
+    opened = open_exported(export(model, tmp_path / "small.xml").path)
+    given = [pixels(3, 32 + 8 * number, 32) for number in range(4)] * 10
+    wanted = [opened(images)["features"] for images in given]
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in zip(pool.map(opened, given), wanted, strict=True):
+            np.testing.assert_allclose(found["features"], expected, atol=1e-5)
 
 
 def test_maps_of_a_fixed_size_and_batch(model: MAE, tmp_path: Path) -> None:
@@ -153,6 +179,26 @@ def test_a_foreign_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path.write_text("no graph")
     with pytest.raises(DataError, match="cannot be opened"):
         open_exported(path, trust=True)
+
+
+def test_weights_that_are_not_next_to_their_file_are_named(
+    model: MAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(model, tmp_path / "small.xml", batch=1, img_size=(32, 32)).path.with_suffix(".bin").unlink()
+    with pytest.raises(SourceMissingError, match=r"small\.bin is not next to it"):
+        open_exported(tmp_path / "small.xml")
+    monkeypatch.setattr("maezoo.exporting.formats._LARGEST", 0)
+    export(model, tmp_path / "small.onnx", batch=1, img_size=(32, 32))
+    (tmp_path / "small.onnx.data").unlink()
+    with pytest.raises(SourceMissingError, match=r"small\.onnx\.data"):
+        open_exported(tmp_path / "small.onnx")
+
+
+def test_a_folder_is_not_written_over(model: MAE, tmp_path: Path) -> None:
+    (tmp_path / "small.onnx").mkdir()
+    with pytest.raises(ArgumentError, match="is a folder"):
+        export(model, tmp_path / "small.onnx", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ def test_the_command_runs_a_file_without_torch(
         assert written["images"].tolist() == [str(path) for path in photos[:2]]
 
 
+def test_masks_need_torch_and_that_is_said(masked: Path, photos: list[Path]) -> None:
+    done = run("run", masked, photos[0])
+    assert done.returncode != 0
+    assert "pip install torch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_broken_picture_is_named_and_the_others_are_done(
     any_size: ExportReport, photos: list[Path], tmp_path: Path
 ) -> None:

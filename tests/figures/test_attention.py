@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+import maezoo
 from maezoo import figures
+from maezoo.errors import ArgumentError
 from maezoo.figures import class_attention
 
 
@@ -51,3 +53,21 @@ def test_any_grid_is_drawn(wide, four, draw):
     picture = draw(figures.plot_attention(wide, four[1], layers=(0, -1)))
     assert picture.width > 900
     assert len(picture.getcolors(10**6)) > 50
+
+
+def test_no_image_gives_empty_maps_and_is_not_drawn(model):
+    assert class_attention(model, [])[0].shape == (0, 3, 12, 12)
+    assert figures.patch_similarity(model, [], (0, 0)).shape == (0, 12, 12)
+    assert model.feature_maps([])[0].shape == (0, 192, 12, 12)
+    coef = torch.ones(2, 192), torch.zeros(2)
+    assert figures.patch_contributions(model, [], coef).patches.shape == (0, 2, 12, 12)
+    for draw in (
+        lambda: figures.plot_attention(model, []),
+        lambda: figures.plot_similarity(model, [], [(0, 0)]),
+        lambda: figures.patch_components(model, []),
+        lambda: figures.plot_map(torch.zeros(0, 3, 8, 8), torch.zeros(0, 2, 2)),
+    ):
+        with pytest.raises(ArgumentError, match="there is no image"):
+            draw()
+    with pytest.raises(ArgumentError, match="at least one"):
+        figures.plot_attention(model, maezoo.sample("cat"), layers=())

@@ -37,6 +37,11 @@ def test_colours_are_shares_of_the_label_and_dark_cells_have_light_numbers():
     assert [label.get_text() for label in panel.get_xticklabels()] == ["$a$ & b_c", "never there"]
 
 
+def test_labels_may_be_numbers():
+    panel = plot_confusion([[1, 2], [3, 4]], np.array([10, 20])).axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["10", "20"]
+
+
 @pytest.mark.parametrize(
     ("confusion", "labels", "width"),
     [

@@ -132,6 +132,15 @@ def test_pixels_without_data_are_filled_and_told(caplog: pytest.LogCaptureFixtur
     assert "no data in 25 % of its pixels" in caplog.text
 
 
+def test_no_data_is_the_value_that_is_stored_whatever_the_scale(tmp_path: Path) -> None:
+    holes = scene(np.int16)
+    holes[:8] = -9999
+    filled = prepared(Scene(holes, nodata=-9999))
+    assert torch.allclose(prepared(Scene(holes, nodata=-9999, scale=0.5, offset=1.0))[0, :, :6], filled[0, :, :6])
+    path = write_tif(tmp_path / "holes.tif", holes, S2, scales=2.0)
+    assert torch.allclose(prepared(Scene(path, nodata=-9999))[0, :, :6], filled[0, :, :6], atol=1e-6)
+
+
 def test_geotiffs_are_read_by_their_bands_names_scales_and_masks(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

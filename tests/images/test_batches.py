@@ -184,6 +184,42 @@ def test_transparency_is_laid_over_white() -> None:
     assert open_image(palette).getpixel((0, 0)) == (255, 255, 255)
 
 
+def png(bits: int, colours: int, pixels: bytes, transparent: bytes) -> bytes:
+    """A PNG of one row of three pixels, with a value or colour that stands for transparency."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 3, 1, bits, colours, 0, 0, 0)
+    parts = (b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + pixels)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("bits", "colours", "pixels", "transparent"),
+    [
+        (2, 0, b"\x1b", b"\0\1"),
+        (4, 0, b"\x01\x20", b"\0\1"),
+        (8, 0, b"\0\1\2", b"\0\1"),
+        (16, 0, b"\0\0\1\2\2\2", b"\1\2"),
+        (8, 2, bytes(3) + b"\1\2\3" + bytes(3), b"\0\1\0\2\0\3"),
+        (16, 2, bytes(6) + b"\1\0\2\0\3\0" + bytes(6), b"\1\0\2\0\3\0"),
+    ],
+)
+def test_one_transparent_value_is_white_in_any_number_of_bits(
+    bits: int, colours: int, pixels: bytes, transparent: bytes
+) -> None:
+    row = np.asarray(open_image(png(bits, colours, pixels, transparent)))[0, :, 0]
+    assert row[1] == 255
+    assert row[0] == 0
+    assert row[2] < 255
+
+
+def test_premultiplied_grey_is_laid_over_white() -> None:
+    grey = Image.new("LA", (4, 4), (200, 128))
+    assert open_image(grey.convert("La")).getpixel((0, 0)) == open_image(grey).getpixel((0, 0))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
     upright = ramp()
@@ -389,6 +425,20 @@ def test_the_broken_one_of_many_is_named(tmp_path: Path) -> None:
         list(batches([ramp()] * 5 + [np.zeros((2, 2, 9), np.uint8)], SQUARE, 3, 2))
     with pytest.raises(ValueError, match="batch_size"):
         list(batches([ramp()], SQUARE, 3, 0))
+
+
+def test_after_an_error_the_rest_is_not_decoded() -> None:
+    class Picture(io.BytesIO):
+        opened = 0
+
+        def read(self, *size: int | None) -> bytes:
+            Picture.opened += 1
+            return super().read(*size)
+
+    given = [Picture(b"no picture"), *(Picture(jpeg()) for _ in range(500))]
+    with pytest.raises(ImageError, match="image 0"):
+        list(batches(given, SQUARE, 3, 501))
+    assert Picture.opened < 400
 
 
 @pytest.mark.parametrize(

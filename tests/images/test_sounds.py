@@ -89,6 +89,9 @@ def test_a_long_sound_is_used_in_part_and_that_is_told(tmp_path: Path, caplog: p
     samples = prepared(*Sound(long, 16_000).windows())
     assert torch.allclose(found, samples, atol=1e-3)
     assert len(Sound(path).windows(hop=5)) == 5
+    part = Sound(path, start=2, seconds=15)
+    assert [(each.start, each.seconds) for each in part.windows(10)] == [(2, 10), (12, 5)]
+    assert [each.start for each in Sound(path, start=5, seconds=100).windows(10)] == [5, 15]  # there are 25 s
     for wrong in ({"seconds": 0}, {"hop": -1}, {"hop": 1e-9}):
         with pytest.raises(ArgumentError):
             Sound(path).windows(**wrong)
