@@ -1,7 +1,6 @@
 """Labelled images, decoded when they are needed and kept in memory while there is room."""
 
 import functools
-import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from maezoo.images.batches import open_image
 from maezoo.images.conversion import input_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.images.window import Scaling
+from maezoo.training.sources.fingerprint import fingerprint
 from maezoo.vocabulary import Window
 
 __all__ = ["LabelledImages"]
@@ -62,12 +62,9 @@ class LabelledImages:
         state.pop("_scaling", None)
         return state
 
-    def fingerprint(self) -> str:
-        """Return a hash of all names and labels in order."""
-        digest = hashlib.sha256()
-        for item in self.items:
-            digest.update(f"{item.id}\0{item.label}\n".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these images and labels from others; see `fingerprint`."""
+        return fingerprint(self.items)
 
     def check_classes(self, size: int) -> None:
         """Decode one image of each class.

@@ -21,6 +21,7 @@ from maezoo.extraction.remote import is_uri
 from maezoo.files import errors_named
 from maezoo.images.cropping import open_crop
 from maezoo.images.window import Scaling
+from maezoo.training.sources.fingerprint import fingerprint
 from maezoo.training.sources.numbered import Numbered
 from maezoo.training.sources.retries import patiently
 from maezoo.training.sources.row_groups import RowGroups
@@ -112,6 +113,10 @@ class ListedImages:
     def describe(self) -> str:
         """Say in a few words what this is."""
         return f"{len(self):,} images from {self.source}"
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these images from others; see `fingerprint`."""
+        return fingerprint(self.items)
 
     def left_out(self) -> dict[str, str]:
         """Return why images were left out, by name: those of all processes, and of the run before it was resumed."""

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -12,8 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 from maezoo.cli import app
-from maezoo.errors import DataError, SourceMissingError
-from maezoo.training import ListedImages, open_source, pretrain
+from maezoo.errors import CheckpointError, DataError, SourceMissingError
+from maezoo.training import ImageSource, ListedImages, open_source, pretrain
 from maezoo.training.pretraining import Pretraining
 from maezoo.training.shape import find_shape
 from maezoo.training.sources.shards import spelled_out
@@ -81,6 +82,38 @@ def test_a_stopped_run_resumes_to_the_same_bits(data: Path, kind: str, tmp_path:
         run("parts", stop=True)
     resumed = run("parts")
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def begun(source: ImageSource, out: Path, **settings: Any) -> None:
+    pretrain(replace(RECIPE, views=4), source, out, variant=SMALL, device="cpu", **settings)
+
+
+@pytest.mark.parametrize("kind", ["folder", "shards", "tables"])
+def test_images_may_move_but_not_change_while_a_run_is_stopped(data: Path, kind: str) -> None:
+    begun(open_source(data / kind), data / "run")
+    moved = (data / kind).rename(data / "moved")
+    begun(open_source(moved), data / "run")
+    changed = sorted(path for path in moved.rglob("*") if path.is_file())[0]
+    changed.write_bytes((data / "list.txt").read_bytes() if kind == "folder" else changed.read_bytes() + bytes(512))
+    source = open_source(moved) if kind != "tables" else None
+    if source is not None:
+        with pytest.raises(CheckpointError, match=r"images: files differ\..*--resume-from .* -o ANOTHER_FOLDER"):
+            begun(source, data / "run")
+
+
+def test_what_differs_in_the_images_is_told(data: Path) -> None:
+    begun(open_source(data / "folder"), data / "run")
+    with pytest.raises(CheckpointError, match=r"window was 'full', now \[0, 255\]"):
+        begun(open_source(data / "folder", window=(0, 255)), data / "run")
+    first = data / "folder" / "deep" / "000.jpg"
+    other = first.rename(first.with_name("a.jpg"))
+    with pytest.raises(CheckpointError, match="images: names, labels or order differ"):
+        begun(open_source(data / "folder"), data / "run")
+    other.unlink()
+    with pytest.raises(CheckpointError, match="images: there were 14, now 13"):
+        begun(open_source(data / "folder"), data / "run")
+    recipe, checkpoint = replace(RECIPE, views=8), data / "run" / "checkpoint.safetensors"
+    pretrain(recipe, open_source(data / "folder"), data / "next", variant=SMALL, device="cpu", resume_from=checkpoint)
 
 
 def test_kept_lists_of_shards_are_used_until_the_shard_changes(data: Path) -> None:
