@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from maezoo.errors import DataError
-from maezoo.training import open_source, pretrain
+from maezoo.training import open_labelled, open_source, pretrain
 from maezoo.training.sources import retries
-from tests.training.sources.conftest import RECIPE, SMALL, pictures, same, views
+from tests.training.sources.conftest import RECIPE, SMALL, part, pictures, same, views
 
 
 class _Web(BaseHTTPRequestHandler):
@@ -81,6 +81,14 @@ def test_a_server_that_fails_for_a_while_costs_nothing(web: ThreadingHTTPServer,
     assert len(open_source(f"{web.url}/train-0.tar")) == 8
 
 
+def test_labelled_images_are_tried_again_too(web: ThreadingHTTPServer, data: Path) -> None:
+    rows = [f"{web.url}/{name},{number % 2}" for number, name in enumerate(part(pictures(), 0, 4))]
+    (data / "list.csv").write_text("\n".join(["path,label", *rows]))
+    web.failing = {"/002.jpg": 2}
+    images, _ = open_labelled(data / "list.csv", 0.0)
+    assert all(images.picture(number, 32) for number in range(4))
+
+
 def test_a_server_that_goes_on_failing_is_named_and_the_same_command_resumes(
     web: ThreadingHTTPServer, data: Path
 ) -> None:
@@ -91,9 +99,10 @@ def test_a_server_that_goes_on_failing_is_named_and_the_same_command_resumes(
     def fail(progress: object) -> None:
         web.armed = True
 
-    settings = {"variant": SMALL, "device": "cpu", "checkpoint_seconds": 0, "report": fail, "report_every": 3}
+    settings = {"variant": SMALL, "device": "cpu", "report": fail, "report_every": 3}
     with pytest.raises(OSError, match=r"train-1\.tar.* cannot be read for now, after 3 tries.*503.*same command"):
         pretrain(RECIPE, open_source(f"{web.url}/train-1.tar"), data / "out", **settings)
+    assert (data / "out" / "checkpoint.safetensors").exists()  # nothing of what was learned is lost
     web.armed = False
     resumed = pretrain(RECIPE, open_source(f"{web.url}/train-1.tar"), data / "out", variant=SMALL, device="cpu")
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
