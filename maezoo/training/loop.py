@@ -29,7 +29,7 @@ def train(
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
-        after_step: called with the number of steps done, at first with that before the first step.
+        after_step: called with the number of steps done, after each step and once before the first.
 
     Raises:
         CheckpointError: the checkpoint is damaged or belongs to another run.

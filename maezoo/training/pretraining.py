@@ -146,7 +146,7 @@ class Pretraining:
 
         Args:
             weights: gives the parameters that would be kept now, by the objective's names.
-            paused: told how many seconds watching took.
+            paused: called with the seconds that watching took.
         """
         return Subject(
             model=self.model,

@@ -19,7 +19,7 @@ _ENDS = ("finished", "stopped", "diverged", "failed")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run stands; `None` for what its log does not tell.
+    """The state of a run; `None` for what its log does not say.
 
     Attributes:
         folder: of the run.
@@ -128,7 +128,7 @@ def summarise_run(folder: str | Path) -> RunSummary:
 
 
 def _state(folder: Path, state: dict[str, Any], *, finished: bool) -> str:
-    """Return how a run stands: as it says; one that was killed could not say so."""
+    """Return the state of a run: that of `run.json`, unless the run was killed and could not write it."""
     if _is_locked(folder / ".lock"):
         return "running"
     said = state.get("state")
