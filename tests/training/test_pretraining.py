@@ -40,7 +40,7 @@ def same(a: MaskedAutoencoder, b: MaskedAutoencoder) -> bool:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_stopped_run_goes_on_to_the_same_bits(optimizer: str, precision: str, pack: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_is_resumed_to_the_same_bits(optimizer: str, precision: str, pack: Path, tmp_path: Path) -> None:
     recipe = replace(SHORT, optimizer=optimizer, precision=precision)
     source = open_source(pack)
     whole = train(recipe, source, tmp_path / "whole")
@@ -119,7 +119,7 @@ def test_another_recipe_is_refused(pack: Path, tmp_path: Path) -> None:
     train(SHORT, open_source(pack), tmp_path)
     with pytest.raises(CheckpointError, match=r"mask_ratio was 0\.75, now 0\.6"):
         train(replace(SHORT, mask_ratio=0.6), open_source(pack), tmp_path)
-    train(replace(SHORT, precision="auto"), open_source(pack), tmp_path)  # another machine may go on
+    train(replace(SHORT, precision="auto"), open_source(pack), tmp_path)  # another machine may resume it
     (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
     with pytest.raises(CheckpointError, match="Remove it"):
         train(SHORT, open_source(pack), tmp_path)

@@ -89,7 +89,7 @@ def test_labelled_images_are_tried_again_too(web: ThreadingHTTPServer, data: Pat
     assert all(images.picture(number, 32) for number in range(4))
 
 
-def test_a_server_that_goes_on_failing_is_named_and_the_same_command_resumes(
+def test_a_server_that_keeps_failing_is_named_and_the_same_command_resumes(
     web: ThreadingHTTPServer, data: Path
 ) -> None:
     whole = pretrain(RECIPE, open_source(f"{web.url}/train-1.tar"), data / "whole", variant=SMALL, device="cpu")
