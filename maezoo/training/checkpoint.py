@@ -190,7 +190,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 def _check_facts(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a checkpoint of another recipe, naming what differs."""
-    keys = [key for key, value in wanted.items() if key not in _MACHINE_FIELDS and saved.get(key) != value]
+    keys = [key for key, value in wanted.items() if key not in _MACHINE_FIELDS and _differ(saved.get(key), value)]
     if keys:
         differences = "; ".join(_difference(key, saved.get(key), wanted[key]) for key in keys)
         others = ""
@@ -203,6 +203,13 @@ def _check_facts(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> N
             expected={key: saved.get(key) for key in keys},
             found={key: wanted[key] for key in keys},
         )
+
+
+def _differ(was: Any, now: Any) -> bool:
+    """Tell whether a fact differs; of fingerprints, what both have: a source of the user's may give a number alone."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        return any(was[part] != now[part] for part in was.keys() & now.keys())
+    return bool(was != now)
 
 
 def _difference(key: str, was: Any, now: Any) -> str:
