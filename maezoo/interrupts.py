@@ -2,11 +2,33 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "interrupt"]
+
+_catching: list[Callable[[int, FrameType | None], None]] = []  # the innermost block's last
+
+
+def interrupt(frame: FrameType | None = None) -> None:
+    """Do what Ctrl-C does, also where Ctrl-C is ignored; for handlers of other signals.
+
+    Args:
+        frame: as the handler got it.
+
+    Raises:
+        KeyboardInterrupt: unless a block holds it back.
+
+    Example:
+        >>> with Interrupts().caught():
+        ...     interrupt()
+        ...     print("never reached")
+    """
+    handler = _catching[-1] if _catching else signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 class Interrupts:
@@ -39,32 +61,40 @@ class Interrupts:
     def caught(self) -> Iterator[None]:
         """Let Ctrl-C end the block, and no more than the block.
 
-        Nothing is caught in other threads than the main one, as Python tells only that one of signals; where Ctrl-C is
-        ignored, as in a shell's background jobs; and where its handler was not set from Python and could not be put
-        back.
+        Nothing is caught in other threads than the main one, as Python tells only that one of signals, and where Ctrl-C
+        has a handler that was not set from Python and could not be put back. Where Ctrl-C is ignored, as in a shell's
+        background jobs, it stays so, and `interrupt` alone ends the block.
         """
         before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or before is None or before is signal.SIG_IGN:
+        if threading.current_thread() is not threading.main_thread() or before is None:
             yield
             return
+
+        def handle(handler: "Callable[[int, FrameType | None], None] | int | signal.Handlers") -> None:
+            if before is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, handler)
 
         def catch(number: int, frame: FrameType | None) -> None:
             if self.came:
                 return
             self.came = True
             if not self._patient:
-                signal.signal(signal.SIGINT, before)
+                _catching.remove(catch)
+                handle(before)
             if not self._held_back:
                 raise KeyboardInterrupt
 
-        signal.signal(signal.SIGINT, catch)
+        _catching.append(catch)
+        handle(catch)
         try:
             yield
         except KeyboardInterrupt:
             if not self.came:
                 raise
         finally:
-            signal.signal(signal.SIGINT, before)
+            if catch in _catching:
+                _catching.remove(catch)
+            handle(before)
 
     @contextmanager
     def held_back(self) -> Iterator[None]:

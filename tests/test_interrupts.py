@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from maezoo.interrupts import Interrupts
+from maezoo.interrupts import Interrupts, interrupt
 
 
 def test_the_second_ctrl_c_is_as_usual():
@@ -29,11 +29,19 @@ def test_a_block_without_ctrl_c_changes_nothing():
 def test_where_ctrl_c_is_ignored_it_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        interrupts = Interrupts()
+        interrupts, steps = Interrupts(), []
         with interrupts.caught():
             signal.raise_signal(signal.SIGINT)
         assert not interrupts.came
+        with interrupts.caught(), interrupts.held_back():
+            interrupt()  # as the handler of SIGTERM does
+            steps.append("held back")
+            interrupt()
+            steps.append("never reached")
+        assert (steps, interrupts.came) == (["held back"], True)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -17,6 +17,7 @@ from maezoo.errors import (
     TooManyErrorsError,
 )
 from maezoo.files import errors_named
+from maezoo.interrupts import interrupt
 
 __all__ = ["ERRORS", "INTERRUPTED", "StoppedError", "code_of", "final", "run_and_exit"]
 
@@ -117,7 +118,4 @@ def _end_as_ctrl_c_does(number: int, frame: FrameType | None) -> None:
     """Treat SIGTERM as Ctrl-C: the command keeps what is done."""
     global _terminated
     _terminated = True
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    if not callable(on_interrupt):  # ignored, as in a shell's background jobs
-        raise KeyboardInterrupt
-    on_interrupt(signal.SIGINT, frame)
+    interrupt(frame)

@@ -11,7 +11,7 @@ import typer
 from maezoo.cli.exits import INTERRUPTED
 from maezoo.cli.options import DEFAULT_MODEL, Device, Images, Json, Model, Windowing, output_option
 from maezoo.cli.screen import complain, counted, note, note_to_repeat, print_json, say
-from maezoo.cli.watching import Log, ResumeFrom, start_of, watch_of
+from maezoo.cli.watching import Log, ResumeFrom, start_of, stopped, watch_of
 from maezoo.errors import ImageError
 from maezoo.paths import user_path
 
@@ -232,5 +232,5 @@ def _train(source: Path, output: Path, **settings: Any) -> "Finetuned":
         try:
             return run(source, output, report=report, validated=validated, **settings)
         except KeyboardInterrupt:
-            note_to_repeat("Stopped. If training had begun, a checkpoint is kept; to continue, run it again:")
+            note_to_repeat(f"{stopped(output)} run it again:")
             raise typer.Exit(INTERRUPTED) from None

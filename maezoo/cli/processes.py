@@ -1,4 +1,4 @@
-"""Commands that several processes run together: one of them speaks."""
+"""Commands that several processes run together: one of them reports errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ __all__ = ["one_speaks"]
 
 @contextmanager
 def one_speaks(processes: "Processes") -> Iterator[None]:
-    """Let the first process that fails say why; the others, which fail because of it or likewise, end in silence."""
+    """Let the first process that fails report the error; the others, which fail as well, end in silence."""
     try:
         yield
     except (KeyboardInterrupt, typer.Exit):

@@ -11,7 +11,7 @@ from maezoo.cli.options import BatchSize, Device, Windowing, output_option
 from maezoo.cli.outputs import check_no_input
 from maezoo.cli.processes import one_speaks
 from maezoo.cli.screen import counted, note, note_to_repeat, say
-from maezoo.cli.watching import Log, Pictures, Probe, ProbeEvery, ResumeFrom, start_of, watch_of
+from maezoo.cli.watching import Log, Pictures, Probe, ProbeEvery, ResumeFrom, start_of, stopped, watch_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import MaskStrategy, Target
 
@@ -236,7 +236,7 @@ def _train(recipe: "Recipe", source: "ImageSource", output: Path, processes: "Pr
     from maezoo.cli.bar import Bar
     from maezoo.training import pretrain as run
 
-    bar = Bar("images", recipe.views) if processes.first else None
+    bar = Bar("images", recipe.steps * recipe.batch_size) if processes.first else None
 
     def report(at: "Progress") -> None:
         if bar is not None:
@@ -247,7 +247,7 @@ def _train(recipe: "Recipe", source: "ImageSource", output: Path, processes: "Pr
             return run(recipe, source, output, report=report, processes=processes, **settings)
     except KeyboardInterrupt:
         if processes.size > 1 and processes.claim():
-            note("Stopped. A checkpoint is kept; to continue, run the same command again.", "yellow")
+            note(f"{stopped(output)} run the same command again.", "yellow")
         elif processes.size == 1:
-            note_to_repeat("Stopped. A checkpoint is kept; to continue, run it again:")
+            note_to_repeat(f"{stopped(output)} run it again:")
         raise typer.Exit(INTERRUPTED) from None

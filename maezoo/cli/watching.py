@@ -1,4 +1,4 @@
-"""The options of training commands that watch a run."""
+"""The options of training commands that watch a run, and what they say when it is stopped."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from maezoo.paths import user_path
 if TYPE_CHECKING:
     from maezoo.training import Watch
 
-__all__ = ["Log", "Pictures", "Probe", "ProbeEvery", "ResumeFrom", "start_of", "watch_of"]
+__all__ = ["Log", "Pictures", "Probe", "ProbeEvery", "ResumeFrom", "start_of", "stopped", "watch_of"]
 
 Log = Annotated[
     list[str] | None, typer.Option("--log", help="Also write to tensorboard, trackio or wandb; may be repeated.")
@@ -49,3 +49,17 @@ def start_of(resume_from: str | None) -> Path | int | None:
     if resume_from is None:
         return None
     return int(resume_from) if resume_from.isdecimal() and resume_from.isascii() else user_path(resume_from)
+
+
+def stopped(output: Path) -> str:
+    """Say whether a run that was stopped has a checkpoint.
+
+    Example:
+        >>> stopped(Path("nowhere"))
+        'Stopped before the first checkpoint; to begin again,'
+    """
+    from maezoo.training.keeping import find_newest
+
+    if find_newest(user_path(output)) is None:
+        return "Stopped before the first checkpoint; to begin again,"
+    return "Stopped. A checkpoint is kept; to continue,"

@@ -19,6 +19,7 @@ from maezoo.training.processes.sharded import local_part, placed_as, read_facts,
 __all__ = ["State", "load_checkpoint", "not_finite", "read_checkpoint", "save_checkpoint", "take_over"]
 
 _WHOLE = Division()
+_NAMED = 5  # classes that an error lists
 _MACHINE_FIELDS = frozenset({"precision"})  # a run may be resumed on another kind of machine
 _MUST_AGREE = ("model", "target", "optimizer", "classes", "tune", "lora", "pool")  # where another run continues it
 
@@ -189,16 +190,43 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 def _check_facts(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a checkpoint of another recipe, naming what differs."""
-    keys = [key for key, value in wanted.items() if key not in _MACHINE_FIELDS and saved.get(key) != value]
+    keys = [key for key, value in wanted.items() if key not in _MACHINE_FIELDS and _differ(saved.get(key), value)]
     if keys:
-        differences = "; ".join(f"{key} was {saved.get(key)!r}, now {wanted[key]!r}" for key in keys)
+        differences = "; ".join(_difference(key, saved.get(key), wanted[key]) for key in keys)
+        others = ""
+        if "images" in keys and not set(keys).intersection(_MUST_AGREE):
+            others = f", or continue it with these images: --resume-from {path} -o ANOTHER_FOLDER"
         raise CheckpointError(
             f"{path} belongs to another run: {differences}. "
-            "Use the same numbers to resume, or another output folder to start again.",
+            f"Use the same ones to resume, or another output folder to start again{others}.",
             path=path,
             expected={key: saved.get(key) for key in keys},
             found={key: wanted[key] for key in keys},
         )
+
+
+def _differ(was: Any, now: Any) -> bool:
+    """Tell whether a fact differs; of fingerprints, what both have: a source of the user's may give a number alone."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        return any(was[part] != now[part] for part in was.keys() & now.keys())
+    return bool(was != now)
+
+
+def _difference(key: str, was: Any, now: Any) -> str:
+    """Say in words how a fact of a run differs from that of a checkpoint."""
+    if isinstance(was, dict) and isinstance(now, dict):  # the fingerprint of images
+        if was.get("count") != now.get("count"):
+            return f"{key}: there were {was.get('count')}, now {now.get('count')}"
+        return f"{key}: " + ("files" if was.get("names") == now.get("names") else "names, labels or order") + " differ"
+    if key == "classes" and isinstance(was, list) and isinstance(now, list):
+        changes = (("new", set(now) - set(map(str, was))), ("gone", set(map(str, was)) - set(now)))
+        return f"{key}: " + ", ".join(f"{what} {_some(names)}" for what, names in changes if names)
+    return f"{key} was {was!r}, now {now!r}"
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:_NAMED]
+    return ", ".join(map(repr, shown)) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -41,7 +41,7 @@ class Keeper:
         self._steadiness, self._is_good = Steadiness(), True
 
     def begin(self, step: int | None, losses: list[float]) -> None:
-        """Take what is there of a run: the step of its newest checkpoint, and its mean losses so far."""
+        """Begin with a run's past: the step of its newest checkpoint, and its mean losses so far."""
         for loss in losses:
             self._steadiness.follow(loss)
         self.step, self._is_good, self.saved_at = step, not self._steadiness.spikes, time.monotonic()
@@ -50,7 +50,7 @@ class Keeper:
         """Take a mean loss that is reported.
 
         Raises:
-            DivergedError: nothing is left of what was learned.
+            DivergedError: the loss rose so far that nothing of what was learned is left.
         """
         self._steadiness.follow(loss)
         if self._steadiness.is_lost:
@@ -84,7 +84,7 @@ class Keeper:
         self.step, self._is_good, self.saved_at = step, good, time.monotonic()
 
     def diverged(self, what: str) -> DivergedError:
-        """Return the error of a run whose numbers are no longer finite, or have left what was learned."""
+        """Return the error of a run whose numbers are no longer finite, or whose loss rose far above its best."""
         path, kept, more = None, "no checkpoint was written yet", "."
         good = self._good()
         if good is not None:
@@ -140,7 +140,7 @@ def set_aside(written: Path, step: int | None, *, good: bool) -> None:
 
 
 def remove_left_over(folder: Path) -> None:
-    """Delete what killed processes have left of checkpoints that they were writing."""
+    """Delete the incomplete checkpoints that killed processes have left."""
     for path in folder.glob(f".{_NAME}-*"):
         _remove(path)
 

@@ -1,7 +1,9 @@
 """The loop of every training run: from the first step or a checkpoint to the last step."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from maezoo.errors import DataError, DiskFullError, DivergedError
 from maezoo.interrupts import Interrupts
 from maezoo.progress import track
 from maezoo.training.run import Run
@@ -27,12 +29,13 @@ def train(
         report_every: steps between reports.
         checkpoint_seconds: seconds between checkpoints.
         progress: show a bar.
-        after_step: called with the number of steps done, at first with that before the first step.
+        after_step: called with the number of steps done, after each step and once before the first.
 
     Raises:
         CheckpointError: the checkpoint is damaged or belongs to another run.
         DiskFullError: no room for a checkpoint; said before the first step, too.
         DivergedError: the loss or a weight is no longer finite; the last finite checkpoint stays.
+        OSError, DataError: an image cannot be read for now, or none can; a checkpoint was written.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
     """
     start = done = run.resume()
@@ -45,17 +48,23 @@ def train(
         advance(start)
         if after_step:
             after_step(start)
-        for step, loss in run.steps(start):
-            done = step + 1
-            advance(1)
-            run.log(done, loss, report, report_every)
-            if after_step and not interrupts.came:
-                after_step(done)
-            came, due = run.processes.any(interrupts.came, run.seconds_since_save() > checkpoint_seconds)
-            if came or due:
-                run.save(done)
-            if came:
-                break
+        try:
+            for step, loss in run.steps(start):
+                done = step + 1
+                advance(1)
+                run.log(done, loss, report, report_every)
+                if after_step and not interrupts.came:
+                    after_step(done)
+                came, due = run.processes.any(interrupts.came, run.seconds_since_save() > checkpoint_seconds)
+                if came or due:
+                    run.save(done)
+                if came:
+                    break
+        except (OSError, DataError) as error:  # of an image or a probe, between steps: what was learned is kept
+            if done > start and not shared and not isinstance(error, DiskFullError):
+                with suppress(OSError, DivergedError):
+                    run.save(done)
+            raise
     if came or (interrupts.came and not shared):
         raise KeyboardInterrupt
     if done > start:

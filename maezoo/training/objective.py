@@ -24,7 +24,7 @@ class Objective(nn.Module):
     Args:
         model: the autoencoder.
         normpix_weight: of the second head's error; 0 for no such head.
-        mask_strategy: how masks are chosen; what two of the strategies keep is the module `guide`.
+        mask_strategy: how masks are chosen; two strategies need the module `guide`.
 
     Example:
         >>> import torch

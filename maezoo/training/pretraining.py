@@ -24,6 +24,7 @@ from maezoo.training.processes.sharded import whole
 from maezoo.training.recipe import Recipe
 from maezoo.training.shape import Shape
 from maezoo.training.sources.ahead import made_ahead
+from maezoo.training.sources.fingerprint import fingerprint_of
 from maezoo.training.sources.source import ImageSource, check_enough
 from maezoo.training.sources.views import Blocks, central_crops, draw_crops, draw_indices, step_generator
 from maezoo.training.start import fingerprint, load_start
@@ -68,7 +69,8 @@ class Pretraining:
         check_enough(source, recipe.batch_size)
         division.check(recipe.batch_size)
         self.recipe, self.source, self.device, self.shape, self.start = recipe, source, device, shape, start
-        self.division, self.processes, self._init_sha256 = division, division.processes, fingerprint(start)
+        self.division, self.processes = division, division.processes
+        self._init_sha256, self._images = fingerprint(start), fingerprint_of(source)
         self.blocks: Blocks | None = getattr(source, "blocks", None)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would reseed CUDA, too
@@ -93,8 +95,9 @@ class Pretraining:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return the recipe with what it left open, as plain data."""
-        return {**self.recipe.to_dict(), **self.shape.to_dict(), "init_sha256": self._init_sha256}
+        """Return the recipe with what it left open, and which images they are, as plain data."""
+        own = {"init_sha256": self._init_sha256, "window": self.preprocess.window, "images": self._images}
+        return {**self.recipe.to_dict(), **self.shape.to_dict(), **own}
 
     def begin(self) -> None:
         """Load the weights that the recipe starts from."""
@@ -144,7 +147,7 @@ class Pretraining:
 
         Args:
             weights: gives the parameters that would be kept now, by the objective's names.
-            paused: told how many seconds watching took.
+            paused: called with the seconds that watching took.
         """
         return Subject(
             model=self.model,

@@ -1,5 +1,6 @@
 """The state of one training run, whatever it trains, and what is done to it: steps, checkpoints, the log."""
 
+import json
 import logging
 import math
 import shutil
@@ -85,7 +86,8 @@ class Run:
     def resume(self) -> int:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
         self._clear_up()
-        newest, self.facts = keeping.find_newest(self.out), self.origin.facts(self.task.facts())
+        newest = keeping.find_newest(self.out)
+        self.facts = self.origin.facts(json.loads(json.dumps(self.task.facts())))  # as a checkpoint gives them back
         saved = None
         if newest is not None and not self.origin.leaves(newest):
             done = saved = load_checkpoint(newest, self.state, facts=self.facts)

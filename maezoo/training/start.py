@@ -118,7 +118,7 @@ def load_start(start: WeightsSource, model: MaskedAutoencoder, shape: Shape, *, 
 
 
 def _why_anew(start: WeightsSource, shape: Shape) -> str:
-    """Say why the decoder cannot be that of the starting weights; nothing where it can."""
+    """Say why the decoder of the starting weights cannot be used; empty where it can."""
     ours, theirs = shape.variant, start.variant
     if not start.has_decoder:
         return "these weights have none"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from maezoo.cli import app
 from maezoo.cli.screen import printable
 
+IGNORING_CTRL_C = ["bash", "-c", "trap '' INT; exec \"$@\"", "bash"]  # as a shell does for its background jobs
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and streams of POSIX")
 
 
@@ -106,22 +107,25 @@ def test_text_from_outside_is_one_printable_line() -> None:
 
 
 @posix
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "before"),
+    [(signal.SIGINT, 130, []), (signal.SIGTERM, 143, []), (signal.SIGTERM, 143, IGNORING_CTRL_C)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM where Ctrl-C is ignored"],
+)
 def test_training_that_is_stopped_keeps_what_is_done(
-    number: int, code: int, tmp_path: Path, photos: list[Path]
+    number: int, code: int, before: list[str], tmp_path: Path, photos: list[Path]
 ) -> None:
-    command = [sys.executable, "-m", "maezoo", "pretrain", str(photos[0].parent), "-o", str(tmp_path / "run")]
+    command = [*before, sys.executable, "-m", "maezoo", "pretrain", str(photos[0].parent), "-o", str(tmp_path / "run")]
     running = subprocess.Popen(
-        [*command, "--batch-size", "2", "--optimizer", "adamw", "--precision", "float32"],
+        [*command, "--batch-size", "2", "--img-size", "32", "--optimizer", "adamw", "--precision", "float32"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert running.stderr is not None
     assert "1,000,000 views" in running.stderr.readline()
-    while not (tmp_path / "run").exists() and running.poll() is None:
+    while not (tmp_path / "run" / "log.jsonl").exists() and running.poll() is None:
         time.sleep(0.05)
-    time.sleep(0.5)
     running.send_signal(number)
     _, told = running.communicate()
     assert running.returncode == code, told

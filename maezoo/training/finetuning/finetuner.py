@@ -22,6 +22,7 @@ from maezoo.training.finetuning.judge import Judge, Validation
 from maezoo.training.finetuning.model import open_encoder
 from maezoo.training.finetuning.recipe import FinetuneRecipe, RecipeKind, finetune_recipe
 from maezoo.training.finetuning.task import Finetuning
+from maezoo.training.keeping import find_newest
 from maezoo.training.loop import train
 from maezoo.training.processes.division import Division
 from maezoo.training.run import Run
@@ -177,7 +178,7 @@ def _check_output(folder: Path) -> None:
     """Refuse a folder that holds weights of something else: they would be written over."""
     if folder.is_file():
         raise DataError.about(folder, "is a file; the output is a folder.")
-    if (folder / WEIGHTS).exists() and not (folder / "checkpoint.safetensors").exists():
+    if (folder / WEIGHTS).exists() and find_newest(folder) is None:
         raise DataError.about(folder, f"has a {WEIGHTS} that no unfinished run left there; name another output folder.")
 
 

@@ -1,4 +1,4 @@
-"""Validation in the course of fine-tuning, and in its log."""
+"""Validation during fine-tuning, and its records in the log."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ _VALIDATIONS = 6  # in a run, at most
 
 @dataclass(frozen=True)
 class Validation:
-    """How well the model did on the validation images.
+    """The results of a model on the validation images.
 
     Attributes:
         step: steps done.
@@ -43,7 +43,7 @@ class Judge:
         task: what is trained.
         run: of it.
         images: to validate on; may be none.
-        validated: told of each validation.
+        validated: called with each validation.
     """
 
     def __init__(

@@ -69,8 +69,8 @@ class Finetuning:
         self.optimizers: Optimizers = finetuning_optimizers(self.model.vit, recipe, self.schedule)
         self.mixup = _mixup(recipe, len(images.classes))
         self.erasing = _erasing(recipe, device)
-        self._facts = {"model": mae.name, "weights": fingerprint(mae), "classes": list(images.classes)}
-        self._facts["images"] = images.fingerprint()
+        own = {"model": mae.name, "weights": fingerprint(mae), "classes": list(images.classes)}
+        self._facts: dict[str, Any] = {**own, "images": images.fingerprint()}
 
     def facts(self) -> dict[str, Any]:
         """Return the recipe, the weights, the classes and which images they are, as plain data."""

@@ -1,4 +1,4 @@
-"""Slowly averaged copies: what guides the masks of a run changes more smoothly than what is trained."""
+"""Slowly averaged copies of the weights, which guide the masks of a run."""
 
 import copy
 from typing import TypeVar

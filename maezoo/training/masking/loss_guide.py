@@ -1,4 +1,4 @@
-"""Which patches are hard to reconstruct, according to a predictor of the loss that is trained beside the decoder."""
+"""Which patches are hard to reconstruct, according to a predictor of the loss that is trained with the decoder."""
 
 from typing import Any
 

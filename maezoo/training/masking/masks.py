@@ -1,7 +1,7 @@
-"""The masks of a pretraining step: what is drawn from seed and step alone, and what the images and the run add to it.
+"""The masks of a pretraining step: random numbers from seed and step, and scores of the images for two strategies.
 
 Draws are made for all images of a step, whatever the number of processes; a process takes the rows of its images. A
-mask then depends on the seed, the step, the place of the image in the step, the image, and what the strategy keeps.
+mask then depends on the seed, the step, the place of the image in the step, the image, and the weights of the guide.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,19 @@ from maezoo.training.recipe import Recipe
 __all__ = ["Guide", "MaskDraws", "Masking", "find_guide"]
 
 HINTS = 0.1
-"""Of the patches, so many more than are to be hidden are the most attended; of all these, chance leaves so many."""
+"""Share of the patches that are candidates besides those to be hidden: the most attended ones are the candidates, and
+as many of them, chosen at random, stay visible."""
 
 HARDEST = 0.5
-"""Of the hidden patches, so many are the hardest in the last step, the others random; none are in the first step."""
+"""Share of the hidden patches that are the hardest ones in the last step, the others being random; it grows from 0 in
+the first step."""
 
 _TOGETHER = {"cpu": 8}  # images that are scored at a time: a batch cut elsewhere could differ in the last bits
 _TOGETHER_ELSEWHERE = 64
 
 
 class Guide(Protocol):
-    """What scores patches, and changes with the weights."""
+    """Scores patches, with weights that follow those of the model."""
 
     def follow(self, model: MaskedAutoencoder, step: int) -> None:
         """Follow the weights that a step starts from."""
@@ -40,7 +42,7 @@ class Guide(Protocol):
 
 
 def find_guide(strategy: str, model: MaskedAutoencoder) -> AttentionGuide | LossGuide | None:
-    """Make what a strategy needs beside chance: a module that belongs to the run, and is saved and resumed with it."""
+    """Make the module that scores patches for a strategy, if it needs one; it is saved and resumed with the run."""
     if strategy == "attention":
         return AttentionGuide(model)
     return LossGuide(model) if strategy == "hard" else None
@@ -48,7 +50,7 @@ def find_guide(strategy: str, model: MaskedAutoencoder) -> AttentionGuide | Loss
 
 @dataclass(frozen=True)
 class MaskDraws:
-    """What chance gives to the images of a step.
+    """The random numbers of the images of a step.
 
     Attributes:
         hidden: (B, N), the bool mask itself; float32 in [0, 1) for a strategy that looks at the images.
@@ -97,7 +99,7 @@ class Masking:
         return MaskDraws(hidden, None if recipe.predict == 1 else _noise(size, generator))
 
     def follow(self, step: int) -> None:
-        """Let what the strategy keeps follow the weights: once a step, before its masks are made."""
+        """Let the guide follow the weights: once a step, before its masks are made."""
         if self._guide:
             self._guide.follow(self._model, step)
 

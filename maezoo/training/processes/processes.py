@@ -28,7 +28,7 @@ _SIGNS_OF_LOSS = ("gloo", "connection closed", "connection reset", "broken pipe"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands among those of its run.
+    """The place of a process among those of its run.
 
     Attributes:
         rank: its number, from 0.
@@ -50,7 +50,7 @@ class Processes:
         rank: number of this one, from 0.
         size: how many there are.
         group: over which they agree on numbers, on the CPU; `None` for PyTorch's default one.
-        store: that all can reach, to find out who speaks for a failure.
+        store: that all can reach, to agree on which process reports a failure.
 
     Example:
         >>> Processes(rank=1, size=2).rows(7)
@@ -87,7 +87,7 @@ class Processes:
         self.sum(0)
 
     def claim(self) -> bool:
-        """Claim the right to speak of a failure; the first process that asks has it."""
+        """Claim the right to report a failure; the first process that asks has it."""
         if self.size == 1:
             return True
         if self._store is None:
@@ -99,7 +99,7 @@ class Processes:
 
     @contextmanager
     def loss_named(self, out: Path) -> Iterator[None]:
-        """Say what happened where another process ends in the midst of the run.
+        """Turn the error that follows when another process has ended into one that says so.
 
         Raises:
             WorkerError: it ended, and what it shared with this one cannot be computed.
@@ -126,7 +126,7 @@ ALONE = Processes()
 
 
 def find_place(environment: Mapping[str, str] = os.environ) -> Place | None:
-    """Return where torchrun or SLURM says that this process stands; `None` where nobody started several.
+    """Return this process's place, as torchrun or SLURM gives it; `None` where neither started several processes.
 
     Raises:
         SettingError: a variable of theirs is no number, or is missing.

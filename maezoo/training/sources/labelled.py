@@ -1,7 +1,6 @@
 """Labelled images, decoded when they are needed and kept in memory while there is room."""
 
 import functools
-import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from maezoo.errors import DataError, ImageError
-from maezoo.extraction.failures import reading_errors, reading_failure
+from maezoo.errors import DataError
+from maezoo.extraction.failures import reading_errors
 from maezoo.extraction.item import Item, image_bytes
 from maezoo.images.batches import open_image
 from maezoo.images.conversion import input_of
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.images.window import Scaling
+from maezoo.training.sources.fingerprint import fingerprint
+from maezoo.training.sources.retries import patiently, why_unreadable
 from maezoo.vocabulary import Window
 
 __all__ = ["LabelledImages"]
@@ -62,12 +63,9 @@ class LabelledImages:
         state.pop("_scaling", None)
         return state
 
-    def fingerprint(self) -> str:
-        """Return a hash of all names and labels in order."""
-        digest = hashlib.sha256()
-        for item in self.items:
-            digest.update(f"{item.id}\0{item.label}\n".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these images and labels from others; see `fingerprint`."""
+        return fingerprint(self.items)
 
     def check_classes(self, size: int) -> None:
         """Decode one image of each class.
@@ -149,13 +147,10 @@ class LabelledImages:
         if item.id in self.unreadable:
             return None
         try:
-            return open_image(image_bytes(item), name=item.id, least=least, scaling=self._scaling)
+            data = patiently(lambda: image_bytes(item), os.fsdecode(item.location))
+            return open_image(data, name=item.id, least=least, scaling=self._scaling)
         except reading_errors() as error:  # ImageError is a ValueError, and so among them
-            failure = reading_failure(item.id, index, error)
-            if failure.kind == "passing" and not isinstance(error, ImageError):
-                message = f"{item.id} cannot be read for now: {failure.message}. Run the same command again"
-                raise OSError(getattr(error, "errno", None), message) from error
-            self.leave_out(item.id, str(error) if item.id in str(error) else f"{item.id}: {failure.message}")
+            self.leave_out(item.id, why_unreadable(item.id, index, error))
             return None
 
 

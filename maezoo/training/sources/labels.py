@@ -10,8 +10,9 @@ import torch
 
 from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.item import Item
+from maezoo.extraction.lists import printable
 from maezoo.extraction.sources import find_items
-from maezoo.listing import IMAGE_SUFFIXES
+from maezoo.listing import IMAGE_SUFFIXES, is_hidden
 from maezoo.paths import user_path
 from maezoo.training.sources.labelled import LabelledImages
 
@@ -38,11 +39,13 @@ def open_labelled(
         Both; the second is empty where nothing is held out. Their classes are the same, in the same order.
 
     Raises:
-        DataError: nothing there, no labels, one class only, or validation images of a class that is not trained.
+        DataError: nothing there, no labels, one class only, a class folder without an image, or validation images of a
+            class that is not trained.
         ArgumentError: the share is not below 1.
     """
     train, found = _parts(source)
     items = list(_labelled(train))
+    _check_folders(train, items)
     classes = _classes(items, train)
     val = found if val is None and found is not None else val
     if isinstance(val, float | int) or val is None:
@@ -107,6 +110,21 @@ def _labelled(source: str | Path) -> Iterator[Item]:
         )
     if without:
         _log.warning("%s: %d of %d images have no label and are left out.", source, without, images)
+
+
+def _check_folders(source: str | Path, items: Sequence[Item]) -> None:
+    """Refuse a folder of class folders where one of them holds no image: the class would be missing."""
+    if not isinstance(source, Path) or not source.is_dir() or any(item.offset >= 0 for item in items):
+        return
+    there = {printable(entry.name) for entry in source.iterdir() if entry.is_dir() and not is_hidden(entry.name)}
+    empty = sorted(there - {item.id.partition("/")[0] for item in items})
+    if empty:
+        raise DataError(
+            f"{source} has folders without an image: {_some(empty)}. Each folder is a class: put images into them, or "
+            "take them away.",
+            path=source,
+            found=tuple(empty),
+        )
 
 
 def _classes(items: Sequence[Item], source: str | Path) -> tuple[str, ...]:

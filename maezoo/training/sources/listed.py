@@ -14,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maezoo.errors import DataError, ImageError
-from maezoo.extraction.failures import reading_errors, reading_failure
+from maezoo.errors import DataError
+from maezoo.extraction.failures import reading_errors
 from maezoo.extraction.item import Item, image_bytes
 from maezoo.extraction.remote import is_uri
 from maezoo.files import errors_named
 from maezoo.images.cropping import open_crop
 from maezoo.images.window import Scaling
+from maezoo.training.sources.fingerprint import fingerprint
 from maezoo.training.sources.numbered import Numbered
-from maezoo.training.sources.retries import patiently
+from maezoo.training.sources.retries import patiently, why_unreadable
 from maezoo.training.sources.row_groups import RowGroups
 from maezoo.training.sources.views import Crops, crop_box
 from maezoo.vocabulary import Window
@@ -113,6 +114,10 @@ class ListedImages:
         """Say in a few words what this is."""
         return f"{len(self):,} images from {self.source}"
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these images from others; see `fingerprint`."""
+        return fingerprint(self.items)
+
     def left_out(self) -> dict[str, str]:
         """Return why images were left out, by name: those of all processes, and of the run before it was resumed."""
         found = dict(self.unreadable)
@@ -140,16 +145,8 @@ class ListedImages:
         try:
             data = patiently(lambda: self._bytes(item), name)
             crop = open_crop(data, size, lambda *whole: crop_box(*sides, *whole), name=name, scaling=self._scaling)
-        except ImageError as error:
-            if isinstance(error.__cause__, MemoryError):
-                raise
-            self._leave_out(index, name, str(error))
-            return None
-        except reading_errors() as error:
-            failure = reading_failure(name, index, error)
-            if failure.kind == "passing" or isinstance(error, MemoryError):
-                raise
-            self._leave_out(index, name, f"{name}: {failure.message}" if name not in str(error) else str(error))
+        except reading_errors() as error:  # ImageError is a ValueError, and so among them
+            self._leave_out(index, name, why_unreadable(name, index, error))
             return None
         self._any_read = True
         return np.asarray(crop)

@@ -1,14 +1,15 @@
-"""Reading that is tried again when it fails for a reason that may pass."""
+"""Reading that is tried again when it fails for a reason that may pass, and what is left out for one that does not."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from maezoo.errors import ImageError
 from maezoo.extraction.failures import reading_errors, reading_failure
 from maezoo.extraction.remote import is_uri
 
-__all__ = ["patiently"]
+__all__ = ["patiently", "why_unreadable"]
 
 _log = logging.getLogger(__name__)
 _WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before another try of what is not on this machine
@@ -43,6 +44,24 @@ def patiently(read: Callable[[], _T], name: str) -> _T:
         code = getattr(error, "errno", None)
         message = f"{why}. Run the same command again"
         raise (OSError(message) if code is None else OSError(code, message)) from error
+
+
+def why_unreadable(name: str, number: int, error: BaseException) -> str:
+    """Say why an image cannot be read, or raise the error if it could be read another time.
+
+    Args:
+        name: the image's.
+        number: the image's.
+        error: one of `reading_errors`.
+
+    Raises:
+        Exception: the error, where leaving the image out would make the result depend on chance.
+    """
+    failure = reading_failure(name, number, error)
+    may_pass = failure.kind == "passing" and not isinstance(error, ImageError)
+    if may_pass or isinstance(error.__cause__ or error, MemoryError):
+        raise error
+    return str(error) if name in str(error) else f"{name}: {failure.message}"
 
 
 def _raise_what_lasts(error: BaseException, name: str) -> None:

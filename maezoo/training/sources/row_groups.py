@@ -94,7 +94,7 @@ class RowGroups:
         return np.cumsum([0, *(group.num_rows for group in groups)])[:-1].astype(np.int64)
 
     def _blocks(self, items: Numbered, tables: dict[int, tuple[bytes, str]]) -> Blocks:
-        """Number the groups, and say of each image in which it stands."""
+        """Number the groups, and find the group of each image."""
         files, offsets = items.places()
         within = np.arange(len(items)) // _ALONE
         for file, (location, _) in tables.items():

@@ -1,4 +1,4 @@
-"""Where the images of a run are: names with braces and stars spelled out, and lists of tar shards that are kept."""
+"""Where the images of a run are: names whose braces and stars are expanded, and saved lists of tar shards."""
 
 import glob
 import hashlib
@@ -114,7 +114,7 @@ def _short_hash(text: str) -> str:
 
 
 def _without_braces(source: str) -> list[str]:
-    """Spell out `{a,b}` and `{08..10}`; other braces stay."""
+    """Expand `{a,b}` and `{08..10}`; other braces stay."""
     parts: list[list[str]] = []
     end, count = 0, 1
     for match in _BRACES.finditer(source):
@@ -136,7 +136,7 @@ def _numbers(first: str, last: str) -> list[str]:
 
 
 def _without_stars(name: str) -> list[str]:
-    """Spell out the stars of a name."""
+    """Expand the stars of a name."""
     if is_web(name) or not glob.has_magic(name.partition("?")[0] if is_uri(name) else name):
         return [name]
     found = _matching(name) if is_uri(name) else sorted(glob.glob(str(user_path(name)), recursive=True))  # noqa: PTH207

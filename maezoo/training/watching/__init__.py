@@ -1,4 +1,4 @@
-"""Watching a run: its log, what else it is told to, its pictures and probes, and what a log tells afterwards.
+"""Watching a run: its log and dashboards, its pictures and probes, and a summary of a run's folder.
 
     watch               the settings, and what is done with them between steps
       -> probing, pictures      how good the weights are that would be kept now
@@ -7,5 +7,5 @@
         -> records      lines of the log, read whatever state they are in
     summary             a run's folder in a few numbers, for people and programs
 
-Nothing here changes what is trained: weights are copied, and all that is drawn comes from generators of its own.
+Nothing here changes the trained weights: they are copied, and random numbers come from generators of its own.
 """

@@ -1,4 +1,4 @@
-"""A run's log, and how the run stands: written as it goes, here and to sinks."""
+"""A run's log and state: written to its folder, and sent to sinks."""
 
 import json
 import logging
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 class Journal:
     """Writes the records of a run: to `log.jsonl`, and to the sinks that were asked for.
 
-    A run that was killed is resumed from a checkpoint, and does the steps after it again: their records are taken out
-    first, so that no point of a curve is there twice.
+    A run that was killed is resumed from a checkpoint, and repeats the steps after it: their records are removed first,
+    so that no point of a curve occurs twice.
 
     Args:
         folder: of the run.
-        sinks: names of what else is told.
+        sinks: names of the dashboards that get the records, too.
         about: what the run is, as plain data, for `run.json` and the sinks.
         writes: whether this process writes; of several that share a run one does.
     """
@@ -108,7 +108,7 @@ class Journal:
             sink.log(record["step"], values)
 
     def show(self, step: int, picture: Path) -> None:
-        """Tell the sinks of a picture."""
+        """Send a picture to the sinks."""
         for sink in self._sinks:
             sink.show(step, picture)
 

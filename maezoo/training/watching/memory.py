@@ -11,7 +11,7 @@ def peak_memory(device: torch.device) -> int | None:
     """Return the most bytes that were held at once: of CUDA's memory by tensors, else of the process's main memory.
 
     Returns:
-        Bytes; `None` on the CPU of Windows, which Python's library does not ask.
+        Bytes; `None` on the CPU of Windows, where Python's standard library does not give it.
 
     Example:
         >>> (peak_memory(torch.device("cpu")) or 2**20) > 2**19

@@ -1,4 +1,4 @@
-"""How much features tell of labels in the course of a run: kNN, linear probe and the loss on held-out images."""
+"""Probes during a run: kNN and linear probe on the features, and the loss on held-out images."""
 
 import time
 from collections.abc import Iterator

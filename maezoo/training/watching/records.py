@@ -1,4 +1,4 @@
-"""The lines of a run's log, read whatever state they are in, and the file that says how the run stands."""
+"""The records of a run's log, read even where lines are damaged, and `run.json`, which holds the run's state."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ LOG, STATE, NEWEST = "log.jsonl", "run.json", "checkpoint.safetensors"
 Record: TypeAlias = dict[str, Any]
 
 _log = logging.getLogger(__name__)
-_COUNTS = frozenset({"step", "steps", "views", "epoch"})  # where a record stands, not what it measures
+_COUNTS = frozenset({"step", "steps", "views", "epoch"})  # the position of a record, not a measurement
 
 
 def read_records(path: Path) -> list[Record]:

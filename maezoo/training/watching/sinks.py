@@ -1,6 +1,6 @@
-"""Where a run is told to besides its log: TensorBoard, Trackio, Weights & Biases, by their own libraries.
+"""Where the records of a run go besides its log: TensorBoard, Trackio, Weights & Biases, by their own libraries.
 
-Their own environment variables hold (`TRACKIO_DIR`, `TRACKIO_SPACE_ID`, `WANDB_MODE`, `WANDB_PROJECT`, …).
+Their own environment variables apply (`TRACKIO_DIR`, `TRACKIO_SPACE_ID`, `WANDB_MODE`, `WANDB_PROJECT`, …).
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Start:
         folder: of the run.
         id: of the run, the same when it is resumed.
         done: steps done before.
-        told: the last step that was told before; above `done` after a run that was killed.
+        told: the last step that was sent before; above `done` after a run that was killed.
         config: its numbers.
     """
 
@@ -128,7 +128,7 @@ class _Dashboard:
         self._run, self._image, self._told = run, image, told
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the numbers of a step that was not told before."""
+        """Write the numbers of a step that was not sent before."""
         if step > self._told:
             self._run.log(dict(values), step=step)
 

@@ -1,4 +1,4 @@
-"""When the loss of a run has left what it had reached: a spike, or the end of the run."""
+"""Whether the loss of a run has risen: a spike, or so far that the run is lost."""
 
 import math
 

@@ -13,12 +13,13 @@ from maezoo.training.watching.records import LOG, NEWEST, STATE, Record, kind_of
 
 __all__ = ["RunSummary", "summarise_run"]
 
+_NEWEST = (NEWEST, Path(NEWEST).stem)  # a file; of a run whose weights are shared out, a folder
 _ENDS = ("finished", "stopped", "diverged", "failed")
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run stands; `None` for what its log does not tell.
+    """The state of a run; `None` for what its log does not say.
 
     Attributes:
         folder: of the run.
@@ -90,7 +91,7 @@ def summarise_run(folder: str | Path) -> RunSummary:
     if not place.is_dir():
         raise DataError.about(place, "is not a folder; pass one that `maezoo pretrain` or `maezoo finetune` writes to.")
     state, records = read_state(place), read_records(place / LOG)
-    if not records and not any((place / name).exists() for name in (LOG, STATE, NEWEST)):
+    if not records and not any((place / name).exists() for name in (LOG, STATE, *_NEWEST)):
         raise DataError.about(place, "holds no run: neither log.jsonl nor run.json nor a checkpoint.")
     training = [record for record in records if kind_of(record) == "train"]
     last: Record = training[-1] if training else {}
@@ -127,7 +128,7 @@ def summarise_run(folder: str | Path) -> RunSummary:
 
 
 def _state(folder: Path, state: dict[str, Any], *, finished: bool) -> str:
-    """Return how a run stands: as it says; one that was killed could not say so."""
+    """Return the state of a run: that of `run.json`, unless the run was killed and could not write it."""
     if _is_locked(folder / ".lock"):
         return "running"
     said = state.get("state")
@@ -178,8 +179,8 @@ _SCORES: dict[str, Any] = {
 
 
 def _checkpoint(folder: Path, state: dict[str, Any]) -> str | None:
-    names = (_text(state, "good"), NEWEST)
-    return next((str(folder / name) for name in names if name and (folder / name).is_file()), None)
+    names = (_text(state, "good"), *_NEWEST)
+    return next((str(folder / name) for name in names if name and (folder / name).exists()), None)
 
 
 def _number(record: Record, key: str) -> float | None:

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Watch:
-    """What is watched in a run, besides `log.jsonl`. It changes nothing of what is trained.
+    """What is watched in a run, besides `log.jsonl`. The trained weights do not depend on it.
 
     Attributes:
         log: where else the numbers go: `"tensorboard"`, `"trackio"`, `"wandb"`.
@@ -87,7 +87,7 @@ class Subject:
         mask_ratio: share of patches hidden.
         steps: of the run.
         batch_size: images in a step.
-        paused: told how many seconds watching took.
+        paused: called with the seconds that watching took.
     """
 
     model: MaskedAutoencoder

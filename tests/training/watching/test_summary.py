@@ -59,6 +59,11 @@ def test_scores_have_their_first_latest_and_best(tmp_path: Path) -> None:
     assert found["probe_loss"]["best"] == (5, 1.0)
 
 
+def test_a_checkpoint_of_shares_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    assert summarise_run(tmp_path).checkpoint == str(tmp_path / "checkpoint")
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no run"):
         summarise_run(tmp_path)

@@ -148,16 +148,37 @@ def test_a_pipe_is_no_source(tmp_path: Path) -> None:
         open_source(tmp_path / "pipe.npz")
 
 
-@pytest.mark.parametrize("offset", [[0, 10**9], [-5, 10], [10, 0], [[0, 10]], [0.5, 10.0], ["a", "b"]])
-def test_a_pack_that_leads_out_of_itself_is_refused(tmp_path: Path, offset: list[object]) -> None:
-    np.savez(tmp_path / "pack.npz", blob=np.zeros(100, np.uint8), offset=np.array(offset))
-    with pytest.raises(DataError, match="not a pack"):
-        open_source(tmp_path / "pack.npz")
+def test_folders_and_their_broken_files(tmp_path: Path, photos: list[Path]) -> None:
+    folder = tmp_path / "images"
+    (folder / "deep").mkdir(parents=True)
+    for index, path in enumerate(photos):
+        Image.open(path).save(folder / "deep" / f"{index}.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    source = open_source(folder)
+    assert isinstance(source, ListedImages)
+    assert len(source) == len(photos) + 1
+    crops = draw_crops(len(source), (0.5, 1.0), (0.75, 1.33), step_generator(0, 0))
+    views = source.views(torch.arange(len(source)), crops, 32)
+    assert views.shape == (len(source), 3, 32, 32)
+    assert views[0].isnan().all()
+    assert 0 <= views[1:].min() < views[1:].max() <= 1
+    assert list(source.unreadable) == list(source.left_out()) == [str(folder / "broken.jpg")]
 
 
-@pytest.mark.parametrize("keep", [0, 60, -30])
-def test_a_pack_that_is_cut_short_is_refused(tmp_path: Path, keep: int) -> None:
-    np.savez(tmp_path / "pack.npz", blob=np.zeros(100, np.uint8), offset=[0, 100])
-    (tmp_path / "pack.npz").write_bytes((tmp_path / "pack.npz").read_bytes()[:keep])
+def test_sources_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_source(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no image was found"):
+        open_source(tmp_path)
+    (tmp_path / "x.npz").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="not a pack"):
-        open_source(tmp_path / "pack.npz")
+        open_source(tmp_path / "x.npz")
+    np.savez(tmp_path / "bad.npz", blob=np.zeros(3, np.uint8), offset=np.array([0, 3]))
+    with pytest.raises(DataError, match="image 0 of the pack") as caught:
+        open_source(tmp_path / "bad.npz")
+    assert caught.value.index == 0
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "a.jpg").write_bytes(b"?")
+    broken = open_source(tmp_path / "only")
+    with pytest.raises(DataError, match="none of the 1 images"):
+        broken.views(torch.tensor([0]), draw_crops(1, (1, 1), (1, 1), step_generator(0, 0)), 16)

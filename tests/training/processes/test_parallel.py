@@ -18,7 +18,7 @@ from maezoo.errors import ArgumentError, SettingError
 from maezoo.training import pretrain
 from maezoo.training.masking import masks
 from maezoo.training.processes.processes import find_place
-from tests.training.sharing import RECIPE, SMALL, WAYS, Noise, train, unequal
+from tests.training.processes.sharing import RECIPE, SMALL, WAYS, Noise, train, unequal
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 posix = pytest.mark.skipif(os.name != "posix", reason="sends signals, and gloo for Windows is another one")
@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same runs in several processes."""
     out = tmp_path_factory.mktemp("shared")
-    command = [*TORCHRUN, str(request.param), "-m", "tests.training.sharing", str(out)]
+    command = [*TORCHRUN, str(request.param), "-m", "tests.training.processes.sharing", str(out)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out

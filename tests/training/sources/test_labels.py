@@ -119,6 +119,13 @@ def test_sources_that_cannot_be_used(coloured: Folder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the 2 images"):
         open_labelled(coloured("flat/x", number=2, classes=("red",)) / "red")
     source = coloured()
+    (source / ".hidden").mkdir()
+    (source / "green").mkdir()
+    (source / "green" / "notes.txt").touch()
+    with pytest.raises(DataError, match="folders without an image: 'green'"):
+        open_labelled(source)
+    (source / "green" / "notes.txt").unlink()
+    (source / "green").rmdir()
     with pytest.raises(DataError, match="not trained for: 'green'") as caught:
         open_labelled(source, coloured("other", classes=("green", "red")))
     assert caught.value.found == ("green",)
