@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from maezoo.paths import user_path
-from maezoo.vocabulary import WINDOWS, Pool, Strategy
+from maezoo.vocabulary import Pool, Strategy
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -53,17 +53,10 @@ def output_option(help: str) -> Any:
 
 
 def _window(text: str) -> Any:
-    """Read a word, or two numbers with a comma between them."""
-    from maezoo.images.preprocessing import as_window
+    """Read a window."""
+    from maezoo.images.preprocessing import parse_window
 
-    low, comma, high = text.partition(",")
     try:
-        return as_window((_number(low), _number(high)) if comma else text)
+        return parse_window(text)
     except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is none of {', '.join(WINDOWS)}, nor two numbers LOW,HIGH with LOW below HIGH."
-        ) from error
-
-
-def _number(text: str) -> float:
-    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+        raise typer.BadParameter(str(error)) from error
