@@ -29,7 +29,7 @@ Images = Annotated[list[Path], typer.Argument(help="Image files.", show_default=
 Model = Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 Pooling = Annotated[
-    Pool | None, typer.Option("--pool", help="Which tokens are pooled into the vector; else the weights' own.")
+    Pool | None, typer.Option("--pool", help="How tokens become one vector. [the weights' own]", show_default=False)
 ]
 Masking = Annotated[Strategy, typer.Option("--strategy", help="How the hidden patches are chosen.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
@@ -39,7 +39,7 @@ Windowing = Annotated[
         "--window",
         parser=lambda text: _window(text),
         metavar="full|auto|percentiles|LOW,HIGH",
-        help="Black and white of pictures of more than 8 bits. [full]",
+        help="Values shown black and white, of pictures of more than 8 bits. [full]",
         show_default=False,
     ),
 ]

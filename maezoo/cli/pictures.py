@@ -55,7 +55,8 @@ def sweep(
         ),
     ] = None,
     width: Annotated[
-        float | None, typer.Option(min=0.5, max=100, help="Width of the figure in inches.", show_default=False)
+        float | None,
+        typer.Option(min=0.5, max=100, help="Width of the figure in inches. [by its contents]", show_default=False),
     ] = None,
     pictures: Annotated[
         bool | None, typer.Option(help="Show the first image at each ratio. [for one model]", show_default=False)
