@@ -293,5 +293,6 @@ def __dir__() -> list[str]:
 
 
 def _closest(name: object, known: Iterable[object]) -> list[str]:
-    """Return the known names that a wrong one may have meant."""
-    return difflib.get_close_matches(str(name), [str(each) for each in known], n=3, cutoff=0.5)
+    """Return the known names that a wrong one may have meant, whatever the case of its letters."""
+    spelt = {str(each).lower(): str(each) for each in known}
+    return [spelt[each] for each in difflib.get_close_matches(str(name).lower(), spelt, n=3, cutoff=0.5)]

@@ -7,6 +7,8 @@ fill it               checkpoints/load.py      asks checkpoints/reader.py, with 
 """
 
 import fnmatch
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import SupportsIndex
@@ -223,7 +225,7 @@ def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> V
 
 def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int | None, decoder: bool) -> MAE:
     """Build the empty model: on the meta device when a file will fill it."""
-    size = (img_size, img_size) if isinstance(img_size, SupportsIndex) else img_size or source.preprocess.size
+    size = source.preprocess.size if img_size is None else _height_and_width(img_size)
     channels = source.facts.in_chans if in_chans is None else in_chans
     if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
         message = f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}."
@@ -233,7 +235,7 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
             source.variant,
             decoder=decoder and source.has_decoder,
             facts=replace(source.facts, in_chans=int(channels)),
-            img_size=(int(size[0]), int(size[1])),
+            img_size=size,
             target=source.target,
             init=source.file is None,
         )
@@ -251,3 +253,15 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
         name=source.name,
         facts=source.facts,
     )
+
+
+def _height_and_width(img_size: int | Sequence[int]) -> tuple[int, int]:
+    """Return a size as (H, W)."""
+    try:
+        sides = [*img_size] if isinstance(img_size, Iterable) else [img_size, img_size]
+        H, W = (operator.index(side) for side in sides if not isinstance(side, bool))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"img_size is the side of the input, or (height, width), in whole pixels; got {img_size!r}.", found=img_size
+        ) from error
+    return H, W

@@ -48,7 +48,12 @@ class OptimizedMAE(SavableModel):
         self, model: ImageMethods, tasks: Mapping[Task, PreparedTask], plan: Plan, arguments: Mapping[str, Any]
     ) -> None:
         super().__init__(
-            model.encoder, model.decoder, preprocess=model.preprocess, target=model.target, name=model.name
+            model.encoder,
+            model.decoder,
+            preprocess=model.preprocess,
+            target=model.target,
+            name=model.name,
+            facts=model.facts,
         )
         self.entry, self.license = model.entry, model.license
         self.load_report, self.dtype_reason = model.load_report, model.dtype_reason
@@ -200,7 +205,7 @@ def optimize_for(
     Returns:
         The model itself for a few hundred images; else the model on the faster of PyTorch's engines.
     """
-    if images < _FEW or isinstance(model, OptimizedMAE):
+    if images < _FEW or isinstance(model, OptimizedMAE) or model.dtype not in _DTYPES:
         return model
     sizes = sorted({min(batch_size, 8), batch_size})
     own = cast(ImageMethods, shared_copy(model)).eval()  # the model is not trained meanwhile: no copy of the weights
@@ -223,6 +228,8 @@ def _check_tasks(tasks: Sequence[str], model: ImageMethods) -> list[Task]:
 def _check_precision(precision: str | None, model: ImageMethods) -> Precision:
     """Return the precision asked for, or that of the model's weights."""
     if precision is None:
+        if model.dtype not in _DTYPES:
+            raise ArgumentError(f"the weights are in {model.dtype}; pass precision='float32', or convert them first.")
         return _DTYPES[model.dtype]
     if precision not in PRECISIONS:
         raise ArgumentError.for_choice("precision", precision, [None, *PRECISIONS])
@@ -239,8 +246,8 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
 
 
 def _sample_images(model: ImageMethods, count: int) -> Tensor:
-    """Return input to try engines on: the demo's photographs, repeated; noise for other channel counts."""
-    if model.in_chans != 3:
+    """Return input to try engines on: the demo's photographs, repeated; noise for models of other inputs."""
+    if model.in_chans != 3 or model.preprocess.kind != "picture":
         generator = torch.Generator(device="cpu").manual_seed(0)
         shape = (count, model.in_chans, *model.img_size)
         noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")

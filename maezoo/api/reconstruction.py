@@ -126,8 +126,9 @@ class Reconstruction:
 
     def _repr_png_(self) -> bytes:
         """Show the strip in notebooks."""
-        count = INLINE_ROWS // len(_TITLES) if self.view.stacked else INLINE_ROWS
-        return encode_picture(inline_strip(self._rows(min(len(self), count)), self._titles(), self._notes()))
+        each = len(_TITLES) if self.view.stacked else 1
+        rows = self._rows(min(len(self), INLINE_ROWS // each))
+        return encode_picture(inline_strip(rows, self._titles(), self._notes(), each))
 
     def _rows(self, count: int) -> list[list[Image.Image]]:
         """Return the pictures of the first images."""

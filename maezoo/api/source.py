@@ -84,6 +84,12 @@ def find_source(
         UnknownModelError, UnsupportedWeightsError, WeightsNotFoundError, IntegrityError, OfflineError, LayoutError: see
             `maezoo.create`.
     """
+    if not isinstance(name, str):
+        raise ArgumentError(
+            f"name is a text, such as 'mae_vit_base'; got {name!r}. A folder is named 'local-dir:path', and a file is "
+            "passed as checkpoint= with the name of its architecture.",
+            found=name,
+        )
     with ExitStack() as opened:  # closes the file if what follows fails
         if checkpoint is not None:
             if pretrained or name.startswith((LOCAL, HUB)):

@@ -102,21 +102,23 @@ def labelled_strip(
     return sheet
 
 
-def inline_strip(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], notes: Sequence[str]) -> Image.Image:
-    """Return a labelled strip for a notebook: panels about 240 pixels wide, the first eight images.
+def inline_strip(
+    rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], notes: Sequence[str], each: int = 1
+) -> Image.Image:
+    """Return a labelled strip for a notebook: panels about 240 pixels wide.
 
     Args:
-        rows: of RGB pictures, all of one size; at least the first `INLINE_ROWS`.
+        rows: of RGB pictures, all of one size: those that are shown.
         titles: one for each column.
-        notes: one for each image.
+        notes: one for each row, those that are not shown included.
+        each: rows of an image.
     """
     if not rows:
         return plain_strip(rows)
     side, notes = max(rows[0][0].size), list(notes)
-    first = notes[:INLINE_ROWS]
+    first = notes[: len(rows)]
     if len(notes) > len(first):
-        first[-1] += f"   (the first {len(first)} of {len(notes)} images)"
-    rows = rows[: len(first)]
+        first[-1] += f"   (the first {len(first) // each} of {len(notes) // each} images)"
     if side >= 2 * _INLINE:  # its text would be too small in a notebook, which shows a wide picture reduced
         rows = [[picture.reduce(int(side / _INLINE)) for picture in row] for row in rows]
     return labelled_strip(rows, titles, first, max(1, int(_INLINE / side + 0.5)))

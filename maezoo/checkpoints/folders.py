@@ -68,7 +68,7 @@ def weights_in(folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if not folder.exists():
-        raise WeightsNotFoundError(f"{folder}: there is no such folder.", path=folder)
+        raise WeightsNotFoundError(f"{folder}: there is no such file or folder.", path=folder)
     pickles = [name for name in PICKLES if (folder / name).is_file()]
     if pickles and not found:
         command = f"maezoo convert {shlex.quote(str(folder))} {shlex.quote(f'{folder}-safetensors')}"

@@ -83,6 +83,7 @@ class _Commands(TyperGroup):
         shown = (option for option in self.get_params(ctx) if "completion" not in option.name)
         options = ("/".join(sorted(option.opts, key=len)) for option in shown)
         width = max(len(first) for first, _ in rows)
+        formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_dl(rows)
             formatter.write_dl([("Options".ljust(width), ", ".join(options))])

@@ -25,9 +25,9 @@ def classify(
     confusion: Confusion = None,
     as_json: Json = False,
 ) -> None:
-    """Let a fine-tuned classifier answer to labelled images.
+    """Test a fine-tuned classifier on labelled images.
 
-    The answers are compared with the labels: top-1 and top-5 with 95 % bootstrap intervals over the images.
+    Prints top-1 and top-5 accuracy with 95 % bootstrap intervals over the images.
     """
     check_outputs(folder, source, predictions, confusion)
     from maezoo.cli.bar import Bar

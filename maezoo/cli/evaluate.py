@@ -33,11 +33,12 @@ Overlap = Annotated[
     Literal["refuse", "drop", "keep"], typer.Option(help="Images in both sets: refuse, drop from training, or keep.")
 ]
 PerClass = Annotated[bool, typer.Option("--per-class", help="Print precision, recall and support of each class.")]
-Table = Annotated[Path | None, typer.Option("--predictions", help="Write id, label, predicted, probability.", **_PATH)]
+Table = Annotated[
+    Path | None, typer.Option("--predictions", help="Write id, label, predicted, probability as CSV.", **_PATH)
+]
 Confusion = Annotated[Path | None, typer.Option(help="Draw the confusion matrix; .png, .pdf, .svg, …", **_PATH)]
 
 commands = typer.Typer(no_args_is_help=True, help="Measure features by kNN or a linear probe.")
-commands.command("apply")(apply)
 
 
 @commands.command()
@@ -120,6 +121,9 @@ def linear(
     if save and probe:
         probe.save(save)
         note(f"{save}  {probe!r}; apply it: maezoo eval apply {save} IMAGES")
+
+
+commands.command("apply")(apply)
 
 
 def _check_sets(train: Path, test: Path | None, folds: int | None) -> None:

@@ -27,19 +27,25 @@ def export(
         Path, typer.Argument(metavar="OUT", parser=user_path, help="The file: .onnx, .pt2 or .xml (OpenVINO).")
     ],
     format: Annotated[
-        ExportFormat | None, typer.Option("--format", help="aotinductor: compiled. [by the suffix]", show_default=False)
+        ExportFormat | None,
+        typer.Option("--format", help="aotinductor is compiled for this machine. [by the suffix]", show_default=False),
     ] = None,
-    task: Annotated[ExportTask, typer.Option(help="encode and reconstruct take visible patches, too.")] = "features",
+    task: Annotated[
+        ExportTask, typer.Option(help="What is computed; the last two also take visible patches.")
+    ] = "features",
     pool: Pooling = None,
     layer: Annotated[
-        list[int] | None, typer.Option(help="Block of maps; may be repeated. [-1]", show_default=False)
+        list[int] | None,
+        typer.Option(help="Block whose maps are written; may be repeated. [-1, the last]", show_default=False),
     ] = None,
-    precision: Annotated[ExportPrecision, typer.Option(help="int8: ONNX; bfloat16: the others.")] = "float32",
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="int8 is for ONNX alone, bfloat16 for the others.")
+    ] = "float32",
     batch: Annotated[str, typer.Option(metavar="N|dynamic", help="Images in a batch.")] = "dynamic",
     img_size: Annotated[
-        str, typer.Option(metavar="HxW|dynamic", help="Size; any multiples of the patch side.")
+        str, typer.Option(metavar="HxW|dynamic", help="Height and width, multiples of the patch side.")
     ] = "dynamic",
-    input: Annotated[ExportInput, typer.Option(help="uint8 pixels, or normalised float32.")] = "pixels",
+    input: Annotated[ExportInput, typer.Option(help="What is fed: uint8 pixels, or normalised float32.")] = "pixels",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +84,7 @@ def run(
     file: Annotated[Path, typer.Argument(metavar="OUT", parser=user_path, help="What `maezoo export` wrote.")],
     images: Images,
     output: Annotated[
-        Path | None, output_option("Features: .npz, .npy, .safetensors or .csv; all else: .npz. [print]")
+        Path | None, output_option("Features: .npz, .npy, .safetensors or .csv; all else: .npz. [printed]")
     ] = None,
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share hidden, for encode and reconstruct.")] = 0.75,
     seed: Annotated[int, typer.Option(help="Seed of that mask.")] = 0,

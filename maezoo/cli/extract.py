@@ -25,10 +25,12 @@ def extract(
     output: Annotated[str, typer.Argument(metavar="OUT", help="A folder; an unfinished run in it is resumed.")],
     model: Model = DEFAULT_MODEL,
     pool: Pooling = None,
-    dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Number format of embeddings.")] = "float16",
+    dtype: Annotated[
+        Literal["float16", "float32"], typer.Option(help="Number format of the stored embeddings.")
+    ] = "float16",
     normalize: Annotated[bool, typer.Option("--normalize", help="Divide each embedding by its length.")] = False,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Number format of the model.")
+        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Number format of the computation.")
     ] = "float32",
     device: Device = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time. [by the device]")] = None,
@@ -40,19 +42,25 @@ def extract(
     labels: Annotated[bool, typer.Option("--labels", help="Store labels: folder's name, column, or .cls.")] = False,
     path_column: Annotated[str | None, typer.Option(help="Column of paths. [by its name]")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of images, in Parquet. [by its type]")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column, or key of .json members, used as id.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column or key of the labels.")] = None,
-    keep: Annotated[
-        list[str] | None, typer.Option(help="Columns or keys to copy to the output, with commas between.")
+    id_column: Annotated[
+        str | None, typer.Option(help="Column, or key of .json members, used as id. [id, else the path]")
     ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Decode large JPEGs at full size.")] = False,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column or key of the labels; implies --labels. [label]")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Columns or keys to copy to the output, with commas between them.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Decode large JPEGs at full size: slower.")] = False,
     window: Windowing = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Embed the first so many images only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Embed this many images, the first ones. [all]")] = None,
     contents: Annotated[bool, typer.Option("--contents", help="Detect changed images by their bytes.")] = False,
     max_errors: Annotated[
-        str | None, typer.Option(metavar="N|P%", help="End the run when more images have failed.")
+        str | None, typer.Option(metavar="N|P%", help="End the run when more images fail. [any number may]")
     ] = None,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.")] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log to standard error as JSON, one object per line.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Embed all images of a source into Parquet files.

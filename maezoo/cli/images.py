@@ -40,7 +40,7 @@ __all__ = ["add_features", "create_for_images", "features", "reconstruct"]
 @warned_once()
 def reconstruct(
     images: Images,
-    output: Annotated[Path | None, output_option("Picture, or folder for several images.")] = None,
+    output: Annotated[Path | None, output_option("A file; for several images, a folder. [next to each image]")] = None,
     model: Model = DEFAULT_MODEL,
     mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of patches to hide.")] = 0.75,
     strategy: Masking = "random",
@@ -49,7 +49,7 @@ def reconstruct(
     labels: Annotated[bool, typer.Option("--labels", help="Write titles, share hidden and error.")] = False,
     bands: Annotated[
         str | None,
-        typer.Option(help="Bands to show: B04,B03,B02. [natural colours]", show_default=False),
+        typer.Option(help="Bands to show, such as B04,B03,B02. [natural colours]", show_default=False),
     ] = None,
     window: Windowing = None,
     device: Device = "auto",

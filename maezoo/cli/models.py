@@ -99,9 +99,12 @@ def show_info(
 def optimize(
     model: Annotated[str, typer.Argument(help="Architecture or weights; see `maezoo list`.")] = DEFAULT_MODEL,
     engine: Annotated[str, typer.Option(help="auto, pytorch, or an engine by name.")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or int8.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, bfloat16, float16 or int8. [the weights' own]")
+    ] = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="features, encode or reconstruct; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(help="features, encode or reconstruct; may be repeated. [features]", show_default=False),
     ] = None,
     device: Device = "auto",
     cache_dir: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from maezoo.paths import user_path
-from maezoo.vocabulary import WINDOWS, Pool, Strategy
+from maezoo.vocabulary import Pool, Strategy
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -29,7 +29,7 @@ Images = Annotated[list[Path], typer.Argument(help="Image files.", show_default=
 Model = Annotated[str, typer.Option("--model", "-m", help="Architecture or weights; see `maezoo list`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 Pooling = Annotated[
-    Pool | None, typer.Option("--pool", help="Which tokens are pooled into the vector; else the weights' own.")
+    Pool | None, typer.Option("--pool", help="How tokens become one vector. [the weights' own]", show_default=False)
 ]
 Masking = Annotated[Strategy, typer.Option("--strategy", help="How the hidden patches are chosen.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
@@ -39,7 +39,7 @@ Windowing = Annotated[
         "--window",
         parser=lambda text: _window(text),
         metavar="full|auto|percentiles|LOW,HIGH",
-        help="Black and white of pictures of more than 8 bits. [full]",
+        help="Values shown black and white, of pictures of more than 8 bits. [full]",
         show_default=False,
     ),
 ]
@@ -53,17 +53,10 @@ def output_option(help: str) -> Any:
 
 
 def _window(text: str) -> Any:
-    """Read a word, or two numbers with a comma between them."""
-    from maezoo.images.preprocessing import as_window
+    """Read a window."""
+    from maezoo.images.preprocessing import parse_window
 
-    low, comma, high = text.partition(",")
     try:
-        return as_window((_number(low), _number(high)) if comma else text)
+        return parse_window(text)
     except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is none of {', '.join(WINDOWS)}, nor two numbers LOW,HIGH with LOW below HIGH."
-        ) from error
-
-
-def _number(text: str) -> float:
-    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+        raise typer.BadParameter(str(error)) from error

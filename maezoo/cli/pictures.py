@@ -55,7 +55,8 @@ def sweep(
         ),
     ] = None,
     width: Annotated[
-        float | None, typer.Option(min=0.5, max=100, help="Width of the figure in inches.", show_default=False)
+        float | None,
+        typer.Option(min=0.5, max=100, help="Width of the figure in inches. [by its contents]", show_default=False),
     ] = None,
     pictures: Annotated[
         bool | None, typer.Option(help="Show the first image at each ratio. [for one model]", show_default=False)
@@ -110,6 +111,7 @@ def demo(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the page. [first free from 7860]")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is open to the network.")] = "127.0.0.1",
     model: Annotated[str, typer.Option("--model", "-m", help="Weights to start with.")] = DEFAULT_MODEL,
+    window: Windowing = None,
     device: Device = "auto",
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
@@ -123,7 +125,7 @@ def demo(
     from maezoo.api.factory import info
     from maezoo.demo import served
 
-    with served(host=host, port=port, model=info(model).name, device=device) as address:
+    with served(host=host, port=port, model=info(model).name, window=window or "full", device=device) as address:
         say(f"maezoo demo at {address}  (Ctrl-C ends it)")
         if host not in _LOOPBACK:
             note("Anyone who can reach this machine can use the page.", "yellow")

@@ -105,11 +105,17 @@ def convert(
     source: Annotated[Path, typer.Argument(help="A .safetensors, .pth or .bin file, or a folder with one.")],
     output: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder: then with its config files.")],
     to: Annotated[Layout, typer.Option(help="Layout of the output.")] = "maezoo",
-    target: Annotated[Target | None, typer.Option(help="What its decoder was trained to predict.")] = None,
-    preprocess: Annotated[str | None, typer.Option(help='JSON: {"size": [224, 224], "resize": "crop", …}.')] = None,
-    architecture: Annotated[str | None, typer.Option(help="Architecture, where the shapes do not tell it.")] = None,
-    like: Annotated[str | None, typer.Option(help="Weights of the manifest that have all these in common.")] = None,
-    license_: Annotated[str | None, typer.Option("--license", help="Licence of the weights.")] = None,
+    target: Annotated[
+        Target | None, typer.Option(help="What its decoder was trained to predict. [as SOURCE says]")
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help='How images are prepared, as JSON: {"size": [224, 224], …}. [as SOURCE says]')
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help="Architecture. [by the shapes]")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Weights of `maezoo list` with the same target, preprocessing and licence.")
+    ] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="Licence of the weights. [as SOURCE says]")] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the decoder out.")] = False,
     take: Annotated[
         str | None, typer.Option(help="Which of the file's state dicts: model_ema, teacher, … [the model itself]")
@@ -158,7 +164,7 @@ def _left_out(keys: tuple[str, ...]) -> str:
 @manifest_commands.command()
 def pin(
     path: Annotated[Path | None, typer.Argument(help="The manifest. [the one in use]", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file. [over PATH]")] = None,
     as_json: Json = False,
 ) -> None:
     """Fill in missing hashes, sizes and commits from the hub.

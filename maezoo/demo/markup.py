@@ -56,13 +56,15 @@ def panels(view: View) -> str:
     )
 
 
-def report(view: View, model: str, photo: str) -> str:
-    """Return the line that says what was done."""
+def report(view: View, model: str, photo: str, *, dark: bool = False) -> str:
+    """Return the line that says what was done; of a picture that uses little of its range, what helps."""
     hidden, patches = len(view.hidden), view.grid[0] * view.grid[1]
     text = (
         f"{photo}: {hidden} of {patches} patches hidden ({hidden / patches:.0%}), "
         f"error {float(view.reconstruction.loss[0]):.3f}. {model}, {view.seconds * 1000:.0f} ms."
     )
+    if dark:
+        text += " It uses little of the range of its values: choose other values for black and white."
     return f'<p class="mz-report" role="status">{escape(text)}</p>'
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from maezoo.demo.studio import DEFAULT_MODEL, Studio
 from maezoo.errors import MissingExtraError
 from maezoo.hub.fetching import fetch
+from maezoo.images.preprocessing import as_window, parse_window
 from maezoo.manifest.entries import load_manifest
+from maezoo.vocabulary import Window
 
 __all__ = ["served"]
 
@@ -25,7 +27,12 @@ _POLICY = (
 
 @contextmanager
 def served(
-    *, host: str = "127.0.0.1", port: int | None = None, model: str = DEFAULT_MODEL, device: str = "auto"
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    model: str = DEFAULT_MODEL,
+    window: Window = "full",
+    device: str = "auto",
 ) -> Iterator[str]:
     """Serve the demo page while the block runs.
 
@@ -37,6 +44,8 @@ def served(
         port: the first free one from 7860 on when `None`.
         model: name of the weights to start with. Only these are downloaded, before the page is served; visitors choose
             among them and what is on this machine.
+        window: which values of a picture of more than 8 bits are black and white at first, as in `maezoo.create`;
+            visitors may choose others.
         device: as in `maezoo.create`.
 
     Yields:
@@ -44,9 +53,11 @@ def served(
 
     Raises:
         MissingExtraError: Gradio is not installed.
+        ArgumentError: no such window.
         MaezooError: the model cannot be created.
         OSError: the port is taken.
     """
+    shade = _as_typed(window)
     _check_port(host, port)
     private = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
     with (
@@ -59,7 +70,7 @@ def served(
         studio = Studio(device)
         fetch(load_manifest().find(model))
         studio.model(model)
-        page = build_page(studio, model).queue(max_size=_WAITING)
+        page = build_page(studio, model, shade).queue(max_size=_WAITING)
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -80,6 +91,13 @@ def served(
             yield address
         finally:
             page.close(verbose=False)
+
+
+def _as_typed(window: Window) -> str:
+    """Return a window as a visitor would type it."""
+    text = window if isinstance(window, str) else ",".join(map(str, as_window(window)))
+    parse_window(text)  # also refuses a window of several bands, which no photo has
+    return text
 
 
 def _check_port(host: str, port: int | None) -> None:

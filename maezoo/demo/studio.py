@@ -19,11 +19,21 @@ from maezoo.figures.attention import class_attention
 from maezoo.figures.similarity import patch_similarity
 from maezoo.hub.fetching import locate
 from maezoo.images.batches import open_image
+from maezoo.images.window import Scaling
 from maezoo.manifest.entries import load_manifest
 from maezoo.masks.strategies import draw_mask
 from maezoo.vocabulary import Strategy
 
-__all__ = ["DEFAULT_MODEL", "Request", "Studio", "View", "colour_map", "read_photo", "sample_photos"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Request",
+    "Studio",
+    "View",
+    "file_bytes",
+    "model_choices",
+    "read_photo",
+    "sample_photos",
+]
 
 DEFAULT_MODEL = "mae_vit_tiny.photos_pixel"
 _LARGEST_SIDE = 1024  # pixels of a photo that are kept in memory
@@ -198,12 +208,15 @@ def require_here(name: str) -> None:
         )
 
 
-def read_photo(image: str | Path | Image.Image, name: str = "the photo") -> Image.Image:
+def read_photo(
+    image: str | Path | bytes | Image.Image, name: str = "the photo", scaling: Scaling | None = None
+) -> Image.Image:
     """Decode a photo, upright and RGB, and shrink it to what the page needs.
 
     Args:
-        image: a path or a picture.
+        image: a path, the bytes of a file, or a picture.
         name: what errors call it: the sender's name for it, not its place on this machine.
+        scaling: how more than 8 bits become 8; by the range of the number format when `None`.
 
     Raises:
         ImageError: it cannot be read; the message says why.
@@ -212,15 +225,22 @@ def read_photo(image: str | Path | Image.Image, name: str = "the photo") -> Imag
         >>> read_photo(Image.new("L", (3000, 1500))).size
         (1024, 512)
     """
-    if isinstance(image, Image.Image):
-        photo = open_image(image, name=name)
-    else:
-        try:
-            photo = open_image(Path(image).read_bytes(), name=name)  # errors about bytes do not name the file
-        except OSError as error:
-            raise ImageError(f"{name} cannot be read: {error.strerror}.", reason=error.strerror) from error
+    data = file_bytes(Path(image), name) if isinstance(image, str | Path) else image
+    photo = open_image(data, name=name, scaling=scaling)  # errors about bytes do not name the file
     photo.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BICUBIC)
     return photo
+
+
+def file_bytes(path: Path, name: str) -> bytes:
+    """Return the bytes of a file, which errors call by its sender's name for it.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror}.", reason=error.strerror) from error
 
 
 def sample_photos() -> dict[str, Path]:

@@ -13,7 +13,8 @@ from maezoo.extraction.store import Store
 __all__ = ["open_job"]
 
 _LEFT_OVER = re.compile(  # temporary files of a run that was killed
-    r"\.(part-\d{6}|begun-\d{6}|errors|extract|items|pending)-[a-z0-9_]{8,16}\.(arrow|json|parquet)"
+    r"\.(part-\d{6}|begun-\d{6}|errors|extract|items|pending)"
+    r"(-[a-z0-9_]{8,16}\.(arrow|json|parquet)|\.(arrow|json|parquet)\.[0-9a-f]{8}\.unfinished)"
 )
 _log = logging.getLogger(__name__)
 

@@ -136,7 +136,9 @@ def open_store(location: str | Path) -> Store:
         DataError: it is a file, or its scheme is not known.
     """
     text = str(location)
-    return RemoteStore(text) if is_uri(text) else LocalStore(user_path(text))
+    if is_uri(text) and not text.lower().startswith("file:"):
+        return RemoteStore(text)
+    return LocalStore(Path(open_filesystem(text)[1]) if is_uri(text) else user_path(text))
 
 
 @contextmanager
@@ -150,7 +152,7 @@ def exclusive(path: Path, output: str | Path) -> Iterator[None]:
         output: what it guards, for messages.
 
     Raises:
-        DataError: another process holds it; `found` is its number.
+        OutputBusyError: another process holds it; `found` is its number.
 
     Example:
         >>> import tempfile

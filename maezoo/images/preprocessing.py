@@ -9,7 +9,15 @@ from typing import Any, SupportsIndex
 from maezoo.errors import ArgumentError
 from maezoo.vocabulary import INPUT_KINDS, WINDOWS, InputKind, Window
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "INTERPOLATIONS", "RESIZE_RULES", "Preprocessing", "as_window"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "INTERPOLATIONS",
+    "RESIZE_RULES",
+    "Preprocessing",
+    "as_window",
+    "parse_window",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -133,6 +141,29 @@ def as_window(window: Any) -> Window:
         f"window is {', '.join(map(repr, WINDOWS))}, or two numbers (low, high) with low below high; got {window!r}."
     )
     raise ArgumentError(message, expected=WINDOWS, found=window, suggestions=error.suggestions)
+
+
+def parse_window(text: str) -> Window:
+    """Read a window as it is typed: a word, or two numbers with a comma between them.
+
+    Raises:
+        ArgumentError: neither.
+
+    Example:
+        >>> parse_window("auto"), parse_window("-160, 240")
+        ('auto', (-160, 240))
+    """
+    low, comma, high = text.partition(",")
+    try:
+        return as_window((_number(low), _number(high)) if comma else text.strip())
+    except ValueError as error:
+        words = ", ".join(WINDOWS)
+        message = f"{text!r} is none of {words}, nor two numbers LOW,HIGH with LOW below HIGH."
+        raise ArgumentError(message, expected=WINDOWS, found=text) from error
+
+
+def _number(text: str) -> float:
+    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
 
 
 def _plain(value: Any) -> Any:

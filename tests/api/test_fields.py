@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import ImageDraw
 
 import maezoo
 from maezoo import Scene, Sound, Text
@@ -114,6 +115,30 @@ def test_texts_of_any_length_have_features_and_others_one_width(reader: maezoo.M
             method(texts)  # type: ignore[operator]
     assert len(reader.encode([Text(text, patches=40) for text in texts])) == 3
     assert reader.reconstruct("one two three").save(tmp_path / "a.png", labels=True).exists()
+
+
+def test_a_notebook_says_how_many_of_the_sounds_it_shows(audio: maezoo.MAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    text = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda pen, xy, said, *more, **how: (drawn.append(said), text(pen, xy, said, *more, **how)),
+    )
+    sounds = [Sound(np.zeros(10_000, np.float32), 16_000)] * 4
+    audio.reconstruct(sounds[:2])._repr_png_()
+    assert not any("images)" in said for said in drawn)
+    audio.reconstruct(sounds)._repr_png_()
+    assert sum("(the first 2 of 4 images)" in said for said in drawn) == 1
+
+
+@pytest.mark.parametrize("kind", ["satellite", "audio", "reader"])
+def test_models_of_every_field_are_optimised(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    model: maezoo.MAE = request.getfixturevalue(kind)
+    fast = model.optimize(engine="eager", batch_sizes=(1,), cache_dir=tmp_path)
+    H, W = model.img_size
+    images = torch.randn(1, model.in_chans, H, W)
+    assert torch.allclose(fast.features(images), model.features(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["satellite", "audio", "reader"])

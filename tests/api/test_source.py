@@ -1,7 +1,9 @@
 """Folders and files say what they are, in whichever way they do, or the user is asked; nothing is assumed."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,7 +16,7 @@ from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.checkpoints.reader import WeightsFile
 from maezoo.checkpoints.save import save_model
 from maezoo.checkpoints.transformers_config import transformers_config, transformers_preprocessor
-from maezoo.errors import LayoutError, LicenseError, UnknownModelError, WeightsNotFoundError
+from maezoo.errors import ArgumentError, LayoutError, LicenseError, UnknownModelError, WeightsNotFoundError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, build_mae
 
@@ -250,3 +252,25 @@ def test_the_bundled_files_header_agrees_with_the_manifest():
         said = file.metadata
     assert (said.variant.name, said.target, said.preprocess) == (entry.architecture, entry.target, entry.preprocess)
     assert (said.license, said.facts.norm_epsilon) == (entry.license, 1e-6)
+
+
+@pytest.mark.parametrize("size", ["96", 96.5, (96.5, 96), (96,), (96, 96, 3), (96, None), True, "ab", ()])
+def test_a_size_that_is_none_is_refused_in_words(size):
+    with pytest.raises(ArgumentError, match="side of the input"):
+        create("mae_vit_tiny", img_size=size)
+
+
+@pytest.mark.parametrize("size", [96, [96, 96], np.int64(96), np.array([96, 96]), torch.Size([96, 96])])
+def test_a_size_may_be_any_whole_numbers(size):
+    assert create("mae_vit_tiny", img_size=size).img_size == (96, 96)
+
+
+@pytest.mark.parametrize("name", [None, 3, Path("mae_vit_tiny")])
+def test_a_name_that_is_no_text_is_refused_in_words(name):
+    with pytest.raises(ArgumentError, match="name is a text"):
+        create(name, pretrained=True)
+
+
+def test_a_name_in_capitals_finds_its_like():
+    with pytest.raises(UnknownModelError, match="Did you mean 'mae_vit_tiny'"):
+        create("MAE_ViT_Tiny")

@@ -54,7 +54,7 @@ def test_the_card_states_licence_and_use(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told_from_one_without_weights(tmp_path):
-    with pytest.raises(maezoo.errors.WeightsNotFoundError, match="there is no such folder"):
+    with pytest.raises(maezoo.errors.WeightsNotFoundError, match="there is no such file or folder"):
         maezoo.create(f"local-dir:{tmp_path / 'nope'}", device="cpu")
     with pytest.raises(maezoo.errors.WeightsNotFoundError, match=r"has no model\.safetensors"):
         maezoo.create(f"local-dir:{tmp_path}", device="cpu")

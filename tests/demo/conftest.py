@@ -21,11 +21,12 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def demo(scratch: Path, ends_by: int = signal.SIGINT) -> Iterator[Served]:
+def demo(scratch: Path, *options: str, ends_by: int = signal.SIGINT) -> Iterator[Served]:
     """Run `maezoo demo` while the block runs; it is ended as Ctrl-C does."""
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "PYTHONUNBUFFERED": "1"}
     environment |= {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(_COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen([*_COMMAND, *options], **streams, env=environment)
     try:
         said = []
         for line in process.stdout:

@@ -1,14 +1,16 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from maezoo.demo import markup
 from maezoo.demo.studio import Request, Studio, read_photo
 
 pytest.importorskip("matplotlib")
 
-SETTINGS = ("mae_vit_tiny.photos_pixel", 75, "random", 0, 6)
+SETTINGS = ("mae_vit_tiny.photos_pixel", 75, "random", 0, "full", 6)
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +21,9 @@ def studio() -> Studio:
 @pytest.fixture
 def handlers(studio):
     pytest.importorskip("gradio", reason="the page needs the extra 'demo'")
-    from maezoo.demo.page import _Handlers
+    from maezoo.demo.handlers import Handlers
 
-    return _Handlers(studio)
+    return Handlers(studio)
 
 
 def test_pictures_travel_inside_the_page(studio, photos):
@@ -95,6 +97,43 @@ def test_a_broken_upload_is_said_in_words_and_deleted(handlers, tmp_path):
     assert str(tmp_path) not in message
     assert emptied is None
     assert not path.exists()
+
+
+def dark(path: Path) -> Path:
+    """A picture of 16 bits that uses 12 of them, as cameras of microscopes and scanners write it."""
+    Image.fromarray(np.linspace(0, 3000, 96 * 96).reshape(96, 96).astype(np.uint16)).save(path)
+    return path
+
+
+def seen_through(window: str) -> tuple:
+    return (*SETTINGS[:4], window, SETTINGS[5])
+
+
+def test_another_window_shows_an_uploaded_picture_of_16_bits_as_the_api_does(handlers, tmp_path):
+    state, _, _, message, *_ = handlers.upload(str(dark(tmp_path / "scan.png")), None, *SETTINGS)
+    assert state.photo.getextrema()[0] == (0, 11)
+    assert "choose other values for black and white" in message
+    state, *_ = handlers.click([[2, 3]], False, state, *SETTINGS)
+    for window, brightest in (("percentiles", 255), ("0,6000", 127), ("full", 11)):
+        state, board, _, message, _ = handlers.show(state, *seen_through(window))
+        assert state.photo.getextrema()[0] == (0, brightest)
+        assert 'data-row="2" data-column="3"' in board
+        assert ("choose other" in message) == (window == "full")
+
+
+def test_a_window_that_is_none_is_said_in_words_and_the_picture_stays(handlers, tmp_path):
+    state, *_ = handlers.upload(str(dark(tmp_path / "scan.png")), None, *SETTINGS)
+    *_, message, _ = handlers.show(state, *seen_through("240,-160"))
+    assert "LOW,HIGH" in message
+    _, _, _, message, _ = handlers.show(state, *SETTINGS)
+    assert "scan.png" in message
+
+
+def test_of_a_photo_of_8_bits_no_second_copy_is_kept(handlers, photos, tmp_path):
+    path = tmp_path / "mine.jpg"
+    path.write_bytes(photos[1].read_bytes())
+    state, *_ = handlers.upload(str(path), None, *SETTINGS)
+    assert state.file is None
 
 
 def test_an_unknown_or_unreachable_model_is_said_in_words(handlers, monkeypatch):

@@ -1,9 +1,9 @@
+import json
 import os
 import re
 import signal
 import socket
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maezoo.cli import app
-from maezoo.errors import MissingExtraError, UnknownModelError
+from maezoo.errors import ArgumentError, MissingExtraError, UnknownModelError
 
 from .conftest import demo
 
@@ -69,14 +69,15 @@ def test_a_file_over_the_limit_is_refused(served):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no such signals")
-def test_it_leaves_nothing_when_it_ends(tmp_path):
+def test_it_starts_with_the_window_that_is_asked_for_and_leaves_nothing_when_it_ends(tmp_path):
     pytest.importorskip("gradio", reason="the page needs the extra 'demo'")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with demo(scratch) as running:
+    with demo(scratch, "--window", "-160,240") as running:
         assert list(scratch.glob("maezoo-demo-*"))
-        started = time.monotonic()
-    assert time.monotonic() - started < 15
+        with urllib.request.urlopen(f"{running.address.rstrip('/')}/config", timeout=20) as answer:
+            parts = {part["props"].get("elem_id"): part["props"] for part in json.load(answer)["components"]}
+        assert parts["window"]["value"] == "-160,240"
     assert list(scratch.glob("maezoo-demo-*")) == []
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(running.address, timeout=5)
@@ -103,6 +104,14 @@ def test_a_taken_port_is_an_error():
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=str(port)), served(port=port, device="cpu"):
             pass
+
+
+@pytest.mark.parametrize("window", ["fool", (240, -160), ((0.0, 0.0), (1.0, 1.0))])
+def test_an_impossible_window_is_refused_before_there_is_a_page(window):
+    from maezoo.demo import served
+
+    with pytest.raises(ArgumentError), served(window=window, device="cpu"):
+        pass
 
 
 def test_an_unknown_model_is_refused_before_there_is_a_page():

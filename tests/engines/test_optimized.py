@@ -103,6 +103,25 @@ def test_maps_and_saving_go_on_working(pair: tuple[MAE, MAE], photos: list[Path]
     assert torch.equal(again.features(photos), model.features(photos))
 
 
+def test_what_the_weights_ask_for_holds_for_the_optimised_model(photos: list[Path], tmp_path: Path) -> None:
+    kept = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu")
+    facts = replace(kept.facts, pooling="cls+mean", resampling="aligned")
+    model = MAE(kept.encoder, kept.decoder, preprocess=kept.preprocess, target=kept.target, facts=facts)
+    fast = optimised(model, tmp_path, engine="eager")
+    assert fast.facts == model.facts
+    close(fast.features(photos), model.features(photos))
+    larger = torch.randn(1, 3, 128, 96)
+    close(fast.features(larger), model.features(larger))
+
+
+def test_a_number_format_that_no_engine_has_is_left_as_it_is_or_refused(tmp_path: Path) -> None:
+    model = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu").double()
+    assert optimize_for(model, "features", 10_000, batch_size=8) is model
+    with pytest.raises(ValueError, match="precision='float32'"):
+        optimised(model, tmp_path, engine="eager")
+    assert optimised(model, tmp_path, engine="eager", precision="float32").plan.precision == "float32"
+
+
 def test_the_original_is_left_alone(model: MAE, photos: list[Path], tmp_path: Path) -> None:
     before = model.features(photos)
     model.train()

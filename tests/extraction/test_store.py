@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from maezoo.errors import DataError
+import maezoo
+from maezoo.errors import DataError, OutputBusyError
 from maezoo.extraction.store import exclusive, open_store
 
 HOLD = """
@@ -78,3 +79,11 @@ def test_two_runs_never_write_one_temporary_file(monkeypatch):
     assert store.names() == ["a.parquet"]
     assert store.read("a.parquet") == b"2"
     storage.rm("/out", recursive=True)
+
+
+def test_a_file_uri_is_a_folder_of_this_machine_whose_runs_exclude_each_other(tmp_path, photos):
+    output = tmp_path / "out"
+    with exclusive(output / "__maezoo__" / "lock", output), pytest.raises(OutputBusyError):
+        maezoo.extract(photos[0].parent, output.as_uri(), device="cpu", workers=0, limit=1)
+    assert maezoo.extract(photos[0].parent, output.as_uri(), device="cpu", workers=0, limit=1).rows == 1
+    assert (output / "part-000000.parquet").is_file()
