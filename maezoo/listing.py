@@ -17,6 +17,8 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "RASTER_SUFFIXES",
     "SOUND_SUFFIXES",
+    "TEXT_SUFFIXES",
+    "counts",
     "endings_in",
     "files_in",
     "image_files",
@@ -40,6 +42,8 @@ RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".npy"})
 """Endings of the files that hold bands."""
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".npy"})
 """Endings of the files that hold sounds, or their energies."""
+TEXT_SUFFIXES = frozenset({".txt"})
+"""Endings of the files that hold texts."""
 
 _DEAD_LINK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG})
 
@@ -53,6 +57,16 @@ def is_image(name: str) -> bool:
     """
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - also of names inside tar files
     return suffix in IMAGE_SUFFIXES or (suffix in _MEDICAL and _reads_dicom())
+
+
+def counts(name: str, endings: frozenset[str] | None) -> bool:
+    """Whether a file's name ends as one of these, in small letters; as an image's when `None`.
+
+    Example:
+        >>> counts("song.WAV", SOUND_SUFFIXES), counts("song.WAV", None)
+        (True, False)
+    """
+    return is_image(name) if endings is None else Path(name).suffix.lower() in endings
 
 
 @functools.cache
@@ -115,11 +129,7 @@ def image_files(folder: Path, endings: frozenset[str] | None = None) -> Iterator
         >>> [path.name for path in image_files(folder)]
         ['tom.jpg']
     """
-
-    def counts(name: str) -> bool:
-        return is_image(name) if endings is None else Path(name).suffix.lower() in endings
-
-    return (Path(entry.path) for entry in _all_files(folder) if counts(entry.name) and _is_file(entry))
+    return (Path(entry.path) for entry in _all_files(folder) if counts(entry.name, endings) and _is_file(entry))
 
 
 def endings_in(folder: Path) -> Counter[str]:

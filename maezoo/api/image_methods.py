@@ -21,7 +21,7 @@ from maezoo.model.facts import PAPER
 from maezoo.progress import track
 from maezoo.vocabulary import POOLS, Pool, Strategy, Target
 
-__all__ = ["ImageMethods"]
+__all__ = ["ImageMethods", "check_one_shape"]
 
 _T = TypeVar("_T")
 
@@ -124,7 +124,7 @@ class ImageMethods(MaskedAutoencoder):
         parts = self._map(given, run, batch_size, progress)
         if rows is not None:
             rows.check_end()
-        return torch.cat(_check_one_shape(parts))
+        return torch.cat(check_one_shape(parts))
 
     def features(
         self, images: ImageLikes, *, pool: Pool | None = None, batch_size: int = 32, progress: bool = False
@@ -186,7 +186,7 @@ class ImageMethods(MaskedAutoencoder):
             return [x[:, prefix:].transpose(1, 2).reshape(len(x), D, *batch.grid_size) for x in found]  # (B, D, h, w)
 
         parts = self._map(look_at(images), run, batch_size, progress)
-        return [torch.cat(_check_one_shape(each)) for each in zip(*parts, strict=True)]
+        return [torch.cat(check_one_shape(each)) for each in zip(*parts, strict=True)]
 
     def reconstruct(
         self,
@@ -230,7 +230,7 @@ class ImageMethods(MaskedAutoencoder):
 
         parts = self._map(given, run, batch_size, progress)
         rows.check_end()
-        _check_one_shape([part.original for part in parts])
+        check_one_shape([part.original for part in parts])
         return Reconstruction.join(parts)
 
     def prepare(self, images: ImageLikes) -> Tensor:
@@ -242,7 +242,7 @@ class ImageMethods(MaskedAutoencoder):
         Raises:
             ImageError: an image cannot be read; the message says which and why.
         """
-        return torch.cat(_check_one_shape([batch.images for batch in self.input_batches(images)]))
+        return torch.cat(check_one_shape([batch.images for batch in self.input_batches(images)]))
 
     def input_batches(self, images: ImageLikes, batch_size: int = 32) -> Iterator[PatchedImages]:
         """Yield images as the model's input, some at a time; the next ones are decoded meanwhile.
@@ -294,7 +294,7 @@ class ImageMethods(MaskedAutoencoder):
         return parts
 
 
-def _check_one_shape(parts: Sequence[Tensor]) -> list[Tensor]:
+def check_one_shape(parts: Sequence[Tensor]) -> list[Tensor]:
     """Return batches of inputs of one size.
 
     Raises:

@@ -15,6 +15,7 @@ from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Tas
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
 from maezoo.errors import ArgumentError, FrozenModelError, WeightsNotFoundError
+from maezoo.images.fields import takes_pictures
 from maezoo.model import PatchedImages
 from maezoo.paths import cache_folder, state_folder
 from maezoo.progress import announce
@@ -246,8 +247,8 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
 
 
 def _sample_images(model: ImageMethods, count: int) -> Tensor:
-    """Return input to try engines on: the demo's photographs, repeated; noise for models of other inputs."""
-    if model.in_chans != 3 or model.preprocess.kind != "picture":
+    """Return input to try engines on: the demo's photographs, repeated; noise for other inputs than RGB."""
+    if model.in_chans != 3 or not takes_pictures(model.preprocess, 3):
         generator = torch.Generator(device="cpu").manual_seed(0)
         shape = (count, model.in_chans, *model.img_size)
         noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")

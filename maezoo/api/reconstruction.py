@@ -84,8 +84,9 @@ class Reconstruction:
         """What `error` and `loss` are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
 
         The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
+        Where the input is no picture it is "band values" or "log-mel energies" instead of pixels.
         """
-        return error_unit(self.uses_input_statistics)
+        return error_unit(self.uses_input_statistics, self.view.values)
 
     def to_pil(self, *, scale: int = 1, labels: bool = False) -> Image.Image:
         """Return the strip original | masked | reconstruction, one row for each image; wide ones below each other.
@@ -132,8 +133,7 @@ class Reconstruction:
 
     def _rows(self, count: int) -> list[list[Image.Image]]:
         """Return the pictures of the first images."""
-        rows = [self._panels(i) for i in range(count)]
-        return [[panel] for row in rows for panel in row] if self.view.stacked else rows
+        return self.view.rows([self._panels(i) for i in range(count)])
 
     def _panels(self, i: int) -> list[Image.Image]:
         """Draw one image: as it is, masked, and reconstructed."""
@@ -144,7 +144,7 @@ class Reconstruction:
 
     def _titles(self) -> tuple[str, ...]:
         """Return what is written over the columns."""
-        return ("",) if self.view.stacked else _TITLES
+        return self.view.titles(_TITLES)
 
     def _notes(self) -> list[str]:
         """Return what is written under each row."""
@@ -153,20 +153,21 @@ class Reconstruction:
             f"{shares_text(row)} hidden, error {loss:.3g} ({self.unit}){leak}{self.view.note}"
             for row, loss in zip(self.mask, self.loss.tolist(), strict=True)
         ]
-        if not self.view.stacked:
-            return notes
-        first, second, third = _TITLES
-        return [each for note in notes for each in (first, second, f"{third}: {note}")]
+        return self.view.notes(_TITLES, notes)
 
 
-def error_unit(normalised_patches: bool) -> str:
+def error_unit(normalised_patches: bool, values: str = "pixels") -> str:
     """Name what an error is measured in: the target's space.
 
+    Args:
+        normalised_patches: the target is normalised per patch.
+        values: what the numbers of the input are called.
+
     Example:
-        >>> error_unit(False)
-        'normalised pixels'
+        >>> error_unit(False), error_unit(True, "log-mel energies")
+        ('normalised pixels', 'patch-normalised log-mel energies')
     """
-    return "patch-normalised pixels" if normalised_patches else "normalised pixels"
+    return f"{'patch-' if normalised_patches else ''}normalised {values}"
 
 
 def shares_text(mask: Tensor) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from maezoo.api.strip import shown
+from maezoo.api.strip import error_picture, shown
 from maezoo.errors import ArgumentError
 from maezoo.images.fbank import RATE, SHIFT, band_centres
 from maezoo.images.preprocessing import Preprocessing
@@ -49,6 +49,11 @@ class View:
         return self.kind != "picture"
 
     @property
+    def values(self) -> str:
+        """What the numbers of an input are called: `"pixels"`, `"band values"` or `"log-mel energies"`."""
+        return "log-mel energies" if self.kind == "sound" else "band values" if self.channels else "pixels"
+
+    @property
     def note(self) -> str:
         """What is written under a picture to explain it."""
         if not self.channels:
@@ -56,7 +61,7 @@ class View:
         low, high = _STRETCH
         return f"; shown: {' '.join(self.names)}, black and white at {low} and {high} % of the original"
 
-    def panels(self, original: Tensor, others: Sequence[Tensor], hidden: Tensor) -> list[Image.Image]:
+    def panels(self, original: Tensor, others: Sequence[Tensor], hidden: Tensor | None = None) -> list[Image.Image]:
         """Draw an input and what was made of it, all on one scale.
 
         Args:
@@ -64,22 +69,61 @@ class View:
             others: more of that shape; the first of them is drawn with its hidden pixels grey.
             hidden: (H, W) bool.
         """
-        covered = [None, hidden, *[None] * len(others)]
         if self.kind == "sound":
             top = float(original.max()) * _DECIBELS
+            covered = [None, hidden, *[None] * len(others)]
             return [_spectrogram(each, top, mask) for each, mask in zip((original, *others), covered, strict=False)]
-        if self.kind == "text":
-            return [_lines(shown(each.clamp(0, 1))) for each in (original, *others)]
-        if not self.channels:
-            return [shown(each) for each in (original, *others)]
-        chosen = list(self.channels)
-        flat = original[chosen].float().flatten(1).cpu().numpy()  # (1 or 3, H*W)
-        low, high = (torch.tensor(row)[:, None, None] for row in np.percentile(flat, _STRETCH, axis=1))
-        panels = []
-        for each, mask in zip((original, *others), covered, strict=False):
-            stretched = ((each[chosen].cpu() - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
-            panels.append(shown(stretched if mask is None else stretched.masked_fill(mask.cpu(), 0.5)))
-        return panels
+        pictures = [shown(each) for each in self.pictures(original, others, hidden)]
+        return [_lines(each) for each in pictures] if self.kind == "text" else pictures
+
+    def pictures(self, original: Tensor, others: Sequence[Tensor] = (), hidden: Tensor | None = None) -> list[Tensor]:
+        """Return an input, and what was made of it, in [0, 1], all on one scale: as figures show them.
+
+        Bands are those that are chosen; of sounds 1 is the loudest of the original and 0 is 80 dB below.
+
+        Args:
+            original: as in `panels`.
+            others: as in `panels`.
+            hidden: as in `panels`.
+
+        Returns:
+            (1 or 3, H, W) each; (C, H, W) of photographs.
+        """
+        every = [original, *others]
+        if self.kind == "sound":
+            top = original.max() - _RANGE / _DECIBELS
+            found = [(each - top) * (_DECIBELS / _RANGE) for each in every]
+        elif self.channels:
+            chosen = list(self.channels)
+            flat = original[chosen].float().flatten(1).cpu().numpy()  # (1 or 3, H*W)
+            low, high = (torch.tensor(row)[:, None, None] for row in np.percentile(flat, _STRETCH, axis=1))
+            found = [(each[chosen].cpu() - low) / (high - low).clamp(min=1e-9) for each in every]
+        else:
+            return [each.clamp(0, 1) for each in every]
+        if hidden is not None and len(found) > 1:
+            found[1] = found[1].masked_fill(hidden.to(found[1].device), 0.5)
+        return [each.clamp(0, 1) for each in found]
+
+    def error_panel(self, values: Tensor, size: tuple[int, int], highest: float) -> Image.Image:
+        """Draw an (h, w) map of errors as large as a panel of an input (H, W); the lightest colour is `highest`."""
+        if self.kind == "sound":
+            return _with_axes(error_picture(values.T.flip(0), size[::-1], highest))
+        picture = error_picture(values, size, highest)
+        return _lines(picture) if self.kind == "text" else picture
+
+    def rows(self, rows: list[list[Image.Image]]) -> list[list[Image.Image]]:
+        """Return rows of panels as they stand in a strip: below each other where they are wide."""
+        return [[panel] for row in rows for panel in row] if self.stacked else rows
+
+    def titles(self, titles: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what is written over the columns of a strip."""
+        return ("",) if self.stacked else titles
+
+    def notes(self, titles: tuple[str, ...], notes: list[str]) -> list[str]:
+        """Return what is written under the rows of a strip, given what is to be said of each image."""
+        if not self.stacked:
+            return notes
+        return [each for note in notes for each in (*titles[:-1], f"{titles[-1]}: {note}")]
 
 
 def view_of(preprocess: Preprocessing, bands: Sequence[str | int] | None) -> View:
@@ -124,12 +168,25 @@ def view_of(preprocess: Preprocessing, bands: Sequence[str | int] | None) -> Vie
 def _spectrogram(energies: Tensor, top: float, hidden: Tensor | None) -> Image.Image:
     """Draw natural log-mel energies (1, frames, bands): time to the right, frequency upwards, a scale of dB."""
     decibels = energies[0].float().cpu().numpy() * _DECIBELS
-    frames, bands = decibels.shape
     level = ((decibels - top + _RANGE) / _RANGE * 255).clip(0, 255).astype(np.uint8)
     picture = _coloured(level.T[::-1])
     if hidden is not None:
         cover = Image.fromarray(np.where(hidden.cpu().numpy().T[::-1], 255, 0).astype(np.uint8))
         picture.paste(_GREY, mask=cover)
+    sheet = _with_axes(picture)
+    left, height = sheet.width - _RIGHT, sheet.height - _TOP - _BOTTOM
+    bar = _coloured(np.linspace(255, 0, height).astype(np.uint8)[:, None].repeat(12, axis=1))
+    sheet.paste(bar, (left + 12, _TOP))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for part in (0, 0.5, 1):
+        y = _TOP + 6 + int(part * (height - 12))
+        pen.text((left + 28, y), f"{top - part * _RANGE:.0f} dB", _INK, font, anchor="lm")
+    return sheet
+
+
+def _with_axes(picture: Image.Image) -> Image.Image:
+    """Put a picture of frames x bands pixels on paper, with seconds below and frequencies on its left."""
+    frames, bands = picture.size
     width, height = frames * max(1, 600 // frames), bands * max(1, 256 // bands)
     sheet = Image.new("RGB", (_LEFT + width + _RIGHT, _TOP + height + _BOTTOM), _PAPER)
     sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (_LEFT, _TOP))
@@ -145,11 +202,6 @@ def _spectrogram(energies: Tensor, top: float, hidden: Tensor | None) -> Image.I
         x = _LEFT + int(number * step / seconds * width)
         pen.line((x, _TOP + height, x, _TOP + height + 5), _INK)
         pen.text((x, _TOP + height + 18), f"{number * step:g} s", _INK, font, anchor="mm")
-    bar = _coloured(np.linspace(255, 0, height).astype(np.uint8)[:, None].repeat(12, axis=1))
-    sheet.paste(bar, (_LEFT + width + 12, _TOP))
-    for part in (0, 0.5, 1):
-        y = _TOP + 6 + int(part * (height - 12))
-        pen.text((_LEFT + width + 28, y), f"{top - part * _RANGE:.0f} dB", _INK, font, anchor="lm")
     return sheet
 
 

@@ -1,12 +1,15 @@
 """Every patch reconstructed from its surroundings: groups of masks that together hide the whole image."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from maezoo.api.image_methods import ImageMethods
+from maezoo.api.image_methods import ImageMethods, check_one_shape
+from maezoo.api.view import view_of
 from maezoo.api.whole_reconstruction import WholeReconstruction
 from maezoo.errors import ArgumentError, MaskError
 from maezoo.images.batches import ImageLikes, denormalise, look_at
@@ -66,6 +69,7 @@ def reconstruct_all(
     rounds: int = 1,
     seed: int = 0,
     *,
+    bands: Sequence[str | int] | None = None,
     batch_size: int = 32,
     progress: bool = False,
 ) -> WholeReconstruction:
@@ -77,6 +81,7 @@ def reconstruct_all(
         ratio: share that each mask hides, 0.05 to 0.95; see `complementary_masks`.
         rounds: groups of masks, each drawn anew; more rounds are slower and less noisy.
         seed: of the first group; one seed gives one result whatever the batch.
+        bands: one or three bands to show, as in `MAE.reconstruct`.
         batch_size: images at a time.
         progress: show a bar.
 
@@ -87,7 +92,7 @@ def reconstruct_all(
         DecoderMissingError: the model has no decoder.
         ImageError, SizeError: as in `MAE.encode`.
         MaskError: an impossible ratio.
-        ArgumentError: `rounds` is not positive.
+        ArgumentError: `rounds` is not positive, or bands that these weights do not have.
 
     Example:
         >>> import maezoo
@@ -99,7 +104,7 @@ def reconstruct_all(
     model.require_decoder()
     if rounds < 1:
         raise ArgumentError(f"rounds is the number of groups of masks, at least 1; got {rounds}.")
-    share = _as_fraction(ratio)
+    share, view = _as_fraction(ratio), view_of(model.preprocess, bands)
     parts = []
     given = look_at(images)
     with torch.no_grad(), track(given.total, "images", show=progress) as advance:
@@ -109,14 +114,9 @@ def reconstruct_all(
             )
             parts.append(_reconstruct_batch(model, batch, masks, float(share)))
             advance(len(batch.images))
+    check_one_shape([part.original for part in parts])
     joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
-    return WholeReconstruction(
-        **joined,
-        grid_size=parts[0].grid_size,
-        mask_ratio=float(share),
-        predictions=parts[0].predictions,
-        uses_input_statistics=parts[0].uses_input_statistics,
-    )
+    return replace(parts[0], **joined, view=view)
 
 
 _TENSORS = ("original", "pixels", "error", "spread")

@@ -1,6 +1,6 @@
 """What reconstruct_all() gives, and its picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,12 @@ from maezoo.api.reconstruction import error_unit
 from maezoo.api.strip import (
     INLINE_ROWS,
     encode_picture,
-    error_picture,
     inline_strip,
     labelled_strip,
     plain_strip,
     save_picture,
-    shown,
 )
+from maezoo.api.view import View
 
 __all__ = ["WholeReconstruction"]
 
@@ -27,7 +26,7 @@ class WholeReconstruction:
     """Images of which every patch was predicted while it was hidden. A notebook shows them with their error maps.
 
     Attributes:
-        original: (B, C, H, W) float32 in [0, 1], as the model saw it.
+        original: (B, C, H, W) float32 in [0, 1], as the model saw it; of bands and sounds as in `Reconstruction`.
         pixels: (B, C, H, W) in [0, 1], the mean prediction of each patch over the masks that hid it.
         error: (B, N) float32, squared error of each patch in the target's space, mean over the masks that hid it: high
             where the surroundings do not predict the patch.
@@ -37,6 +36,7 @@ class WholeReconstruction:
         mask_ratio: the share hidden by each mask.
         predictions: how often each patch was hidden and predicted.
         uses_input_statistics: as in `Reconstruction`: the colours of `pixels` are leaked from the input.
+        view: how they are shown.
     """
 
     original: Tensor
@@ -47,6 +47,7 @@ class WholeReconstruction:
     mask_ratio: float
     predictions: int
     uses_input_statistics: bool
+    view: View = field(default_factory=View)
 
     def __len__(self) -> int:
         """Return the number of images B."""
@@ -62,8 +63,9 @@ class WholeReconstruction:
         """What `error` and `spread` are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
 
         The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
+        Where the input is no picture it is "band values" or "log-mel energies" instead of pixels.
         """
-        return error_unit(self.uses_input_statistics)
+        return error_unit(self.uses_input_statistics, self.view.values)
 
     def __repr__(self) -> str:
         """Return shapes, ratio and error in one line."""
@@ -74,6 +76,8 @@ class WholeReconstruction:
 
     def to_pil(self, *, scale: int = 1, labels: bool = False) -> Image.Image:
         """Return the strip original | all predicted | error, one row for each image; one colour scale for all errors.
+
+        Spectrograms and lines of text stand below each other.
 
         Args:
             scale: how often each pixel is repeated in both directions, 1 to 64.
@@ -105,7 +109,8 @@ class WholeReconstruction:
 
     def _repr_png_(self) -> bytes:
         """Show the strip in notebooks."""
-        return encode_picture(inline_strip(self._rows(min(len(self), INLINE_ROWS)), self._titles(), self._notes()))
+        most = INLINE_ROWS // 3 if self.view.stacked else INLINE_ROWS
+        return encode_picture(inline_strip(self._rows(min(len(self), most)), self._titles(), self._notes()))
 
     def _highest(self) -> float:
         """Return the error of the lightest colour; a few outliers would leave all else black."""
@@ -114,19 +119,26 @@ class WholeReconstruction:
     def _rows(self, count: int) -> list[list[Image.Image]]:
         """Return the pictures of the first images."""
         size, highest = (self.original.shape[-2], self.original.shape[-1]), self._highest()
-        return [
-            [shown(self.original[i]), shown(self.pixels[i]), error_picture(self.error_map[i], size, highest)]
+        rows = [
+            [
+                *self.view.panels(self.original[i], (self.pixels[i],)),
+                self.view.error_panel(self.error_map[i], size, highest),
+            ]
             for i in range(count)
         ]
+        return self.view.rows(rows)
 
-    def _titles(self) -> tuple[str, str, str]:
-        """Return what is written over the columns."""
+    def _names(self) -> tuple[str, ...]:
+        """Return what each panel of an image shows."""
         return "original", "all predicted", f"error, 0 to {self._highest():.2g}"
+
+    def _titles(self) -> tuple[str, ...]:
+        """Return what is written over the columns."""
+        return self.view.titles(self._names())
 
     def _notes(self) -> list[str]:
         """Return what is written under each row."""
         times = "once" if self.predictions == 1 else f"{self.predictions} times"
-        return [
-            f"each patch predicted {times}, {100 * self.mask_ratio:.3g} % hidden, mean error {error:.3g} ({self.unit})"
-            for error in self.error.mean(dim=1).tolist()
-        ]
+        said = f"each patch predicted {times}, {100 * self.mask_ratio:.3g} % hidden, mean error"
+        notes = [f"{said} {error:.3g} ({self.unit}){self.view.note}" for error in self.error.mean(dim=1).tolist()]
+        return self.view.notes(self._names(), notes)

@@ -12,6 +12,7 @@ from maezoo.cli.screen import complain, note, print_json, show_table
 from maezoo.paths import user_path
 
 if TYPE_CHECKING:
+    from maezoo.api.image_methods import ImageMethods
     from maezoo.evaluation import Predictions, Probe
 
 __all__ = ["apply"]
@@ -24,7 +25,9 @@ def apply(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SRC...", help="Images or folders of them; or one folder or file of features.", parser=user_path
+            metavar="SRC...",
+            help="Images (or what else the model reads) or folders of them; or one folder or file of features.",
+            parser=user_path,
         ),
     ],
     output: Annotated[
@@ -39,8 +42,10 @@ def apply(
 
     Images are embedded with the model and the pooling that the probe was fitted on.
     """
+    from maezoo.cli.images import create_for_images
     from maezoo.evaluation import Probe
     from maezoo.evaluation.predictions import check_table_name
+    from maezoo.extraction.sources import file_endings
 
     if output is not None:
         check_table_name(output)
@@ -50,8 +55,9 @@ def apply(
     if len(sources) == 1 and _holds_features(sources[0]):
         predictions = loaded.predict(sources[0])
     else:
-        images = list(_images(sources))
-        predictions = _predict_images(loaded, images, model, device, batch_size)
+        mae = loaded.open_model(device) if model is None else create_for_images(model, device, decoder=False)
+        images = list(_images(sources, file_endings(mae.preprocess)))
+        predictions = _predict_images(loaded, images, mae, batch_size)
         failed = len(images) - len(predictions)
     _show(predictions, output, as_json)
     if failed:
@@ -68,8 +74,13 @@ def _holds_features(path: Path) -> bool:
     return path.suffix.lower() in (".npz", ".parquet")
 
 
-def _images(sources: Iterable[Path]) -> Iterable[Path]:
-    """Yield the images that are named, and those in the folders that are."""
+def _images(sources: Iterable[Path], endings: frozenset[str] | None) -> Iterable[Path]:
+    """Yield the images that are named, and those in the folders that are.
+
+    Args:
+        sources: files and folders.
+        endings: of the files that the model reads; those of images when `None`.
+    """
     from maezoo.errors import DataError
     from maezoo.listing import image_files
 
@@ -77,25 +88,23 @@ def _images(sources: Iterable[Path]) -> Iterable[Path]:
         if not source.is_dir():
             yield source
             continue
-        found = list(image_files(source))
+        found = list(image_files(source, endings))
         if not found:
-            raise DataError.about(source, "holds neither features (part-*.parquet) nor images.")
+            what = "images" if endings is None else f"files that the model reads ({', '.join(sorted(endings))})"
+            raise DataError.about(source, f"holds neither features (part-*.parquet) nor {what}.")
         yield from found
 
 
-def _predict_images(
-    probe: "Probe", images: list[Path], model: str | None, device: str, batch_size: int
-) -> "Predictions":
+def _predict_images(probe: "Probe", images: list[Path], mae: "ImageMethods", batch_size: int) -> "Predictions":
     """Embed images as those of the training were, and predict their labels."""
     import numpy as np
 
     from maezoo.api.optimized import optimize_for
-    from maezoo.cli.images import add_features, create_for_images
+    from maezoo.cli.images import add_features
     from maezoo.cli.screen import errors
     from maezoo.errors import ImageError
     from maezoo.evaluation.probe_model import as_recorded
 
-    mae = probe.open_model(device) if model is None else create_for_images(model, device, decoder=False)
     probe.check_model(mae)
     fast = optimize_for(mae, "features", len(images), batch_size=batch_size, progress=errors.is_terminal)
     names: list[str] = []

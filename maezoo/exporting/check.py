@@ -74,6 +74,7 @@ def _cases(model: MaskedAutoencoder, settings: Settings) -> Iterator[tuple[int, 
 
 def _photographs(batch: int, preprocess: Preprocessing, channels: int) -> Tensor:
     """Return the package's photographs, (B, C, H, W) uint8, repeated as often as needed."""
+    preprocess = replace(preprocess, kind="picture", bands=None, window="full")  # whatever the model takes
     pictures = [sample(SAMPLES[number % len(SAMPLES)]).convert("RGB") for number in range(batch)]
     if channels in (1, 3):
         return prepare(pictures, preprocess, channels)

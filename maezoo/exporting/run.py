@@ -73,7 +73,8 @@ def export(
             Inputs and outputs stay as they are.
         batch: a number of images, or `"dynamic"` for any.
         img_size: (height, width) in pixels, or `"dynamic"` for any multiples of the patch side.
-        input: `"pixels"`, uint8, which the graph normalises, or `"normalised"`, float32.
+        input: `"pixels"`, uint8, which the graph normalises, or `"normalised"`, float32, which models of sound need,
+            and bands that are to keep all their bits.
         overwrite: replace files that are there.
         progress: show each step.
 
@@ -95,6 +96,13 @@ def export(
         True
     """
     path = user_path(path)
+    if input == "pixels" and model.preprocess.kind == "sound":
+        raise ArgumentError(
+            f"{model.name} takes log-mel energies, which are no pixels of 8 bits; pass input='normalised' (--input "
+            "normalised).",
+            expected="normalised",
+            found=input,
+        )
     settings = make_settings(
         model,
         path,

@@ -151,7 +151,7 @@ def decode_items(items: Sequence[Item], first: int, preprocess: Preprocessing, *
         pixels.append(one)
         rows.append(Row(item.id, item.label, width, height))
     batch = torch.cat(pixels) if pixels else prepare([], preprocess)
-    return Decoded(first, first + len(items), batch.contiguous(), rows, failures, "".join(notes))
+    return Decoded(first, first + len(items), batch.contiguous(), rows, failures, " ".join(notes))
 
 
 @contextmanager

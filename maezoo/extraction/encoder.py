@@ -15,10 +15,8 @@ from maezoo.extraction.job import Job
 from maezoo.hardware import choose_device
 from maezoo.hashes import sha256_of
 from maezoo.images.fields import takes_pictures
-from maezoo.images.preprocessing import Preprocessing
-from maezoo.listing import RASTER_SUFFIXES, SOUND_SUFFIXES
 
-__all__ = ["check_movable", "file_endings", "open_encoder", "prepared", "used_weights"]
+__all__ = ["check_movable", "open_encoder", "prepared", "used_weights"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,23 +48,11 @@ def open_encoder(
     else:
         where = torch.device("cpu") if ray else choose_device(device)
         encoder = create(model, pretrained=True, device=where, dtype=precision, decoder=False)
-    _check_input(encoder, ray=ray)
+    _check_input(encoder)
     return encoder
 
 
-def file_endings(preprocess: Preprocessing) -> frozenset[str] | None:
-    """Return the endings of the files that a model reads; `None` for those of images.
-
-    Example:
-        >>> ".wav" in file_endings(Preprocessing((1024, 128), kind="sound")), file_endings(Preprocessing((96, 96)))
-        (True, None)
-    """
-    if preprocess.kind == "sound":
-        return SOUND_SUFFIXES
-    return None if preprocess.bands is None else RASTER_SUFFIXES
-
-
-def _check_input(encoder: ImageMethods, *, ray: bool) -> None:
+def _check_input(encoder: ImageMethods) -> None:
     """Refuse models whose input is not in files that an extraction reads."""
     preprocess, channels = encoder.preprocess, encoder.in_chans
     if takes_pictures(preprocess, channels) and channels == 3:
@@ -74,7 +60,8 @@ def _check_input(encoder: ImageMethods, *, ray: bool) -> None:
     if preprocess.kind == "text":
         raise ArgumentError(
             f"extraction reads files of pictures, bands and sounds; {encoder.name} reads texts: pass them to "
-            "model.features([…])."
+            "model.features([…]), or their .txt files to `maezoo features`.",
+            command="maezoo features",
         )
     if preprocess.kind == "picture" and preprocess.bands is None:
         raise ArgumentError(
@@ -82,8 +69,6 @@ def _check_input(encoder: ImageMethods, *, ray: bool) -> None:
             "and nothing says which.",
             expected=3,
         )
-    if ray:
-        raise ArgumentError(f"Ray extracts from RGB images; use engine='local' for {encoder.name}.", expected="local")
 
 
 def used_weights(model: ImageMethods, *, given: bool) -> str:

@@ -110,7 +110,7 @@ class _Decode:
             chunk = decode_chunk(
                 items.slice(start, stop), Chunk(start, stop, tuple(again)), self._preprocess, exact=self._exact
             )
-        pixels = chunk.pixels.flatten(1).numpy()  # (b, 3 * H * W)
+        pixels = chunk.pixels.flatten(1).numpy()  # (b, C * H * W)
         return _pack(Shard(start, stop - start, chunk.rows, [pixels], chunk.failures))
 
 
@@ -131,8 +131,8 @@ class _Embed:
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
         """Embed a chunk."""
-        shard = _unpack(row)
-        pixels = torch.tensor(shard.vectors[0]).view(len(shard.rows), 3, *self._model.preprocess.size)  # (b, 3, H, W)
+        shard, model = _unpack(row), self._model
+        pixels = torch.tensor(shard.vectors[0]).view(len(shard.rows), model.in_chans, *model.preprocess.size)
         chunk = Decoded(shard.first, shard.first + shard.count, pixels, shard.rows, shard.failures)
         return _pack(self._embedder.read(chunk, self._embedder.start(chunk)))
 

@@ -7,7 +7,7 @@ from maezoo.errors import DataError
 from maezoo.extraction.items import ITEMS, Items
 from maezoo.extraction.job import Job, json_bytes
 from maezoo.extraction.settings import FOLDER, RECORD, Settings, read_record, versions
-from maezoo.extraction.sources import nothing_found
+from maezoo.extraction.sources import file_endings, nothing_found
 from maezoo.extraction.store import Store
 
 __all__ = ["open_job"]
@@ -40,7 +40,7 @@ def open_job(store: Store, records: Store, where: str, settings: Settings, found
             where, f"holds part-… files but no {FOLDER}/{RECORD}. Name another output, or move them away."
         )
     if not len(found):
-        raise nothing_found(settings.source)
+        raise nothing_found(settings.source, file_endings(settings.preprocessing))
     record = {
         "settings": settings.to_dict(),
         "items": found.fingerprint(),

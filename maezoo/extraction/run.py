@@ -15,7 +15,7 @@ from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.assembly import Assembly
 from maezoo.extraction.columns import Columns
-from maezoo.extraction.encoder import check_movable, file_endings, open_encoder, prepared, used_weights
+from maezoo.extraction.encoder import check_movable, open_encoder, prepared, used_weights
 from maezoo.extraction.items import Items
 from maezoo.extraction.job import Job
 from maezoo.extraction.local import choose_batch_size, choose_workers, local_pieces
@@ -25,7 +25,7 @@ from maezoo.extraction.result import ExtractResult, Meter, Progress
 from maezoo.extraction.resume import open_job
 from maezoo.extraction.settings import FOLDER, EmbeddingType, Settings
 from maezoo.extraction.shards import Shard, Span
-from maezoo.extraction.sources import find_items
+from maezoo.extraction.sources import file_endings, find_items
 from maezoo.extraction.store import LocalStore, exclusive, open_store
 from maezoo.extraction.tolerance import most_errors, too_many_errors
 from maezoo.images.preprocessing import Preprocessing

@@ -15,10 +15,21 @@ from maezoo.extraction.opening import last_name
 from maezoo.extraction.parquet_lists import parquet_items
 from maezoo.extraction.remote import child_uri, is_uri, is_web, open_filesystem
 from maezoo.extraction.tars import tar_items
-from maezoo.listing import IMAGE_SUFFIXES, endings_in, files_in, image_files, is_hidden, is_image
+from maezoo.images.preprocessing import Preprocessing
+from maezoo.listing import (
+    IMAGE_SUFFIXES,
+    RASTER_SUFFIXES,
+    SOUND_SUFFIXES,
+    TEXT_SUFFIXES,
+    counts,
+    endings_in,
+    files_in,
+    image_files,
+    is_hidden,
+)
 from maezoo.paths import user_path
 
-__all__ = ["ShardLister", "find_items", "nothing_found"]
+__all__ = ["ShardLister", "file_endings", "find_items", "nothing_found"]
 
 ShardLister = Callable[..., Iterator[Item]]
 """Lists a tar shard as `tar_items` does."""
@@ -66,8 +77,28 @@ def find_items(
     return _labelled(str(source), items) if labels else items
 
 
-def nothing_found(source: str) -> SourceMissingError:
-    """Return the error for a source without an image; it counts the files that were skipped, by their endings."""
+def file_endings(preprocess: Preprocessing) -> frozenset[str] | None:
+    """Return the endings of the files that a model reads; `None` for those of images.
+
+    Example:
+        >>> ".wav" in file_endings(Preprocessing((1024, 128), kind="sound")), file_endings(Preprocessing((96, 96)))
+        (True, None)
+    """
+    if preprocess.kind == "sound":
+        return SOUND_SUFFIXES
+    if preprocess.kind == "text":
+        return TEXT_SUFFIXES
+    return None if preprocess.bands is None else RASTER_SUFFIXES
+
+
+def nothing_found(source: str, expected: frozenset[str] | None = None) -> SourceMissingError:
+    """Return the error for a source without an image; it counts the files that were skipped, by their endings.
+
+    Args:
+        source: the source.
+        expected: endings of the files that count; those of images when `None`.
+    """
+    names = ", ".join(sorted(expected or IMAGE_SUFFIXES))
     path = user_path(source)
     message = f"no image was found in {source}."
     endings: Counter[str] = Counter()
@@ -78,10 +109,12 @@ def nothing_found(source: str) -> SourceMissingError:
         ]
         more = f" and {len(endings) - 8} more endings" if len(endings) > 8 else ""
         message += f" Skipped: {', '.join(named)}{more}." if named else " It holds no files."
-        message += f" Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+        message += f" Images end in {names}." if expected is None else f" This model reads files that end in {names}."
     elif not is_uri(source):
         message += " It names no image." if path.suffix.lower() != ".tar" else " No member ends as an image does."
-    return SourceMissingError(message, path=source, expected=tuple(sorted(IMAGE_SUFFIXES)), found=dict(endings))
+    return SourceMissingError(
+        message, path=source, expected=tuple(sorted(expected or IMAGE_SUFFIXES)), found=dict(endings)
+    )
 
 
 def _items(
@@ -89,7 +122,7 @@ def _items(
 ) -> Iterator[Item]:
     """Return the images of any source."""
     if is_uri(source) and not source.lower().startswith("file:"):
-        return _remote(source, labels, columns, shard)
+        return _remote(source, labels, columns, endings, shard)
     path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
         return _in_folder(path, labels, columns, shard) if endings is None else _folder(path, labels, endings)
@@ -155,7 +188,9 @@ def _folder(root: Path, labels: bool, endings: frozenset[str] | None = None) -> 
         yield Item(name, os.fsencode(path.absolute()), _folder_of(name) if labels else None)
 
 
-def _remote(uri: str, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+def _remote(
+    uri: str, labels: bool, columns: Columns, endings: frozenset[str] | None, shard: ShardLister
+) -> Iterator[Item]:
     """Return the images of a tar shard, a Parquet file or a folder at a URI."""
     suffix = PurePosixPath(last_name(uri)).suffix.lower()
     if suffix == ".tar":
@@ -166,10 +201,12 @@ def _remote(uri: str, labels: bool, columns: Columns, shard: ShardLister) -> Ite
         raise DataError(
             f"{uri}: a web server does not list its folders; write the images' URLs into a .txt or .csv.", url=uri
         )
-    return _remote_folder(uri, labels, columns, shard)
+    return _remote_folder(uri, labels, columns, endings, shard)
 
 
-def _remote_folder(uri: str, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+def _remote_folder(
+    uri: str, labels: bool, columns: Columns, endings: frozenset[str] | None, shard: ShardLister
+) -> Iterator[Item]:
     """Yield the images below a folder of cloud storage, or those of the shards in it; hidden ones are left out."""
     system, root = open_filesystem(uri)
     try:
@@ -181,7 +218,7 @@ def _remote_folder(uri: str, labels: bool, columns: Columns, shard: ShardLister)
         ) from error
     names = {info.path[len(root) :].lstrip("/"): info for info in found if info.is_file}
     names = {name: names[name] for name in sorted(names, key=lambda name: names[name].path) if not is_hidden(name)}
-    images = {name: info for name, info in names.items() if is_image(info.base_name)}
+    images = {name: info for name, info in names.items() if counts(info.base_name, endings)}
     top = [child_uri(uri, name) for name in names if "/" not in name]
     tars, tables = ([each for each in top if last_name(each).lower().endswith(end)] for end in (".tar", ".parquet"))
     if tars and images:

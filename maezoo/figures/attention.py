@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.errors import ArgumentError
-from maezoo.figures.canvas import check_width, first_input, show_map, show_picture
+from maezoo.figures.canvas import check_width, first_input, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.batches import ImageLikes
 from maezoo.model import PatchedImages
 from maezoo.model.attention import class_token_attention
 
@@ -88,7 +88,7 @@ def plot_attention(
     heads, depth = maps[0].shape[1], len(model.encoder.blocks)
     grid = PanelGrid(len(layers), heads + 2, h / w, panel=1.5, width=width)
     for row, (layer, attention) in enumerate(zip(layers, maps, strict=True)):
-        show_picture(grid.axes[row, 0], denormalise(inputs, model.preprocess)[0])
+        show_picture(grid.axes[row, 0], pictures_of(model, inputs)[0])
         grid.add_caption(row, f"layer {layer if layer >= 0 else depth + layer}")
         for panel, weights in zip(grid.axes[row, 1:], [attention[0].mean(dim=0), *attention[0]], strict=True):
             show_map(panel, weights)

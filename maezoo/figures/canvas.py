@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maezoo.api.view import view_of
 from maezoo.errors import ArgumentError, MissingExtraError
-from maezoo.images.batches import ImageLikes
+from maezoo.images.batches import ImageLikes, denormalise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,7 @@ __all__ = [
     "encode_figure",
     "first_input",
     "new_figure",
+    "pictures_of",
     "show_map",
     "show_picture",
     "text_of",
@@ -74,6 +76,12 @@ def encode_figure(figure: "Figure", suffix: str) -> bytes:
     picture = BytesIO()
     figure.savefig(picture, format=suffix.removeprefix(".") or "png")
     return picture.getvalue()
+
+
+def pictures_of(model: "ImageMethods", inputs: Tensor) -> list[Tensor]:
+    """Return what a model sees, (B, C, H, W) normalised, as pictures (1 or 3, H, W) in [0, 1], as `View` shows them."""
+    view = view_of(model.preprocess, None)
+    return [view.pictures(each)[0] for each in denormalise(inputs, model.preprocess)]
 
 
 def show_picture(panel: "Axes", image: Tensor) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from maezoo.errors import ArgumentError
-from maezoo.figures.canvas import check_captions, check_width, show_map, show_picture
+from maezoo.figures.canvas import check_captions, check_width, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.batches import ImageLikes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ def plot_components(
     h, w = components.shape[-2:]
     grid = PanelGrid(len(inputs), 5, h / w, width=width)
     for row, caption in enumerate(captions):
-        show_picture(grid.axes[row, 0], denormalise(inputs[row : row + 1], model.preprocess)[0])
+        show_picture(grid.axes[row, 0], pictures_of(model, inputs[row : row + 1])[0])
         grid.add_caption(row, caption)
         show_picture(grid.axes[row, 1], components[row])
         for panel, component in zip(grid.axes[row, 2:], components[row], strict=True):

@@ -205,14 +205,17 @@ def _draw_pictures(
     for number, (sweep, name, s) in enumerate(blocks):
         masked, filled = grid.axes[2 * number], grid.axes[2 * number + 1]
         if not any(each is sweep.original for each in drawn):
-            show_picture(masked[0], sweep.original)
+            show_picture(masked[0], sweep.view.pictures(sweep.original)[0])
             drawn.append(sweep.original)
         strategy = sweep.strategies[s]
         grid.add_caption(2 * number, strategy if len(sweeps) == 1 else f"{name}, {strategy}", rows=2)
         for column, ratio in enumerate(ratios, start=1):
             place_of = sweep.ratios.index(ratio)
-            show_picture(masked[column], sweep.masked[s, place_of])
-            show_picture(filled[column], sweep.pixels[s, place_of])
+            made = sweep.masked[s, place_of], sweep.pixels[s, place_of]
+            hidden = (made[0] != sweep.original).any(dim=0)  # (H, W)
+            _, *shown = sweep.view.pictures(sweep.original, made, hidden)
+            show_picture(masked[column], shown[0])
+            show_picture(filled[column], shown[1])
     grid.add_titles(["original", *(text_of(f"{100 * ratio:g}\N{NO-BREAK SPACE}%") for ratio in ratios)])
     return grid
 

@@ -65,9 +65,11 @@ def plot_reconstruction(
         grid = error_grid(part)
         errors = part.error.masked_fill(~part.mask, 0).reshape(-1, *grid)
         absent = ~part.mask.reshape(-1, *grid)
-        pictures = (part.original, part.masked, part.predicted, part.pixels)
-        named = dict(zip(RECONSTRUCTION_COLUMNS, pictures, strict=False))
-        rows += [({k: v[i] for k, v in named.items()}, errors[i], absent[i]) for i in range(len(part))]
+        for i in range(len(part)):
+            made = [each[i] for each in (part.masked, part.predicted, part.pixels)]
+            hidden = (made[0] != part.original[i]).any(dim=0)  # (H, W)
+            pictures = part.view.pictures(part.original[i], made, hidden)
+            rows.append((dict(zip(RECONSTRUCTION_COLUMNS, pictures, strict=False)), errors[i], absent[i]))
     units = sorted({part.unit for part in parts})
     leak = any(part.uses_input_statistics for part in parts)
     words = {"reconstruction": f"reconstruction{_LEAK}"} if leak else {}
@@ -103,8 +105,8 @@ def plot_whole(
         4
     """
     rows: list[_Row] = [
-        ({"original": whole.original[i], "predicted": whole.pixels[i]}, whole.error_map[i], None)
-        for i in range(len(whole))
+        (dict(zip(WHOLE_COLUMNS, whole.view.pictures(original, (pixels,)), strict=False)), errors, None)
+        for original, pixels, errors in zip(whole.original, whole.pixels, whole.error_map, strict=True)
     ]
     words = {"predicted": f"all predicted{_LEAK if whole.uses_input_statistics else ''}"}
     return _draw_rows(rows, [whole.unit], captions, _Columns(columns, titles, WHOLE_COLUMNS, words), width)

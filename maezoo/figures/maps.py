@@ -13,13 +13,14 @@ from maezoo.figures.canvas import (
     SIGNED_COLOURS,
     check_captions,
     check_width,
+    pictures_of,
     show_map,
     show_picture,
     text_of,
     to_pixels,
 )
 from maezoo.figures.layout import PanelGrid
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.batches import ImageLikes
 from maezoo.images.decoding import open_image
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _overlay(
 def _pictures(image: ImageLikes, model: "ImageMethods | None") -> list[Tensor]:
     """Return the pictures to draw, each (C, H, W) in [0, 1]."""
     if model is not None:
-        found = list(denormalise(model.prepare(image), model.preprocess).cpu())
+        found = [each.cpu() for each in pictures_of(model, model.prepare(image))]
     elif isinstance(image, Tensor) and image.is_floating_point():
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4:

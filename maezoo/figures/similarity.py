@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maezoo.errors import ArgumentError, SizeError
-from maezoo.figures.canvas import check_width, first_input, show_map, show_picture
+from maezoo.figures.canvas import check_width, first_input, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
-from maezoo.images.batches import ImageLikes, denormalise
+from maezoo.images.batches import ImageLikes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,7 @@ def plot_similarity(
     h, w = model.grid_for(inputs)
     grid = PanelGrid(1, len(patches) + 1, h / w, panel=2.4, width=width)
     picture, *panels = grid.axes[0]
-    show_picture(picture, denormalise(inputs, model.preprocess)[0])
+    show_picture(picture, pictures_of(model, inputs)[0])
     drawn = None
     for panel, patch in zip(panels, patches, strict=True):
         drawn = show_map(panel, patch_similarity(model, inputs, patch, layer=layer, centred=centred)[0], (-1, 1))

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maezoo.api.reconstruction import Reconstruction, error_unit
+from maezoo.api.view import View
 from maezoo.errors import ArgumentError, MissingExtraError
 from maezoo.files import written_whole
 from maezoo.images.batches import ImageLikes
@@ -38,11 +39,12 @@ class MaskRatioSweep:
         losses: (S, R, K, B) float32, the loss of each image under each mask, in the target's space; NaN for the grid's
             second and later seeds.
         names: B texts, the path of each image where it has one.
-        original: (C, H, W) in [0, 1], the first image.
+        original: (C, H, W) in [0, 1], the first image; of bands and sounds as in `Reconstruction`.
         masked: (S, R, C, H, W), its masked pictures under the first seed.
         pixels: (S, R, C, H, W), its reconstructions with the visible patches pasted.
         model: the model's name.
         uses_input_statistics: as in `Reconstruction`.
+        view: how pictures are shown.
 
     Example:
         >>> import maezoo
@@ -62,6 +64,7 @@ class MaskRatioSweep:
     pixels: Tensor
     model: str
     uses_input_statistics: bool
+    view: View = field(default_factory=View)
 
     @property
     def error(self) -> Tensor:
@@ -84,11 +87,8 @@ class MaskRatioSweep:
 
     @property
     def unit(self) -> str:
-        """What the errors are in: squares of `"normalised pixels"` or of `"patch-normalised pixels"`.
-
-        The first are the model's input; the second, the target of normpix models, have each patch's own mean taken out.
-        """
-        return error_unit(self.uses_input_statistics)
+        """What the errors are in, as `Reconstruction.unit`: squares of `"normalised pixels"`, for example."""
+        return error_unit(self.uses_input_statistics, self.view.values)
 
     def __repr__(self) -> str:
         """Return what was measured in one line."""
@@ -200,6 +200,7 @@ def measure_sweep(
         pixels=torch.stack([run.pixels[0].cpu() for run in first]).reshape(shape),
         model=model.name,
         uses_input_statistics=first[0].uses_input_statistics,
+        view=first[0].view,
     )
 
 

@@ -96,8 +96,11 @@ def prepare_bands(
     order = band_order(raster.names, values.shape[2], preprocess.bands, channels, name)
     if order != list(range(values.shape[2])):
         values = values[:, :, order]
-    if preprocess.bands is None or values.dtype in (np.uint8, np.bool_):
+    if raster.absent is not None and raster.absent.all():
+        raise ImageError(f"{name} has no data: its mask or nodata value leaves out every pixel.", reason="no data")
+    if values.dtype == np.bool_ or preprocess.bands is None:
         values = to_uint8(values, name, scaling)
+    if preprocess.bands is None or (values.dtype == np.uint8 and raster.absent is None):
         _tell_filled(raster.absent, 0, name, scaling)
         if raster.absent is not None:
             values = np.where(raster.absent[:, :, None], 0, values).astype(np.uint8)
@@ -121,8 +124,6 @@ def _window(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the lower and the upper end of each band's values, (C,) each."""
     kept = values if absent is None else values[~absent]
-    if not kept.size:
-        raise ImageError(f"{name} has no data: its mask or nodata value leaves out every pixel.", reason="no data")
     least, most = float(kept.min()), float(kept.max())
     if not max(abs(least), abs(most)) < 1e30:
         raise ImageError(
@@ -131,8 +132,10 @@ def _window(
             reason="it holds NaN or infinity",
         )
     window = preprocess.window
-    if window == "percentiles":
-        ends: Any = tuple(np.percentile(kept, (1, 99)))
+    if values.dtype == np.uint8:  # with pixels that lack data; 255 is 1, as without them
+        ends: Any = (0, 255)
+    elif window == "percentiles":
+        ends = tuple(np.percentile(kept, (1, 99)))
     elif window == "auto":
         ends = least, most
     elif window == "full":
@@ -163,7 +166,8 @@ def _check_scale(least: float, most: float, values: NDArray[Any], ends: Any, nam
             expected=(low, high),
             found=(least, most),
         )
-    if least < most and (most <= low or least >= high or most - least < (high - low) / _LEAST_PART):
+    other = most <= low or least >= high or most - least < (high - low) / _LEAST_PART
+    if most < low or (least < most and other):  # one value alone, such as 0 everywhere, tells no scale
         raise ImageError(
             f"{name} holds {values.dtype} from {least:g} to {most:g}, and {scale}; bring it to this scale, "
             "with maezoo.Scene(source, scale=10000) perhaps, or create the model with window=(low, high) of yours.",

@@ -5,7 +5,7 @@ No torch here: exported models prepare their inputs with this too.
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,7 @@ def prepare_sized(image: Any, preprocess: Preprocessing, in_chans: int, name: st
         pixels = _text(image, preprocess, name, scaling)
         return Prepared(pixels, (pixels.shape[1], pixels.shape[0]))
     if isinstance(image, Sound | Text):
-        raise ImageError(f"{name} is {kind_of(image)}, and this model takes pictures.", found=type(image).__name__)
+        _refuse_kind(image, name, "pictures" if preprocess.bands is None else "bands")
     raster = _raster(image, preprocess, in_chans, name)
     if raster is not None:
         size = raster.values.shape[1::-1]
@@ -101,6 +101,13 @@ def prepare_sized(image: Any, preprocess: Preprocessing, in_chans: int, name: st
         )
     picture = open_image(image, name=name, least=least_side(preprocess), scaling=scaling)
     return Prepared(resized(picture, preprocess, in_chans), picture.size)
+
+
+def _refuse_kind(image: Any, name: str, wanted: str) -> NoReturn:
+    """Refuse what is an input of models of another field."""
+    raise ImageError(
+        f"{name} is {kind_of(image)}, and this model takes {wanted}.", expected=wanted, found=type(image).__name__
+    )
 
 
 def _called(image: Any, name: str, preprocess: Preprocessing) -> str:
@@ -188,8 +195,10 @@ def _of_file(source: Any, name: str, scene: Scene, *, pictures: bool) -> Raster 
 def _sound(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -> NDArray[np.float32]:
     """Return log-mel energies of a sound, its file, or an array of them."""
     frames, bands = preprocess.size
+    if isinstance(image, Scene | Text):
+        _refuse_kind(image, name, "sounds")
     if isinstance(image, np.ndarray):
-        return prepare_log_mel(image, preprocess, name)
+        return prepare_log_mel(image, preprocess, name, scaling)
     sound = image if isinstance(image, Sound) else Sound(image)
     source: Any = sound.source
     length = frames * SHIFT / RATE if sound.seconds is None else sound.seconds
@@ -202,11 +211,11 @@ def _sound(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -
         file = _file(source, name)
         head = guarded(file, name, lambda: head_of(file), what="sound")
         if is_npy(head):
-            return guarded(file, name, lambda: prepare_log_mel(load_npy(file), preprocess, name), what="sound")
-        samples = guarded(file, name, lambda: read_sound(file, name, sound.start, length), what="sound")
+            return guarded(file, name, lambda: prepare_log_mel(load_npy(file), preprocess, name, scaling), what="sound")
+        samples = guarded(file, name, lambda: read_sound(file, name, sound.start, length, sound.rate), what="sound")
     else:
         raise ImageError(
-            f"{name} is {kind_of(image)}; a sound is a file, maezoo.Sound(samples, rate), or log-mel energies in "
+            f"{name} is {kind_of(source)}; a sound is a file, maezoo.Sound(samples, rate), or log-mel energies in "
             f"floats, (frames, {bands})."
         )
     if sound.seconds is not None:
@@ -218,6 +227,8 @@ def _sound(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -
 def _text(image: Any, preprocess: Preprocessing, name: str, scaling: Scaling) -> NDArray[np.uint8]:
     """Return a text as a strip, or a strip that is one already."""
     P, most = preprocess.size
+    if isinstance(image, Scene | Sound):
+        _refuse_kind(image, name, "texts")
     if isinstance(image, os.PathLike) and os.fspath(image).lower().endswith(".txt"):
         path = _file(image, name)
         image = guarded(path, name, lambda: _read_text(path, most), what="text")

@@ -1,8 +1,10 @@
 """Inputs that are no pictures, or that need a description: scenes of bands, sounds, texts."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -58,7 +60,11 @@ class Scene:
     crop: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names and crops that no scene has."""
+        """Refuse names, numbers and crops that no scene has."""
+        for name in ("nodata", "scale", "offset"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value, nan=name == "nodata"):
+                raise ArgumentError(f"{name} is a number; got {value!r}.", found=value)
         if self.bands is not None:
             names = tuple(self.bands)
             if isinstance(self.bands, str) or not all(isinstance(name, str) for name in names):
@@ -190,6 +196,11 @@ class Text:
     font: str | os.PathLike[str] | None = None
     patches: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse widths that no strip has."""
+        if self.patches is not None and (type(self.patches) is not int or self.patches < 1):
+            raise ArgumentError(f"patches is a whole number, at least 1; got {self.patches!r}.", found=self.patches)
+
     def windows(self, patches: int = 529) -> "list[Text]":
         """Split the text at its spaces into parts that a strip holds.
 
@@ -204,6 +215,11 @@ class Text:
             raise ArgumentError("one text is split, into strips of at least 4 patches.", found=patches)
         line = as_line(self.text, "the text", _MOST_PARTS // 4)
         return [replace(self, text=part) for part in split_line(line, self.font, min(patches * 16, _STRIP))]
+
+
+def _is_number(value: Any, *, nan: bool) -> bool:
+    """Tell whether a value is a number, and a finite one unless NaN is allowed."""
+    return isinstance(value, Real) and not isinstance(value, bool) and (nan or math.isfinite(value))
 
 
 def is_tensor(thing: object) -> bool:

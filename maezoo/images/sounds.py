@@ -37,7 +37,7 @@ class Samples(NamedTuple):
     seconds: float
 
 
-def read_sound(source: Path | bytes, name: str, start: float, seconds: float) -> Samples:
+def read_sound(source: Path | bytes, name: str, start: float, seconds: float, rate: int | None = None) -> Samples:
     """Read a part of a sound file: WAV, FLAC, Ogg, MP3 and what else libsndfile knows.
 
     Args:
@@ -45,14 +45,28 @@ def read_sound(source: Path | bytes, name: str, start: float, seconds: float) ->
         name: what errors call it.
         start: of the part, in seconds.
         seconds: its length; a little more is read.
+        rate: samples a second that the file is said to have, if it is said.
 
     Raises:
         MissingExtraError: soundfile is not installed.
-        ImageError: it is no sound that libsndfile knows, or begins after its end.
+        ImageError: it is no sound that libsndfile knows, has another rate, or begins after its end.
     """
     soundfile = _require_soundfile()
     try:
         with soundfile.SoundFile(BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+            if rate not in (None, file.samplerate):
+                raise ImageError(
+                    f"{name} has {file.samplerate:,} samples a second, and rate={rate!r} is given; leave it out, as a "
+                    "file has its own.",
+                    expected=rate,
+                    found=file.samplerate,
+                )
+            if not _RATES[0] <= file.samplerate <= _RATES[1]:  # resampling others takes memory without bounds
+                raise ImageError(
+                    f"{name} has {file.samplerate:,} samples a second; from {_RATES[0]:,} to {_RATES[1]:,} are read.",
+                    reason="its rate is out of bounds",
+                    found=file.samplerate,
+                )
             first = round(start * file.samplerate)
             if first and first >= file.frames:
                 raise ImageError(
@@ -147,11 +161,15 @@ def prepare_sound(samples: Samples, preprocess: Preprocessing, name: str, scalin
             "%s is %.3g s long, of which the first %.4g s are used; maezoo.Sound(…).windows() gives all parts.",
             name, samples.seconds, length,
         )  # fmt: skip
-    return prepare_log_mel(log_mel(wave, bands), preprocess, name)
+    return prepare_log_mel(log_mel(wave, bands), preprocess, name, scaling)
 
 
-def prepare_log_mel(energies: NDArray[Any], preprocess: Preprocessing, name: str) -> NDArray[np.float32]:
+def prepare_log_mel(
+    energies: NDArray[Any], preprocess: Preprocessing, name: str, scaling: Scaling
+) -> NDArray[np.float32]:
     """Cut or fill natural log-mel energies (frames, bands) to the size wanted: (frames, bands, 1) float32.
+
+    Of what is longer the first part is used, and that is told.
 
     Raises:
         ImageError: another shape or dtype, or NaN.
@@ -167,6 +185,8 @@ def prepare_log_mel(energies: NDArray[Any], preprocess: Preprocessing, name: str
         )
     if not np.isfinite(found).all():
         raise ImageError(f"{name} holds NaN or infinity.", reason="it holds NaN or infinity")
+    if len(found) > frames:
+        scaling.tell("%s has %d frames, of which the first %d are used.", name, len(found), frames)
     filled = np.zeros((frames, bands, 1), np.float32)
     filled[: len(found), :, 0] = found[:frames]
     return filled

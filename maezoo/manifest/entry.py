@@ -146,9 +146,22 @@ class WeightsEntry:
         return [
             ("input", ", ".join((self.input_text, *stated))),
             ("bands", ", ".join(self.preprocess.bands or ())),
+            ("values", self._values_text()),
             ("model", ", ".join(f"{key} {value}" for key, value in other.items() if key != "in_chans")),
             ("not stated", ", ".join(self.unstated)),
         ]
+
+    def _values_text(self) -> str:
+        """Say which values the input has where it is no picture; empty for pictures."""
+        window = self.preprocess.window
+        if self.preprocess.kind == "sound":
+            return "natural log-mel energies, frames x bands"
+        if self.preprocess.bands is None or isinstance(window, str):
+            return ""
+        low, high = (end if isinstance(end, tuple) else (end,) for end in window)
+        ranges = ", ".join(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
+        order = " in this order" if len(low) > 1 else ""
+        return f"{ranges}{order}{'; others are cut off' if self.preprocess.clip else ''}"
 
     def __repr__(self) -> str:
         """Say it in one line."""

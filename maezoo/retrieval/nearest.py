@@ -13,6 +13,7 @@ from maezoo.errors import ArgumentError, DataError, ImageError, UnknownModelErro
 from maezoo.extraction.embed import unit_length
 from maezoo.extraction.encoder import used_weights
 from maezoo.images.decoding import ImageLike, open_image
+from maezoo.images.fields import takes_pictures
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.retrieval.embeddings import Embeddings, Floats, centred
 from maezoo.vocabulary import POOLS
@@ -106,7 +107,8 @@ def _embedded(
     """Return the embedding (1, D) of a picture, made as the output was."""
     settings = embeddings.settings
     encoder = _encoder(embeddings, model, device)
-    picture = open_image(query) if settings.get("exact") else query  # opened first, a JPEG is decoded at full size
+    exact = settings.get("exact") and takes_pictures(encoder.preprocess, encoder.in_chans)
+    picture = open_image(query) if exact else query  # opened first, a JPEG is decoded at full size
     vectors: Floats = encoder.features(picture, pool=settings["pool"]).float().cpu().numpy()
     if len(vectors) != 1:
         raise ImageError(f"search takes one picture; got {len(vectors)}.")

@@ -12,6 +12,14 @@ import maezoo
 from maezoo import Scene, Sound, Text
 from maezoo.checkpoints.convert import convert
 from maezoo.errors import ArgumentError, ImageError
+from maezoo.figures import (
+    measure_sweep,
+    plot_attention,
+    plot_reconstruction,
+    plot_similarity,
+    plot_sweep,
+    plot_whole,
+)
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.model import VARIANTS, build_mae
@@ -103,6 +111,63 @@ def test_every_method_takes_sounds(audio: maezoo.MAE, tmp_path: Path) -> None:
     assert found._repr_png_()
 
 
+def test_all_of_a_scene_is_reconstructed_and_shown_in_its_bands(satellite: maezoo.MAE, tmp_path: Path) -> None:
+    values = np.zeros((32, 32, 13), np.uint16)
+    values[:, :16, S2.index("B08")] = 3_000
+    values[:16, :, S2.index("B04")] = 2_000
+    whole = maezoo.reconstruct_all(satellite, values, 0.5, bands=("B08", "B04", "B03"))
+    assert whole.pixels.shape == (1, 13, 32, 32)
+    corners = np.asarray(whole.to_pil())[[2, 2, 29, 29], [2, 29, 2, 29]]
+    assert corners.tolist() == [[255, 255, 0], [0, 255, 0], [255, 0, 0], [0, 0, 0]]
+    assert "(normalised band values); shown: B08 B04 B03" in whole._notes()[0]
+    assert maezoo.reconstruct_all(satellite, values, 0.5).view.names == ("B04", "B03", "B02")
+    assert whole.save(tmp_path / "a.png", labels=True).exists()
+    with pytest.raises(ArgumentError, match="one or three of B01, B02"):
+        maezoo.reconstruct_all(satellite, values, bands=("B04", "B03"))
+
+
+def test_all_of_a_sound_or_a_text_is_reconstructed(audio: maezoo.MAE, reader: maezoo.MAE) -> None:
+    whole = maezoo.reconstruct_all(audio, Sound(0.2 * np.random.default_rng(0).normal(size=10_000), 16_000), 0.5)
+    assert whole.to_pil().size[1] > 3 * 256  # two spectrograms and the error, one below the other
+    assert len(whole._notes()) == 3
+    assert whole._repr_png_()
+    assert maezoo.reconstruct_all(reader, "one two three four", 0.5).to_pil(labels=True).width > 100
+    with pytest.raises(ImageError, match="texts of different lengths"):
+        maezoo.reconstruct_all(reader, ["one two three four", "one two"], 0.5)
+
+
+def test_errors_are_in_the_units_of_the_field(satellite: maezoo.MAE, audio: maezoo.MAE, reader: maezoo.MAE) -> None:
+    pytest.importorskip("matplotlib")
+    sound = Sound(0.1 * np.random.default_rng(0).normal(size=9_000), 16_000)
+    for model, given, unit in (
+        (satellite, scene(), "normalised band values"),
+        (audio, sound, "normalised log-mel energies"),
+        (reader, "some words in a line", "normalised pixels"),
+    ):
+        found, whole = model.reconstruct(given), maezoo.reconstruct_all(model, given, 0.5)
+        sweep = measure_sweep(model, [given], ratios=(0.5,), strategies=("random",), seeds=1)
+        assert {found.unit, whole.unit, sweep.unit} == {unit}
+        assert f"({unit})" in repr(found)
+        assert f"({unit})" in found._notes()[-1]
+        assert f"({unit})" in plot_sweep(sweep, pictures=False).axes[0].get_ylabel()
+
+
+def test_figures_show_bands_and_sounds_as_pictures(satellite: maezoo.MAE, audio: maezoo.MAE) -> None:
+    pytest.importorskip("matplotlib")
+    values = np.zeros((32, 32, 13), np.uint16)
+    values[:, :16, S2.index("B04")] = 300  # of 10,000: all but black without a stretch
+    found = satellite.reconstruct(values, mask_ratio=0.5)
+    panels = [panel.get_images()[0].get_array() for panel in plot_reconstruction(found).axes[:4]]
+    assert panels[0][2, 2].tolist() == [1, 0, 0]
+    assert (panels[1] == 0.5).all(axis=2).mean() == pytest.approx(0.5)  # hidden patches are grey
+    for figure in (plot_attention(satellite, values), plot_similarity(satellite, values, [(0, 0)])):
+        assert figure.axes[0].get_images()[0].get_array()[2, 2].tolist() == [1, 0, 0]
+    sound = Sound(0.1 * np.sin(np.arange(9_000)), 16_000)
+    levels = plot_whole(maezoo.reconstruct_all(audio, sound, 0.5)).axes[0].get_images()[0].get_array()
+    assert levels.max() == 1
+    assert 0.05 < levels.mean() < 0.95
+
+
 def test_texts_of_any_length_have_features_and_others_one_width(reader: maezoo.MAE, tmp_path: Path) -> None:
     texts = ["one", "a longer text", "one"]
     with pytest.raises(ImageError, match="a strip holds 50 patches"):
@@ -114,6 +179,8 @@ def test_texts_of_any_length_have_features_and_others_one_width(reader: maezoo.M
         with pytest.raises(ImageError, match=r"texts of different lengths.*maezoo\.Text\(text, patches=…\)"):
             method(texts)  # type: ignore[operator]
     assert len(reader.encode([Text(text, patches=40) for text in texts])) == 3
+    fast = reader.optimize(engine="eager", batch_sizes=(1,))
+    assert torch.allclose(fast.features(texts), features, atol=1e-6)
     assert reader.reconstruct("one two three").save(tmp_path / "a.png", labels=True).exists()
 
 
@@ -157,8 +224,13 @@ def test_other_channels_than_the_weights_have_no_names() -> None:
     assert model.prepare(np.zeros((32, 32, 5), np.uint16)).shape == (1, 5, 224, 224)
 
 
+@pytest.mark.parametrize("bands", [13, 2])
 @pytest.mark.parametrize("layout", ["timm", "fair", "transformers", "maezoo"])
-def test_13_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: Path, layout: Any) -> None:
+def test_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: Path, layout: Any, bands: int) -> None:
+    if bands == 2:
+        window = ((-23, -32), (-2, -8))
+        rule = {"mean": (0.1, 0.2), "std": (0.2, 0.3), "bands": ("VV", "VH"), "window": window}
+        satellite = model_of(Preprocessing((32, 32), **rule), 2)
     satellite.save_pretrained(tmp_path / "saved")
     convert(tmp_path / "saved", tmp_path / "theirs", to=layout)
     said = Description(VARIANTS["mae_vit_tiny"], "pixel", satellite.preprocess)  # FAIR has no words for it
@@ -166,7 +238,7 @@ def test_13_bands_go_to_every_layout_and_back(satellite: maezoo.MAE, tmp_path: P
     again = maezoo.create(f"local-dir:{tmp_path / 'back'}", device="cpu")
     if layout != "transformers":  # whose configuration has no place for bands
         assert again.preprocess == satellite.preprocess
-    images = satellite.prepare(scene())
+    images = torch.randn(2, bands, *satellite.img_size)
     assert torch.equal(again.features(images), satellite.features(images))
     found, expected = again.reconstruct(images), satellite.reconstruct(images)
     assert torch.equal(found.loss, expected.loss)

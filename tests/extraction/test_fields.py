@@ -1,13 +1,14 @@
 """Folders and lists of GeoTIFF, arrays and sound files, for the models that read them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import maezoo
-from maezoo.errors import ArgumentError
+from maezoo.errors import ArgumentError, SourceMissingError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.facts import Facts
@@ -56,6 +57,52 @@ def test_a_list_of_sounds(tmp_path: Path) -> None:
     assert np.allclose(np.stack(list(vectors(tmp_path / "out").values())), expected, atol=1e-4)
     rows = pq.read_table(tmp_path / "out").to_pydict()
     assert (rows["width"][0], rows["height"][0]) == (64, 128)
+
+
+def test_a_folder_without_a_file_of_the_field_says_what_is_read(tmp_path: Path) -> None:
+    model = model_of(Preprocessing((64, 128), mean=(-4.3,), std=(9.1,), kind="sound"), 1)
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(SourceMissingError, match=r"\.jpg: 1 file\. This model reads files that end in .*\.flac"):
+        maezoo.extract(tmp_path, tmp_path / "out", model=model)
+
+
+def test_all_that_there_is_to_tell_of_a_sound_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    model = model_of(Preprocessing((64, 128), mean=(-4.3,), std=(9.1,), kind="sound"), 1)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", np.full((16_000, 2), 0.1), 16_000)
+    maezoo.extract(tmp_path / "in", tmp_path / "out", model=model)
+    assert "a.wav has 2 channels; their mean is used. a.wav is 1 s long" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray leaves sockets and files to the collector
+@pytest.mark.parametrize("field", ["bands", "sound"])
+def test_ray_gives_the_rows_of_the_local_engine(tmp_path: Path, field: str) -> None:
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
+    source = tmp_path / "in"
+    source.mkdir()
+    rng = np.random.default_rng(0)
+    if field == "bands":
+        rule = Preprocessing(
+            (32, 32), mean=(0.1, 0.2), std=(0.2, 0.3), bands=("VV", "VH"), window=((-23, -32), (-2, -8))
+        )
+        model, shape = model_of(rule, 2), (40, 40, 2)
+    else:
+        model, shape = model_of(Preprocessing((32, 128), mean=(-4.3,), std=(9.1,), kind="sound"), 1), (40, 128)
+    for number in range(5):
+        np.save(source / f"{number}.npy", rng.normal(-12, 3, shape).astype(np.float32))
+    (source / "bad.npy").write_bytes(b"no array")
+    options: dict[str, Any] = {"model": model, "dtype": "float32", "batch_size": 2}
+    maezoo.extract(source, tmp_path / "local", workers=0, **options)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        result = maezoo.extract(source, tmp_path / "ray", engine="ray", workers=1, **options)
+    finally:
+        ray.shutdown()
+    assert (result.rows, result.errors) == (5, 1)
+    assert pq.read_table(tmp_path / "ray").equals(pq.read_table(tmp_path / "local"))
 
 
 def test_models_whose_input_no_file_holds_are_refused(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from maezoo import Scene
+from maezoo import Scene, Sound, Text
 from maezoo.errors import ArgumentError, ImageError, MissingExtraError
-from maezoo.images.batches import batches, prepare
+from maezoo.images.batches import batches, normalise, prepare
 from maezoo.images.preprocessing import Preprocessing
 
 S2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
@@ -101,6 +101,10 @@ def test_names_bring_bands_into_order_and_leave_others_out() -> None:
         (np.full((9, 9, 13), None), "numbers, integers or floats; got object"),
         (Scene(scene(), crop=(20, 0, 20, 8)), r"32x32 pixels \(HxW\), and the crop"),
         (Scene(np.full((9, 9, 13), -1, np.int16), nodata=-1), "has no data"),
+        (Scene(np.zeros((9, 9, 13), np.uint8), nodata=0), "has no data"),
+        (np.full((9, 9, 13), -3, np.int16), "from -3 to -3, and these weights take values from 0 to 10000"),
+        (Sound(np.zeros(9_000), 16_000), "is a Sound, and this model takes bands"),
+        (Text("a field"), "is a Text, and this model takes bands"),
         ("nowhere.tif", "no such file"),
     ],
 )
@@ -139,6 +143,22 @@ def test_no_data_is_the_value_that_is_stored_whatever_the_scale(tmp_path: Path) 
     assert torch.allclose(prepared(Scene(holes, nodata=-9999, scale=0.5, offset=1.0))[0, :, :6], filled[0, :, :6])
     path = write_tif(tmp_path / "holes.tif", holes, S2, scales=2.0)
     assert torch.allclose(prepared(Scene(path, nodata=-9999))[0, :, :6], filled[0, :, :6], atol=1e-6)
+
+
+def test_pixels_of_8_bits_without_data_are_filled_as_others_are() -> None:
+    dark = (scene() / 40).astype(np.uint8)
+    dark[:8] = 0
+    found = prepared(Scene(dark, nodata=0))
+    absent = torch.tensor((dark == 0).any(axis=2))
+    assert found[0, :, absent].abs().max() < 1e-5
+    expected = normalise(prepared(dark), WEIGHTS)
+    assert torch.allclose(found[0, :, ~absent], expected[0, :, ~absent], atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"scale": float("nan")}, {"offset": "1"}, {"nodata": "none"}, {"scale": True}])
+def test_what_is_no_number_is_refused_when_the_scene_is_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=f"{next(iter(wrong))} is a number"):
+        Scene(scene(), **wrong)
 
 
 def test_geotiffs_are_read_by_their_bands_names_scales_and_masks(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from maezoo import Text
+from maezoo import Scene, Sound, Text
 from maezoo.errors import ArgumentError, ImageError
 from maezoo.images.batches import batches
 from maezoo.images.preprocessing import Preprocessing
@@ -78,11 +78,21 @@ def test_a_long_text_is_split_at_its_spaces() -> None:
         ("\U0001f680\U0001f9ff", r"none of its characters: .*U\+1F680.*MAEZOO_FONT"),
         (Image.new("RGB", (100, 16)), "100x16 pixels; this model takes texts, or strips"),
         (3, "image 0 is an int"),
+        (Text("a", second=" "), "image 0 is an empty text"),
+        (Text("word " * 700, "word " * 700), r"patches, and a strip holds 529 patches.*windows\(\)"),
+        (Sound(np.zeros(9_000), 16_000), "is a Sound, and this model takes texts"),
+        (Scene(np.zeros((16, 32, 3))), "is a Scene, and this model takes texts"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_with_the_cure(given: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         list(batches([given], STRIP, 3, 8))
+
+
+@pytest.mark.parametrize("patches", [0, True, 40.0, "40"])
+def test_a_width_is_a_whole_number(patches: Any) -> None:
+    with pytest.raises(ArgumentError, match="patches is a whole number"):
+        Text("a", patches=patches)
 
 
 def test_characters_without_a_glyph_are_told(caplog: pytest.LogCaptureFixture) -> None:

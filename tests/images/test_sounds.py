@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from maezoo import Sound
+from maezoo import Scene, Sound, Text
 from maezoo.errors import ArgumentError, ImageError, MissingExtraError
 from maezoo.images.batches import batches
 from maezoo.images.fbank import log_mel
@@ -113,6 +113,13 @@ def test_a_long_sound_is_used_in_part_and_that_is_told(tmp_path: Path, caplog: p
         (np.zeros((1024, 128), np.uint8), "energies in floats"),
         (np.full((9, 128), np.nan, np.float32), "NaN"),
         (3, "image 1 is an int; a sound is a file"),
+        (Sound([0.1] * 9_000, 16_000), "image 1 is a list; a sound is a file"),  # type: ignore[arg-type]
+        (Sound(np.zeros(0), 8_000), "not empty"),
+        (Sound(np.zeros(100), 8_000, start=5), "0 ms long"),
+        (Sound(TONE.astype(complex), 16_000), "numbers, and not empty; got complex"),
+        (Sound(TONE, 0), "need their rate"),
+        (Scene(np.zeros((9, 9, 2))), "is a Scene, and this model takes sounds"),
+        (Text("a bird"), "is a Text, and this model takes sounds"),
         (b"", "cannot be read as sound"),
         (b"RIFF\x24\0\0\0WAVEfmt ", "cannot be read as sound"),
         (b"\0\0\0\x20ftypisom" + bytes(400), "cannot be read as sound.*ffmpeg"),  # as a video begins
@@ -123,6 +130,30 @@ def test_what_is_no_sound_is_told_with_the_cure(given: Any, message: str) -> Non
     with pytest.raises(ImageError, match=message) as raised:
         prepared(Sound(TONE, 16_000), given)
     assert raised.value.index == 1
+
+
+@pytest.mark.parametrize("rate", [16_000, 8_000])
+def test_a_file_without_a_sample_is_too_short(tmp_path: Path, rate: int) -> None:
+    with pytest.raises(ImageError, match=r"empty\.wav is 0 ms long"):
+        prepared(write(tmp_path / "empty.wav", np.zeros(0), rate))
+
+
+def test_a_files_own_rate_counts_and_has_bounds(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", TONE, 8_000)
+    assert torch.equal(prepared(Sound(path, 8_000)), prepared(path))
+    with pytest.raises(ImageError, match=r"a\.wav has 8,000 samples a second, and rate=16000 is given"):
+        prepared(Sound(path, 16_000))
+    for rate in (500, 2_000_000_011):  # the second would take gigabytes to resample
+        with pytest.raises(ImageError, match=r"samples a second; from 1,000 to 768,000 are read"):
+            prepared(write(tmp_path / "odd.wav", TONE, rate))
+
+
+def test_energies_of_more_frames_are_used_in_part_and_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    energies = np.random.default_rng(0).normal(size=(1_100, 128)).astype(np.float32)
+    with caplog.at_level(logging.WARNING):
+        found = prepared(energies)
+    assert "image 0 has 1100 frames, of which the first 1024 are used" in caplog.text
+    assert torch.equal(found, prepared(energies[:1024]))
 
 
 def test_files_of_too_many_channels_or_cut_short(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import timm
@@ -10,13 +11,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel, ViTMAEConfig, ViTMAEForPreTraining
 
 import maezoo
 from maezoo import mask_from_noise
 from maezoo.checkpoints.convert import convert
 from maezoo.checkpoints.load import load_file_into
-from maezoo.errors import LayoutError, SizeError
+from maezoo.errors import LayoutError, MaezooError, OfflineError, SizeError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.description import Description
 from maezoo.masks.visible import visible_indices
@@ -78,6 +81,11 @@ def test_prithvi_at_one_frame(prithvi: Variant, prithvi_file: Path, vectors: dic
         output = model(images, mask)
         torch.testing.assert_close(output.prediction, vectors["64x64.pred"], **CLOSE)
         torch.testing.assert_close(output.loss, vectors["64x64.loss"].reshape(()), **CLOSE)
+        seen = noise.argsort(dim=1)[:, : int((~mask[0]).sum())]  # theirs are in this order, ours in that of the picture
+        latent = vectors["64x64.latent"][:, 1:].gather(1, seen.argsort(dim=1)[:, :, None].expand(-1, -1, 96))
+        found = model.encode_tokens(images, visible_indices(mask))
+        torch.testing.assert_close(found[:, 1:], latent, **CLOSE)
+        torch.testing.assert_close(found[:, :1], vectors["64x64.latent"][:, :1], **CLOSE)
 
 
 def test_prithvi_at_another_size_has_positions_with_aligned_corners(prithvi: Variant, golden: Path) -> None:
@@ -228,7 +236,35 @@ def test_a_shorter_strip_has_the_leading_positions() -> None:
             model.encode_tokens(torch.zeros(1, 3, *size))
 
 
-@pytest.mark.parametrize(("channels", "size"), [(1, (128, 16)), (2, (32, 32)), (13, (24, 40))])
+@pytest.mark.parametrize("ratio", [0.25, 0.75])
+@pytest.mark.parametrize(("channels", "size"), [(2, (32, 32)), (6, (16, 64)), (13, (64, 16))])
+def test_encoders_and_decoders_of_other_channels_equal_transformers(
+    tmp_path: Path, channels: int, size: tuple[int, int], ratio: float
+) -> None:
+    encoder = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 192}
+    decoder = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
+    config = ViTMAEConfig(
+        **encoder, image_size=size, patch_size=8, num_channels=channels, mask_ratio=ratio,
+        **{f"decoder_{key}": value for key, value in decoder.items()},
+    )  # fmt: skip
+    theirs = ViTMAEForPreTraining(config).eval()
+    randomised(theirs)
+    theirs.save_pretrained(tmp_path)
+    said = {"size": {"height": size[0], "width": size[1]}, "resample": 3}
+    stats = {"image_mean": [0.5] * channels, "image_std": [0.5] * channels}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**said, **stats}))
+    model = maezoo.create(f"local-dir:{tmp_path}", device="cpu")
+    images, noise = torch.randn(2, channels, *size), torch.rand(2, 16)
+    mask = mask_from_noise(noise, ratio)
+    with torch.no_grad():
+        encoded = theirs.vit(images, noise=noise)
+        expected = theirs.decoder(encoded.last_hidden_state, encoded.ids_restore).logits
+        assert torch.equal(mask, encoded.mask.bool())
+        assert mask.sum(dim=1).tolist() == [int(16 * ratio)] * 2
+        torch.testing.assert_close(model.predict(images, mask), expected, **CLOSE)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, (128, 16)), (2, (32, 32)), (3, (32, 32)), (13, (24, 40))])
 def test_encoders_of_other_channels_and_grids_equal_timm_to_the_bit(
     tmp_path: Path, channels: int, size: tuple[int, int]
 ) -> None:
@@ -245,6 +281,11 @@ def test_encoders_of_other_channels_and_grids_equal_timm_to_the_bit(
         tokens = theirs.forward_features(images)
     assert torch.equal(model.encode(images), tokens)
     assert torch.equal(model.features(images), tokens[:, 1:].mean(dim=1))
+    other = (size[0] + 16, size[1] + 8)  # held out: another size, another shape
+    theirs.set_input_size(img_size=other)
+    images = torch.randn(2, channels, *other)
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode(images), theirs.forward_features(images), **CLOSE)
 
 
 def saved(tmp_path: Path, facts: Facts, size: tuple[int, int]) -> maezoo.MAE:
@@ -306,6 +347,39 @@ def test_filters_of_several_frames_are_refused(golden: Path, prithvi: Variant, t
     model = build_mae(prithvi, facts=VIDEO, in_chans=6)
     with pytest.raises(LayoutError, match=r"\(96, 6, 2, 16, 16\)"):
         load_file_into(model, tmp_path / "tubelets.safetensors")
+
+
+class Allocations(TorchDispatchMode):
+    """Notes the largest tensor with memory that is made, in bytes."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor) and not each.is_meta:
+                self.most = max(self.most, each.untyped_storage().nbytes())
+        return made
+
+
+def test_create_of_the_largest_model_allocates_nothing_before_its_file_is_there(tmp_path: Path) -> None:
+    """22 GB. Neither without a file, nor of one that claims to hold them and does not."""
+    with empty_weights():
+        model = build_mae(VARIANTS["pixio_vit_5b"], init=False)
+    header, end = {}, 0
+    for key, tensor in model.state_dict().items():
+        start, end = end, end + 4 * tensor.numel()
+        header[f"encoder.{key}".replace("encoder.encoder.", "encoder.")] = {
+            "dtype": "F32", "shape": [*tensor.shape], "data_offsets": [start, end],
+        }  # fmt: skip
+    said = json.dumps(header).encode()
+    (tmp_path / "short.safetensors").write_bytes(len(said).to_bytes(8, "little") + said + bytes(1_000))
+    with Allocations() as seen:
+        with pytest.raises(OfflineError):
+            maezoo.create("pixio_vit_5b.web2b", pretrained=True, offline=True, cache_dir=tmp_path, device="cpu")
+        with pytest.raises(MaezooError, match=r"short\.safetensors"):
+            maezoo.create("pixio_vit_5b.web2b", checkpoint=tmp_path / "short.safetensors", device="cpu")
+    assert seen.most < 2**20
 
 
 @pytest.mark.parametrize("name", ["pixio_vit_5b", "mae_vit_huge"])
