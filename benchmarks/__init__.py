@@ -1,1 +1,1 @@
-"""Measurements of maezoo: `python -m benchmarks.speed` is the one of speed; the other modules say what they measure."""
+"""Measurements of speed, quality and reliability, and the pictures of the docs. Each package says what it measures."""

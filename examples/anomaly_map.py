@@ -1,8 +1,8 @@
 """Find what does not belong: paste a piece of one photo into another, and see where the error rises.
 
 Every patch is hidden and predicted from its surroundings, several times. What does not fit the surroundings is
-predicted badly, and so is fine texture. So the error is compared with that of the photo before the paste, as one would
-compare a part with good parts of the same kind. Needs the extra `figures`.
+predicted badly, and so is fine texture. So the error is compared with that of the photo before the piece was pasted, as
+one would compare a product with good ones of the same kind. Needs the extra `figures`.
 
 python examples/anomaly_map.py photo.jpg foreign.jpg -o anomaly.png
 """

@@ -1,4 +1,4 @@
-"""Train a detector: torchvision's Faster R-CNN on one of our encoders with a feature pyramid. Needs `downstream`.
+"""Train a detector: torchvision's Faster R-CNN on an encoder with a feature pyramid. Needs the extra `downstream`.
 
 python examples/detect.py -o boxes.png
 """

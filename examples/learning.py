@@ -14,7 +14,7 @@ RATE = 5e-4
 def fit(network: nn.Module, loss_of: Callable[[range], Tensor], steps: int) -> None:
     """Train a network; `loss_of` gives the loss of the scenes with some seeds.
 
-    AdamW with one warm-up and a cosine decay. For real data add layer decay, as docs/downstream.md shows.
+    It uses AdamW with a warm-up and a cosine decay. For real data add layer decay, as docs/downstream.md shows.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)

@@ -1,4 +1,4 @@
-"""How much can be hidden? The error over mask ratios, for three masking strategies. Needs the extra `figures`.
+"""How much can be hidden? The error at several mask ratios, for three masking strategies. Needs the extra `figures`.
 
 python examples/mask_ratio_sweep.py photo.jpg other.jpg -o sweep.png
 """

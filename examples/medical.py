@@ -1,4 +1,4 @@
-"""A slice of a chest in Hounsfield units, drawn by code: written as DICOM, and reconstructed through three windows.
+"""A synthetic slice of a chest in Hounsfield units: written as DICOM, and reconstructed through three windows.
 
 python examples/medical.py -o medical.png
 """

@@ -1,6 +1,6 @@
-"""A scene of 13 bands, drawn by code: written as GeoTIFF, read by name of band, cut into tiles, and reconstructed.
+"""A synthetic scene of 13 bands: written as GeoTIFF, read by the names of bands, cut into tiles, and reconstructed.
 
-The weights are random, so that it needs no network: features and reconstruction mean nothing.
+The weights are random, so that it needs no network: the features and the reconstruction mean nothing.
 
 python examples/satellite.py -o satellite.png
 """

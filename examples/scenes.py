@@ -1,7 +1,7 @@
 """Scenes for trying detectors and segmenters: cut-out photographs of objects on photographs, with exact masks.
 
-Neither the objects (cutouts/) nor the background of the test scenes are in the training scenes. detect.py and
-segment.py learn from these scenes; for data of your own, put a function like `make_scene` in its place.
+The objects (cutouts/) and the background of the test scenes are not in the training scenes. detect.py and segment.py
+train on these scenes; for data of your own, replace `make_scene` by a function of your own.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Find the photos of a folder that are most like one photo: features, then nearest neighbours by cosine.
+"""Find the photos of a folder that are most similar to one photo: features, then nearest neighbours by cosine.
 
 python examples/search.py query.jpg folder -o neighbours.png
 """

@@ -1,4 +1,4 @@
-"""A service that answers an uploaded picture with its feature vector. Requests that wait together are one batch.
+"""A service that answers an uploaded picture with its feature vector. Requests that wait together form a batch.
 
 uvicorn serve:app --app-dir examples --port 8000
 curl -F file=@cat.jpg http://127.0.0.1:8000/features

@@ -1,4 +1,4 @@
-"""A sound made by code, speech-like with a chirp after it: its parts become features, and one is reconstructed.
+"""A synthetic sound, speech-like with a rising tone: its windows become features, and one is reconstructed.
 
 The weights are random, so that it runs without the network: the features and the reconstruction mean nothing. With
 `pretrained=True` the published encoder is fetched; it comes without a decoder.

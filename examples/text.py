@@ -1,7 +1,7 @@
 """Sentences, drawn as strips: their features, and a reconstruction of one with a quarter of its patches hidden.
 
 The weights are random, so that it runs without the network: the features and the reconstruction mean nothing. With
-`pretrained=True` the published ones are fetched. Name the font of training, Go Noto Current, with `--font`.
+`pretrained=True` the published ones are downloaded. Pass the font of training, Go Noto Current, with `--font`.
 
 python examples/text.py -o text.png
 """

@@ -46,7 +46,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 SOURCES = [path for folder in ("maezoo", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 TEXTS = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *SOURCES]
 COMMANDS = typer.main.get_command(app)
-BENCHMARKS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").rglob("*.py"))
+PROGRAMS = [path for folder in ("benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")]
+OTHER_OPTIONS = "".join(path.read_text(encoding="utf-8") for path in PROGRAMS)
 
 
 def exists(name: str) -> bool:
@@ -111,6 +112,6 @@ def test_every_option_and_variable_that_a_page_names_is_somewhere(page: Path) ->
     text = page.read_text(encoding="utf-8")
     for quoted in re.findall(r"`([^`\n]*)`", text):
         for option in set(re.findall(r"(?<!\S)--[a-z][a-z-]*", quoted)) - OTHERS:
-            assert option in options_of(COMMANDS) or f'"{option}"' in BENCHMARKS, option
+            assert option in options_of(COMMANDS) or f'"{option}"' in OTHER_OPTIONS, option
     for variable in set(re.findall(r"MAEZOO_[A-Z_]+", text)):
         assert any(variable in source.read_text(encoding="utf-8") for source in SOURCES), variable

@@ -1,7 +1,7 @@
 """Draw the masks of each strategy of pretraining: `python -m benchmarks.drawings.masks`.
 
 The model is the bundled one. The loss predictor of `hard` is trained here for a short while on crops of the demo's
-photographs, the rest of the model staying as it is; its masks are those of the last step of a run.
+photographs, with the rest of the model frozen; its masks are those of the last step of a run.
 """
 
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Blood smears under the microscope, as a small domain of one's own: tiles without labels, and labelled cells.
+"""Prepare microscope images of blood smears, a small domain: tiles without labels, and labelled cells.
 
     git clone https://github.com/Shenggan/BCCD_Dataset
     python -m benchmarks.quality.blood BCCD_Dataset blood
 
-The data set (MIT licence) has 364 pictures of 640 x 480 pixels with boxes round cells. Its own split is kept. Written
-are `tiles.npz`, of the training pictures, and `train` and `test` with fields of 96 x 96 pixels round each platelet,
-each white cell and each sixth red cell.
+The data set (MIT licence) has 364 pictures of 640 x 480 pixels with boxes around cells. Its own split is kept. The
+program writes `tiles.npz` from the training pictures, and `train` and `test` with crops of 96 x 96 pixels around each
+platelet, each white cell and every sixth red cell.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Descriptions of images that need no training: what features have to beat."""
+"""Image descriptors that need no training: the baselines of features."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which small autoencoder to train for long: short runs of equal length that differ from a base in one thing each.
+"""Compare small autoencoders before a long training: short runs of equal length, each with one change to a base.
 
     python -m benchmarks.quality.experiments pretrain.npz [more.npz …] --eval eval.npz --photos FOLDER --out FOLDER
         [--views N]

@@ -4,10 +4,10 @@
         [--views N] [--seeds 2] [--shape bundled|small] [--optimizer muon|adamw] [--threads N] [--only NAME …] [--times]
 
 Contestants are the strategies at 75 %, a decoder that predicts half of the hidden patches, and the random strategy at
-other ratios. Runs of equal seconds have as many views as the ratio of the steps' times allows; it is measured first,
-the contestants taking turns (with `--threads 1` in the processor's own time, which other work disturbs less). The
-models are judged by the error of hidden pixels on held-out images under fixed random masks at 75 %, whatever they were
-trained with, and by nearest neighbours and a linear probe on mean-pooled features.
+other ratios. For runs of equal seconds the number of views follows from the ratio of the steps' times, which is
+measured first, alternately (with `--threads 1` in processor time, which other work disturbs less). The models are
+judged by the error of hidden pixels on held-out images under fixed random masks at 75 %, whatever they were trained
+with, and by nearest neighbours and a linear probe on mean-pooled features.
 
 Each run has a folder below `--out`: a finished one is not run again, an unfinished one resumes from its checkpoint.
 `results.json` and `table.md` there are written again after each.

@@ -1,1 +1,1 @@
-"""What holds when things go wrong: `python -m benchmarks.reliability` kills, repeats, shares and fills disks."""
+"""Reliability: `python -m benchmarks.reliability` kills work, repeats calls, shares models, and fills disks."""

@@ -1,4 +1,4 @@
-"""What holds when things go wrong, measured. Linux.
+"""Measure reliability: kills, many calls, threads, full disks. Linux only.
 
     python -m benchmarks.reliability kills [--kills 50] [--only download extract pretrain finetune] [--seed 0]
     python -m benchmarks.reliability calls [--calls 10000] [--model mae_vit_tiny]
@@ -9,7 +9,7 @@
 undisturbed run. `calls` measures the memory of many calls. `threads` compares what threads compute together with what
 one computes alone. `disks` (as root: it mounts a small disk) fills the disk under every writer.
 
-Each prints one line for each subject, and leaves with 1 if something did not hold.
+Each prints one line for each subject, and exits with 1 if a promise was broken.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A full disk, and one that may not be written to, under every writer of the package. Linux, as root."""
+"""A full disk, and a read-only one, under every writer of the package. Linux, as root."""
 
 import hashlib
 import subprocess

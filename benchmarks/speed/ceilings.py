@@ -1,4 +1,4 @@
-"""What the machine can multiply at most: large square matrices in each number format, in the same run."""
+"""The highest rate of matrix products on the machine: large square matrices in each number format, in the same run."""
 
 from collections.abc import Callable
 

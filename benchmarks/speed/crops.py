@@ -1,4 +1,4 @@
-"""What decoding only as much of a JPEG as a crop needs saves, and how far its pixels are from a full decode.
+"""Time saved by decoding a JPEG at the scale that a crop needs, and the difference of its pixels to a full decode.
 
     python -m benchmarks.speed.crops FOLDER [--crops 100] [--size 224]
 

@@ -1,4 +1,4 @@
-"""What exported files cost and how fast they are, beside eager PyTorch and what timm and optimum export.
+"""Size, load time and speed of exported files, compared with eager PyTorch and with exports of timm and optimum.
 
     python -m benchmarks.speed.exports [--model mae_vit_base] [--batch 1 --batch 8] [--seconds 6]
 

@@ -3,8 +3,8 @@
     python -m benchmarks.speed.extract [--source FOLDER] [--model NAME] [--images N] [--side 500] [--out extract.json]
 
 Without a source, N JPEGs of `--side` with the spectrum of photographs are made in a temporary folder. Rates are in
-steady state, from the first batch to the last: start and end of the worker processes do not count. Give it twenty
-batches or more, and a machine with nothing else to do.
+steady state, from the first batch to the last: start and end of the worker processes do not count. Use twenty
+batches or more, and a machine with nothing else running.
 
 Two bounds are printed, and the pipeline's share of each:
 

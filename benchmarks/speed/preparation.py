@@ -1,4 +1,4 @@
-"""From a JPEG to a model's input: maezoo's way and timm's, on photographs made here."""
+"""Time decoding and preprocessing of a JPEG with maezoo and with timm, on generated photographs."""
 
 from collections.abc import Callable
 from pathlib import Path

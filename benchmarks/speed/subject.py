@@ -1,4 +1,4 @@
-"""The weights that all contestants run, in every form that they need: made once, when first needed."""
+"""The weights that all contestants run, in every form that they need: made once, at their first use."""
 
 import copy
 import time

@@ -20,9 +20,9 @@ HEADING = """\
 Examples
 ========
 
-Short programs, each complete, and run by the tests. The first five ran for this page on the photographs that come with
-the package. Those of other fields have pictures that were drawn before, and so have *detect* and *segment*, which train
-for about a minute and a half.
+Short, complete programs, which the tests run. The first five were run for this page on the photographs that come with
+the package. The pictures of the other fields were drawn before, and so were those of *detect* and *segment*, which
+train for about a minute and a half.
 """
 # What a script is called with when the site is built; the others are shown and not run.
 ARGUMENTS = {
