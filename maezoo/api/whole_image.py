@@ -102,8 +102,8 @@ def reconstruct_all(
         (torch.Size([1, 12, 12]), 2)
     """
     model.require_decoder()
-    if rounds < 1:
-        raise ArgumentError(f"rounds is the number of groups of masks, at least 1; got {rounds}.")
+    if not isinstance(rounds, int) or rounds < 1:
+        raise ArgumentError(f"rounds is the number of groups of masks, at least 1; got {rounds!r}.", found=rounds)
     share, view = _as_fraction(ratio), view_of(model.preprocess, bands)
     parts = []
     given = look_at(images)
@@ -115,7 +115,7 @@ def reconstruct_all(
             parts.append(_reconstruct_batch(model, batch, masks, float(share)))
             advance(len(batch.images))
     check_one_shape([part.original for part in parts])
-    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
+    joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
     return replace(parts[0], **joined, view=view)
 
 
