@@ -158,11 +158,17 @@ def _finetune(prepared: Path, out: Path) -> None:
 
 
 def _trained(out: Path) -> dict[str, str]:
-    """Hash the files; the log has speeds in it and the steps that were done again, and need only be whole lines."""
+    """Hash the files, those apart that depend on the clock.
+
+    The log has speeds in it and the steps that were done again, `run.json` times, and which earlier checkpoint is kept
+    follows from the seconds between two: they need only be complete.
+    """
     log = (out / "log.jsonl").read_text(encoding="utf-8")
     last = json.loads(log.splitlines()[-1])
     readme = (out / "README.md").read_text(encoding="utf-8").replace(out.as_posix(), "")  # it names its folder
-    return {**_hashes(out), "log.jsonl": str(last["step"]), "README.md": readme}
+    hashes = {name: found for name, found in _hashes(out).items() if not name.startswith("checkpoint-")}
+    state = str(json.loads((out / "run.json").read_bytes())["state"])
+    return {**hashes, "log.jsonl": str(last["step"]), "README.md": readme, "run.json": state}
 
 
 SUBJECTS = {
