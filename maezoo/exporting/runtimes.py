@@ -166,10 +166,13 @@ def open_exported(path: str | Path, *, threads: int | None = None, trust: bool =
         strings, call = opener(path, threads)
     except Exception as error:  # each runtime has errors of its own, of a damaged file
         first = str(error).strip().partition("\n")[0][:300]
-        weights = path.with_suffix(".bin")  # of OpenVINO; ONNX Runtime names those of a .onnx file itself
-        if path.suffix.lower() == ".xml" and not weights.exists():
+        is_onnx = path.suffix.lower() == ".onnx"
+        weights = path.with_name(f"{path.name}.data") if is_onnx else path.with_suffix(".bin")
+        # A .xml file always has such weights; an .onnx file where its runtime looks for them.
+        wanted = weights.name in str(error) if is_onnx else path.suffix.lower() == ".xml"
+        if wanted and not weights.exists():
             raise SourceMissingError.about(path, f"cannot be opened: {weights.name} is not next to it.") from error
-        kind = SourceMissingError if "External data path does not exist" in first else DataError
+        kind = SourceMissingError if "External data path does not exist" in first else DataError  # under another name
         raise kind.about(path, f"cannot be opened: {first}") from error
     return ExportedModel(Facts.from_strings(strings, path), call)
 

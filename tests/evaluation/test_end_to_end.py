@@ -89,7 +89,7 @@ def test_one_folder_is_scored_in_folds(coloured):
     [
         (["features"], "or score features alone with --folds 5"),
         (["features", "features", "--folds", "5"], "--folds splits TRAIN alone"),
-        (["features", "--folds", "1"], "greater than or equal to 2"),
+        (["features", "--folds", "1"], "Invalid value for '--folds'"),
         (["features", "--folds", "5", "--confusion", "out.txt"], "must end in .png"),
         (["features", "--folds", "5", "--predictions", "out.tsv"], "ends in .csv"),
         (["features", "--folds", "5", "--save", "out.pkl"], "name it out.safetensors"),
