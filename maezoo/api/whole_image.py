@@ -1,9 +1,10 @@
 """Every patch reconstructed from its surroundings: groups of masks that together hide the whole image."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -102,7 +103,7 @@ def reconstruct_all(
         (torch.Size([1, 12, 12]), 2)
     """
     model.require_decoder()
-    if not isinstance(rounds, int) or rounds < 1:
+    if not isinstance(rounds, SupportsIndex) or operator.index(rounds) < 1:
         raise ArgumentError(f"rounds is the number of groups of masks, at least 1; got {rounds!r}.", found=rounds)
     share, view = _as_fraction(ratio), view_of(model.preprocess, bands)
     parts = []

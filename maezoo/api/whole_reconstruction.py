@@ -109,8 +109,9 @@ class WholeReconstruction:
 
     def _repr_png_(self) -> bytes:
         """Show the strip in notebooks."""
-        most = INLINE_ROWS // 3 if self.view.stacked else INLINE_ROWS
-        return encode_picture(inline_strip(self._rows(min(len(self), most)), self._titles(), self._notes()))
+        each = len(self._names()) if self.view.stacked else 1
+        rows = self._rows(min(len(self), INLINE_ROWS // each))
+        return encode_picture(inline_strip(rows, self._titles(), self._notes(), each))
 
     def _highest(self) -> float:
         """Return the error of the lightest colour; a few outliers would leave all else black."""

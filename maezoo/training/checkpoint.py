@@ -220,7 +220,8 @@ def _difference(key: str, was: Any, now: Any) -> str:
         return f"{key}: " + ("files" if was.get("names") == now.get("names") else "names, labels or order") + " differ"
     if key == "classes" and isinstance(was, list) and isinstance(now, list):
         changes = (("new", set(now) - set(map(str, was))), ("gone", set(map(str, was)) - set(now)))
-        return f"{key}: " + ", ".join(f"{what} {_some(names)}" for what, names in changes if names)
+        said = ", ".join(f"{what} {_some(names)}" for what, names in changes if names)
+        return f"{key}: {said or 'in another order'}"
     return f"{key} was {was!r}, now {now!r}"
 
 

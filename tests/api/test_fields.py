@@ -197,6 +197,8 @@ def test_a_notebook_says_how_many_of_the_sounds_it_shows(audio: maezoo.MAE, monk
     assert not any("images)" in said for said in drawn)
     audio.reconstruct(sounds)._repr_png_()
     assert sum("(the first 2 of 4 images)" in said for said in drawn) == 1
+    maezoo.reconstruct_all(audio, sounds)._repr_png_()
+    assert sum("(the first 2 of 4 images)" in said for said in drawn) == 2
 
 
 @pytest.mark.parametrize("kind", ["satellite", "audio", "reader"])

@@ -1,5 +1,6 @@
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +9,7 @@ from PIL import Image
 
 import maezoo
 from maezoo.api.whole_image import complementary_masks, reconstruct_all
-from maezoo.errors import DecoderMissingError, MaskError
+from maezoo.errors import ArgumentError, DecoderMissingError, MaskError
 
 
 @given(st.tuples(st.integers(5, 16), st.integers(5, 16)), st.sampled_from([0.05, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9, 0.95]))
@@ -125,3 +126,11 @@ def test_it_needs_a_decoder_and_a_round(model, four):
         reconstruct_all(encoder, four)
     with pytest.raises(ValueError, match="at least 1; got 0"):
         reconstruct_all(model, four, rounds=0)
+
+
+def test_rounds_are_whole_and_positive(model, four):
+    one = reconstruct_all(model, four[:1], rounds=np.int64(1))
+    assert torch.equal(one.error, reconstruct_all(model, four[:1]).error)
+    for wrong in (0, 1.5, "2"):
+        with pytest.raises(ArgumentError, match="rounds is the number"):
+            reconstruct_all(model, four, rounds=wrong)

@@ -15,6 +15,7 @@ from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import ImageSource, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
 from maezoo.training.sources.views import Crops
+from tests.training.stopping import stops_at
 
 SHORT = Recipe(views=24, batch_size=4, precision="float32")
 SMALL = replace(
@@ -45,12 +46,8 @@ def test_a_stopped_run_is_resumed_to_the_same_bits(optimizer: str, precision: st
     source = open_source(pack)
     whole = train(recipe, source, tmp_path / "whole")
 
-    def stop(progress: Progress) -> None:
-        if progress.step == 3:
-            signal.raise_signal(signal.SIGINT)
-
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, source, tmp_path / "parts", report=stop, report_every=1)
+        train(recipe, source, tmp_path / "parts", report=stops_at(3), report_every=1)
     resumed = train(recipe, source, tmp_path / "parts")
     assert same(whole, resumed)
     steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
@@ -153,12 +150,8 @@ def test_the_second_loss_trains_the_encoder_and_leaves_no_trace(pack: Path, tmp_
     assert model.state_dict().keys() == alone.state_dict().keys()
     assert not same(model, alone)
 
-    def stop(progress: Progress) -> None:
-        if progress.step == 3:
-            signal.raise_signal(signal.SIGINT)
-
     with pytest.raises(KeyboardInterrupt):
-        train(both, source, tmp_path / "parts", report=stop, report_every=1)
+        train(both, source, tmp_path / "parts", report=stops_at(3), report_every=1)
     assert same(model, train(both, source, tmp_path / "parts"))  # its head is in the checkpoint
 
 

@@ -1,6 +1,7 @@
 """What tells the images of a run from other images without reading them: their number, names, and sizes."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from maezoo.extraction.remote import is_uri
 
 __all__ = ["fingerprint", "fingerprint_of"]
 
-_LOOKED_UP = 1000  # files whose sizes are asked for
+_LOOKED_UP = 1000  # files whose sizes are asked for, at most
 
 
 class _Items(Protocol):
@@ -28,8 +29,8 @@ def fingerprint_of(source: Any) -> dict[str, Any]:
 def fingerprint(items: _Items) -> dict[str, Any]:
     """Return what changes when images are added, taken away, renamed, reordered, relabelled or replaced.
 
-    The folder that they are in may have moved. Of files on this machine, the sizes of a thousand are asked for, evenly
-    spaced: one that is replaced among many more may go unnoticed.
+    The folder that they are in may have moved. Of files on this machine, the sizes of up to a thousand are asked for,
+    evenly spaced: one that is replaced among many more may go unnoticed.
 
     Returns:
         `count`; and hashes, `names` of names and labels in order, `sizes` of sizes and of places in shards.
@@ -47,7 +48,7 @@ def fingerprint(items: _Items) -> dict[str, Any]:
         item = items[index]
         names.update(f"{item.id}\0{item.label}\n".encode("utf-8", "surrogatepass"))
         sizes.update(f"{item.offset} {item.size}\n".encode())
-    step = max(1, len(items) // _LOOKED_UP)
+    step = max(1, math.ceil(len(items) / _LOOKED_UP))
     for size in _file_sizes(items[index].location for index in range(0, len(items), step)):
         sizes.update(f"{size}\n".encode())
     return {"count": len(items), "names": names.hexdigest()[:16], "sizes": sizes.hexdigest()[:16]}

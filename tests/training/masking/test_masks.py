@@ -1,6 +1,5 @@
 """The masks of pretraining: counts, what they depend on, what a strategy keeps, and a decoder that predicts a part."""
 
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,14 @@ from torch import Tensor
 
 from maezoo.masks.draw import random_mask
 from maezoo.model import MaskedAutoencoder, build_mae, patchify, unpatchify
-from maezoo.training import Progress, Recipe, open_source, pretrain, write_pack
+from maezoo.training import Recipe, open_source, pretrain, write_pack
 from maezoo.training.masking.loss_guide import LossGuide, ranking_loss
 from maezoo.training.masking.masks import HARDEST, HINTS, Masking
 from maezoo.training.objective import Objective
 from maezoo.training.sources.views import step_generator
 from maezoo.vocabulary import MASK_STRATEGIES, MaskStrategy
 from tests.training.conftest import SMALL
+from tests.training.stopping import stops_at
 
 VARIANT = replace(SMALL, img_size=64)  # a grid of 8x8
 RECIPE = Recipe(views=24, batch_size=4, precision="float32", optimizer="adamw")
@@ -220,12 +220,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(numbers: dict[str, object], pack
     recipe = replace(RECIPE, **numbers)  # type: ignore[arg-type]
     whole = trained(recipe, pack, tmp_path / "whole")
 
-    def stop(progress: Progress) -> None:
-        if progress.step == 3:
-            signal.raise_signal(signal.SIGINT)
-
     with pytest.raises(KeyboardInterrupt):
-        trained(recipe, pack, tmp_path / "parts", report=stop, report_every=1)
+        trained(recipe, pack, tmp_path / "parts", report=stops_at(3), report_every=1)
     resumed = trained(recipe, pack, tmp_path / "parts")
     weights = resumed.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())
