@@ -143,7 +143,7 @@ def test_features_leave_broken_images_out(tmp_path: Path, photos: list[Path]) ->
 
 
 def test_pretrain_and_use(tmp_path: Path, photos: list[Path]) -> None:
-    options = ("--views", 16, "--batch-size", 4, "--license", "cc0-1.0")
+    options = ("--views", 16, "--batch-size", 4, "--license", "cc0-1.0", "--optimizer", "adamw")
     done = run("pretrain", photos[0].parent, "-o", tmp_path / "run", *options)
     assert done.returncode == 0, done.stderr
     assert "loss" in done.stderr
