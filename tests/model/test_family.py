@@ -1,6 +1,7 @@
 """The family's models on random weights, compared with the libraries that own their layouts."""
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -330,6 +331,25 @@ def test_a_saved_model_comes_back_with_all_its_facts(tmp_path: Path, facts: Fact
         assert not again.load_report.adapted
         assert torch.equal(again.features(images), model.features(images))
         assert torch.equal(again.reconstruct(images).predicted, model.reconstruct(images).predicted)
+
+
+@pytest.mark.parametrize("facts", FACTS[:3], ids=str)
+def test_a_folder_for_transformers_keeps_all_facts(tmp_path: Path, facts: Facts) -> None:
+    model = saved(tmp_path, facts, (32, 32))
+    convert(tmp_path / "saved", tmp_path / "theirs", to="transformers")
+    ViTMAEForPreTraining.from_pretrained(tmp_path / "theirs").save_pretrained(tmp_path / "again")
+    shutil.copy(tmp_path / "theirs" / "preprocessor_config.json", tmp_path / "again")
+    for place in ("theirs", "again"):
+        again = maezoo.create(f"local-dir:{tmp_path / place}", device="cpu")
+        assert again.facts == facts
+    images = torch.randn(2, facts.in_chans, *model.img_size)
+    assert torch.equal(again.features(images), model.features(images))
+
+
+def test_only_positions_of_videos_go_to_prithvi(tmp_path: Path) -> None:
+    saved(tmp_path, Facts(in_chans=13), (32, 32))
+    with pytest.raises(LayoutError, match=r"for models with 3-D positions .*'sincos3d'"):
+        convert(tmp_path / "saved", tmp_path / "theirs.safetensors", to="prithvi")
 
 
 def test_a_file_of_other_class_tokens_is_refused_by_name(tmp_path: Path) -> None:
