@@ -79,7 +79,8 @@ class View:
     def pictures(self, original: Tensor, others: Sequence[Tensor] = (), hidden: Tensor | None = None) -> list[Tensor]:
         """Return an input, and what was made of it, in [0, 1], all on one scale: as figures show them.
 
-        Bands are those that are chosen; of sounds 1 is the loudest of the original and 0 is 80 dB below.
+        Bands are those that are chosen; of sounds 1 is the loudest of the original and 0 is 80 dB below, and they are
+        `upright`.
 
         Args:
             original: as in `panels`.
@@ -87,7 +88,7 @@ class View:
             hidden: as in `panels`.
 
         Returns:
-            (1 or 3, H, W) each; (C, H, W) of photographs.
+            (1 or 3, H, W) each; (C, H, W) of photographs, (1, W, H) of sounds.
         """
         every = [original, *others]
         if self.kind == "sound":
@@ -102,12 +103,23 @@ class View:
             return [each.clamp(0, 1) for each in every]
         if hidden is not None and len(found) > 1:
             found[1] = found[1].masked_fill(hidden.to(found[1].device), 0.5)
-        return [each.clamp(0, 1) for each in found]
+        return [self.upright(each.clamp(0, 1)) for each in found]
+
+    def upright(self, values: Tensor) -> Tensor:
+        """Turn an input, or a map of its patches, as people read it: of sounds time to the right, frequency upwards.
+
+        Args:
+            values: (…, h, w).
+
+        Returns:
+            (…, w, h) of sounds; others as they are.
+        """
+        return values.transpose(-1, -2).flip(-2) if self.kind == "sound" else values
 
     def error_panel(self, values: Tensor, size: tuple[int, int], highest: float) -> Image.Image:
         """Draw an (h, w) map of errors as large as a panel of an input (H, W); the lightest colour is `highest`."""
         if self.kind == "sound":
-            return _with_axes(error_picture(values.T.flip(0), size[::-1], highest))
+            return _with_axes(error_picture(self.upright(values), size[::-1], highest))
         picture = error_picture(values, size, highest)
         return _lines(picture) if self.kind == "text" else picture
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-__all__ = ["flat_shape", "image_tensors", "is_of_videos", "rows_of", "with_class_tokens_apart"]
+__all__ = ["flat_shape", "has_frame_positions", "image_tensors", "is_of_videos", "rows_of", "with_class_tokens_apart"]
 
 _FILTERS = re.compile(r"(?:.*\.)?(?:patch_embed\.proj|patch_embeddings\.projection)\.weight")
 _TIME = 4 / 16  # share of the channels that code the frame
@@ -78,6 +78,17 @@ def image_tensors(tensors: Mapping[str, Tensor], *, of_videos: bool) -> dict[str
             tensor = _first_frame(tensor)
         found[name] = tensor
     return found
+
+
+def has_frame_positions(positions: Tensor) -> bool:
+    """Tell whether positions (1, 1 + N, D) are those of one frame of a video, of which a part is the same in each row.
+
+    Example:
+        >>> from maezoo.model.positions import first_frame_positions, sincos_positions
+        >>> has_frame_positions(first_frame_positions((2, 3), 32)), has_frame_positions(sincos_positions((2, 3), 32))
+        (True, False)
+    """
+    return _first_frame(positions).shape == positions.shape
 
 
 def _first_frame(positions: Tensor) -> Tensor:

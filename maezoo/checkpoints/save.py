@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from maezoo.checkpoints.frames import has_frame_positions
 from maezoo.checkpoints.layouts import foreign_keys, pixio_key
 from maezoo.checkpoints.metadata import WeightsMetadata
 from maezoo.errors import LayoutError
@@ -76,6 +77,11 @@ def _as_theirs(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tenso
     if layout not in ("maezoo", "timm") and "encoder.reg_token" in found:
         found["encoder.cls_token"] = torch.cat([found["encoder.cls_token"], found.pop("encoder.reg_token")], dim=1)
     if layout == "prithvi" and _FILTERS in found:
+        if not has_frame_positions(found["encoder.pos_embed"]):
+            message = (
+                "the prithvi layout is for models with 3-D positions (facts.positions, 'sincos3d'), and these are "
+            )
+            raise LayoutError(f"{message}others; choose another layout.", found="encoder.pos_embed")
         found[_FILTERS] = found[_FILTERS].unsqueeze(2)
     return found
 

@@ -24,6 +24,9 @@ from maezoo.vocabulary import Target
 __all__ = ["read_preprocessor", "read_transformers", "transformers_config", "transformers_preprocessor"]
 
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL's numbers
+# What transformers has no words for, each under a key of ours: of the preparation, and of the model.
+_OWN_PREPARATION = ("bands", "window", "clip", "kind")
+_OWN_FACTS, _FACTS_KEY = ("positions", "resampling", "pooling"), "maezoo_facts"
 _NUMBERS = {
     "patch_size": "patch_size",
     "hidden_size": "embed_dim",
@@ -88,7 +91,8 @@ def _facts(config: Mapping[str, Any]) -> Facts:
         )
     if ratios:
         said["mlp_ratio"] = ratios.pop()
-    return bounded_facts(said, known)
+    own = config.get(_FACTS_KEY, {})
+    return bounded_facts({**said, **{name: own[name] for name in _OWN_FACTS if name in own}}, known)
 
 
 def read_preprocessor(config: Mapping[str, Any], where: Path) -> Preprocessing:
@@ -102,14 +106,18 @@ def read_preprocessor(config: Mapping[str, Any], where: Path) -> Preprocessing:
             raise LayoutError(message, path=where, expected=1 / 255, found=factor)
         size, resize, crop_pct = _size(config)
         normalised = config.get("do_normalize", True)
+        own = config.get("maezoo", {})
         return bounded_preprocessing(
-            Preprocessing(
-                size=size,
-                resize=resize,
-                crop_pct=crop_pct,
-                interpolation=_RESAMPLING[config["resample"]],
-                mean=tuple(config["image_mean"]) if normalised else (0.0, 0.0, 0.0),
-                std=tuple(config["image_std"]) if normalised else (1.0, 1.0, 1.0),
+            Preprocessing.from_dict(
+                {
+                    "size": size,
+                    "resize": resize,
+                    "crop_pct": crop_pct,
+                    "interpolation": _RESAMPLING[config["resample"]],
+                    "mean": tuple(config["image_mean"]) if normalised else (0.0, 0.0, 0.0),
+                    "std": tuple(config["image_std"]) if normalised else (1.0, 1.0, 1.0),
+                    **{name: own[name] for name in _OWN_PREPARATION if name in own},
+                }
             )
         )
 
@@ -140,6 +148,15 @@ def _size(config: Mapping[str, Any]) -> tuple[tuple[int, int], str, float]:
 
 def transformers_config(metadata: WeightsMetadata) -> dict[str, Any]:
     """Return transformers' config.json for a ViTMAEForPreTraining, or for a PixioModel of several class tokens."""
+    found = _config(metadata)
+    usual = _facts(found)
+    facts = {name: getattr(metadata.facts, name) for name in _OWN_FACTS}
+    own = {name: fact for name, fact in facts.items() if fact != getattr(usual, name)}
+    return {**found, **({_FACTS_KEY: own} if own else {})}
+
+
+def _config(metadata: WeightsMetadata) -> dict[str, Any]:
+    """Return all of it that transformers has words for."""
     variant, facts = metadata.variant, metadata.facts
     H, W = metadata.preprocess.size
     shared = {
@@ -171,6 +188,7 @@ def transformers_preprocessor(preprocess: Preprocessing) -> dict[str, Any]:
     """Return transformers' preprocessor_config.json."""
     h, w = preprocess.size
     crop = preprocess.resize == "crop"
+    own = {name: value for name, value in preprocess.to_dict().items() if name in _OWN_PREPARATION}
     resized = {"shortest_edge": round(h / preprocess.crop_pct)} if crop else {"height": h, "width": w}
     return {
         "image_processor_type": "ViTImageProcessor",
@@ -184,4 +202,5 @@ def transformers_preprocessor(preprocess: Preprocessing) -> dict[str, Any]:
         "do_normalize": True,
         "image_mean": list(preprocess.mean),
         "image_std": list(preprocess.std),
+        **({"maezoo": own} if own else {}),
     }

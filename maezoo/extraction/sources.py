@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -57,7 +58,7 @@ def find_items(
         labels: take labels: the name of an image's own folder, the column `label`, or the shard's `.cls` files.
         columns: those that the user has named.
         shard: lists one tar shard; another than `tar_items` may keep its lists.
-        endings: of the files of a folder that count; those of images when `None`.
+        endings: of the files of a folder or a tar shard that count; those of images when `None`.
 
     Raises:
         SourceMissingError: nothing there.
@@ -73,6 +74,7 @@ def find_items(
         >>> [(item.id, item.label) for item in find_items(folder, labels=True)]
         [('cats/tom.jpg', 'cats')]
     """
+    shard = shard if endings is None else partial(shard, endings=endings)
     items = _items(str(source), labels, columns or Columns(), endings, shard)
     return _labelled(str(source), items) if labels else items
 
@@ -111,7 +113,8 @@ def nothing_found(source: str, expected: frozenset[str] | None = None) -> Source
         message += f" Skipped: {', '.join(named)}{more}." if named else " It holds no files."
         message += f" Images end in {names}." if expected is None else f" This model reads files that end in {names}."
     elif not is_uri(source):
-        message += " It names no image." if path.suffix.lower() != ".tar" else " No member ends as an image does."
+        members = "as an image does" if expected is None else f"in {names}"
+        message += " It names no image." if path.suffix.lower() != ".tar" else f" No member ends {members}."
     return SourceMissingError(
         message, path=source, expected=tuple(sorted(expected or IMAGE_SUFFIXES)), found=dict(endings)
     )
@@ -125,7 +128,7 @@ def _items(
         return _remote(source, labels, columns, endings, shard)
     path = Path(open_filesystem(source)[1]) if is_uri(source) else user_path(source)
     if path.is_dir():
-        return _in_folder(path, labels, columns, shard) if endings is None else _folder(path, labels, endings)
+        return _in_folder(path, labels, columns, endings, shard)
     if not path.exists():
         raise SourceMissingError.about(
             path, "does not exist; pass a folder, a list (.txt, .csv, .parquet) or tar shards."
@@ -146,15 +149,17 @@ def _items(
     )
 
 
-def _in_folder(path: Path, labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+def _in_folder(
+    path: Path, labels: bool, columns: Columns, endings: frozenset[str] | None, shard: ShardLister
+) -> Iterator[Item]:
     """Return the images of a folder of tar shards, of Parquet files that hold or name them, or of images."""
     if tars := files_in(path, ".tar"):
-        return _shards(path, tars, labels, columns, shard)
+        return _shards(path, tars, labels, columns, endings, shard)
     tables = files_in(path, ".parquet")
-    if tables and next(image_files(path), None) is None:
+    if tables and next(image_files(path, endings), None) is None:
         return parquet_items(tables, labels=labels, columns=columns)
     columns.refuse(path, _NO_COLUMNS)
-    return _folder(path, labels)
+    return _folder(path, labels, endings)
 
 
 def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
@@ -171,9 +176,11 @@ def _labelled(source: str, items: Iterator[Item]) -> Iterator[Item]:
         )
 
 
-def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns, shard: ShardLister) -> Iterator[Item]:
+def _shards(
+    folder: Path, tars: list[Path], labels: bool, columns: Columns, endings: frozenset[str] | None, shard: ShardLister
+) -> Iterator[Item]:
     """Yield the images of a folder's tar shards, in the order of their names."""
-    image = next(image_files(folder), None)
+    image = next(image_files(folder, endings), None)
     if image is not None:
         raise DataError.about(
             folder, f"holds tar shards and images ({image}); name a folder that holds one or the other."
@@ -181,7 +188,7 @@ def _shards(folder: Path, tars: list[Path], labels: bool, columns: Columns, shar
     yield from chain.from_iterable(shard(tar, labels=labels, columns=columns) for tar in tars)
 
 
-def _folder(root: Path, labels: bool, endings: frozenset[str] | None = None) -> Iterator[Item]:
+def _folder(root: Path, labels: bool, endings: frozenset[str] | None) -> Iterator[Item]:
     """Yield the images below a folder, sorted by their path."""
     for path in image_files(root, endings):
         name = printable(path.relative_to(root).as_posix())

@@ -19,7 +19,7 @@ from maezoo.extraction.lists import printable
 from maezoo.extraction.opening import last_name, location_of, open_location
 from maezoo.extraction.remote import is_uri
 from maezoo.extraction.samples import Sample, filled_columns
-from maezoo.listing import is_hidden, is_image
+from maezoo.listing import counts, is_hidden
 
 __all__ = ["tar_items"]
 
@@ -43,7 +43,13 @@ class _Headers(io.BufferedReader):
         return super().read(size)
 
 
-def tar_items(path: str | Path, *, labels: bool = False, columns: Columns | None = None) -> Iterator[Item]:
+def tar_items(
+    path: str | Path,
+    *,
+    labels: bool = False,
+    columns: Columns | None = None,
+    endings: frozenset[str] | None = None,
+) -> Iterator[Item]:
     """Yield the images of a shard in their order: `000123.jpg`, with its label in `000123.cls`.
 
     A column is a key of the sample's `.json` member, or the ending of a member with text, such as `txt`. Hidden members
@@ -54,6 +60,7 @@ def tar_items(path: str | Path, *, labels: bool = False, columns: Columns | None
         labels: take the `.cls` members; in a shard without any, the key `label` of the `.json` members; in one that has
             neither, the `.txt` members.
         columns: those that the user has named.
+        endings: of the members that count; those of images when `None`.
 
     Raises:
         DataError: no tar file, one that is damaged or cut short, a name that occurs twice in it, a sparse image, a
@@ -72,11 +79,15 @@ def tar_items(path: str | Path, *, labels: bool = False, columns: Columns | None
         with _Headers(open_location(path)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _members(path, tar, file):
                 key, ending = _parts(member.name)
-                if is_hidden(member.name) or not (is_image(member.name) or ending in read | tried):
+                is_image = counts(member.name, endings)
+                if is_hidden(member.name) or not (is_image or ending in read | tried):
                     continue
                 if member.name in names:
                     raise DataError.about(path, f"holds {printable(member.name)} twice; write the shard again.")
                 names.add(member.name)
+                if is_image and member.issparse():
+                    shown = printable(member.name)
+                    raise DataError.about(path, f"holds {shown} as a sparse file; write it without --sparse.")
                 if ending == "cls":
                     tried &= {"cls"}
                 if ending in read | {"cls"}:
@@ -85,7 +96,7 @@ def tar_items(path: str | Path, *, labels: bool = False, columns: Columns | None
                     with suppress(DataError):
                         text = _text(path, tar, member)
                         samples.setdefault(key, Sample()).add(ending, text, member.name)
-                if is_image(member.name):
+                if is_image:
                     images.append(member)
     except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, DataError) or (isinstance(error, OSError) and is_uri(str(path))):
@@ -112,8 +123,6 @@ def _members(path: str | Path, tar: tarfile.TarFile, file: io.BufferedReader) ->
         before = member.offset
         if not member.isfile():
             continue
-        if member.issparse() and is_image(member.name):
-            raise DataError.about(path, f"holds {printable(member.name)} as a sparse file; write it without --sparse.")
         if member.offset_data + (0 if member.issparse() else member.size) > size:
             raise DataError.about(path, f"is cut short inside {printable(member.name)}; fetch it again.")
         yield member

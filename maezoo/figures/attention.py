@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from maezoo.api.view import view_of
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_width, first_input, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
@@ -83,7 +84,8 @@ def plot_attention(
     if not len(layers):
         raise ArgumentError("layers is a list of block indices, at least one.")
     inputs = first_input(model, image)
-    maps = class_attention(model, inputs, layers=layers)
+    view = view_of(model.preprocess, None)
+    maps = [view.upright(each) for each in class_attention(model, inputs, layers=layers)]
     h, w = maps[0].shape[-2:]
     heads, depth = maps[0].shape[1], len(model.encoder.blocks)
     grid = PanelGrid(len(layers), heads + 2, h / w, panel=1.5, width=width)

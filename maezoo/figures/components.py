@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from maezoo.api.view import view_of
 from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_captions, check_width, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
@@ -92,7 +93,7 @@ def plot_components(
     check_width(width)
     inputs = model.prepare(images)
     captions = check_captions(captions, len(inputs))
-    components = patch_components(model, inputs, layer=layer)
+    components = view_of(model.preprocess, None).upright(patch_components(model, inputs, layer=layer))
     h, w = components.shape[-2:]
     grid = PanelGrid(len(inputs), 5, h / w, width=width)
     for row, caption in enumerate(captions):

@@ -198,7 +198,7 @@ def _draw_pictures(
     figure: "Figure", sweeps: list[MaskRatioSweep], names: list[str], ratios: list[float], width: float
 ) -> PanelGrid:
     """Draw the first image of each sweep at chosen ratios, masked and reconstructed: two rows for each strategy."""
-    H, W = sweeps[0].original.shape[-2:]
+    H, W = sweeps[0].view.upright(sweeps[0].original).shape[-2:]
     blocks = [(sweep, name, s) for sweep, name in zip(sweeps, names, strict=True) for s in range(len(sweep.strategies))]
     grid = PanelGrid(2 * len(blocks), len(ratios) + 1, H / W, width=width, figure=figure)
     drawn: list[Tensor] = []

@@ -69,7 +69,8 @@ def plot_reconstruction(
             made = [each[i] for each in (part.masked, part.predicted, part.pixels)]
             hidden = (made[0] != part.original[i]).any(dim=0)  # (H, W)
             pictures = part.view.pictures(part.original[i], made, hidden)
-            rows.append((dict(zip(RECONSTRUCTION_COLUMNS, pictures, strict=False)), errors[i], absent[i]))
+            error, unhidden = part.view.upright(errors[i]), part.view.upright(absent[i])
+            rows.append((dict(zip(RECONSTRUCTION_COLUMNS, pictures, strict=False)), error, unhidden))
     units = sorted({part.unit for part in parts})
     leak = any(part.uses_input_statistics for part in parts)
     words = {"reconstruction": f"reconstruction{_LEAK}"} if leak else {}
@@ -105,7 +106,11 @@ def plot_whole(
         4
     """
     rows: list[_Row] = [
-        (dict(zip(WHOLE_COLUMNS, whole.view.pictures(original, (pixels,)), strict=False)), errors, None)
+        (
+            dict(zip(WHOLE_COLUMNS, whole.view.pictures(original, (pixels,)), strict=False)),
+            whole.view.upright(errors),
+            None,
+        )
         for original, pixels, errors in zip(whole.original, whole.pixels, whole.error_map, strict=True)
     ]
     words = {"predicted": f"all predicted{_LEAK if whole.uses_input_statistics else ''}"}

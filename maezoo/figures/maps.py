@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maezoo.api.view import View, view_of
 from maezoo.errors import ArgumentError, ImageError
 from maezoo.figures.canvas import (
     MAP_COLOURS,
@@ -78,8 +79,9 @@ def plot_map(
         4
     """
     check_width(width)
-    pictures = _pictures(image, model)
-    maps = _maps(values, pictures, model)
+    view = View() if model is None else view_of(model.preprocess, None)
+    pictures, grid_size = _pictures(image, model)
+    maps = [view.upright(each) for each in _maps(values, pictures, grid_size)]
     captions = check_captions(captions, len(pictures))
     finite = torch.cat([each[torch.isfinite(each)] for each in maps])
     if not len(finite):
@@ -126,10 +128,13 @@ def _overlay(
     )
 
 
-def _pictures(image: ImageLikes, model: "ImageMethods | None") -> list[Tensor]:
-    """Return the pictures to draw, each (C, H, W) in [0, 1]."""
+def _pictures(image: ImageLikes, model: "ImageMethods | None") -> tuple[list[Tensor], tuple[int, int] | None]:
+    """Return the pictures to draw, each (C, H, W) in [0, 1], and the grid of a model's patches (h, w)."""
+    grid = None
     if model is not None:
-        found = [each.cpu() for each in pictures_of(model, model.prepare(image))]
+        inputs = model.prepare(image)
+        grid = model.grid_for(inputs) if len(inputs) else None
+        found = [each.cpu() for each in pictures_of(model, inputs)]
     elif isinstance(image, Tensor) and image.is_floating_point():
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4:
@@ -145,15 +150,13 @@ def _pictures(image: ImageLikes, model: "ImageMethods | None") -> list[Tensor]:
             found.append(torch.from_numpy(rgb).permute(2, 0, 1))
     if not found:
         raise ArgumentError("there is no image to draw; pass at least one.")
-    return found
+    return found, grid
 
 
-def _maps(values: Any, pictures: list[Tensor], model: "ImageMethods | None") -> list[Tensor]:
+def _maps(values: Any, pictures: list[Tensor], grid: tuple[int, int] | None) -> list[Tensor]:
     """Return one (h, w) float32 map for each picture."""
     found = values.detach().cpu() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values, np.float64))
     found, B = found.float(), len(pictures)
-    H, W = pictures[0].shape[-2:]
-    grid = None if model is None else (H // model.patch_size, W // model.patch_size)
     if grid and found.ndim in (1, 2) and found.shape[-1] == grid[0] * grid[1] and tuple(found.shape) != grid:
         found = found.reshape(*found.shape[:-1], *grid)
     if found.ndim == 2:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional as F
 
+from maezoo.api.view import view_of
 from maezoo.errors import ArgumentError, SizeError
 from maezoo.figures.canvas import check_width, first_input, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
@@ -87,15 +88,20 @@ def plot_similarity(
         raise ArgumentError("patches is a list of (row, column), at least one.")
     check_width(width)
     inputs = first_input(model, image)
-    h, w = model.grid_for(inputs)
-    grid = PanelGrid(1, len(patches) + 1, h / w, panel=2.4, width=width)
+    view, shown = view_of(model.preprocess, None), pictures_of(model, inputs)[0]
+    H, W = shown.shape[-2:]
+    grid = PanelGrid(1, len(patches) + 1, H / W, panel=2.4, width=width)
     picture, *panels = grid.axes[0]
-    show_picture(picture, pictures_of(model, inputs)[0])
+    show_picture(picture, shown)
     drawn = None
     for panel, patch in zip(panels, patches, strict=True):
-        drawn = show_map(panel, patch_similarity(model, inputs, patch, layer=layer, centred=centred)[0], (-1, 1))
-        _frame(panel, patch, 1)
-        _frame(picture, patch, model.patch_size)
+        similar = patch_similarity(model, inputs, patch, layer=layer, centred=centred)[0]
+        drawn = show_map(panel, view.upright(similar), (-1, 1))
+        chosen = similar.new_zeros(similar.shape)
+        chosen[patch] = 1
+        place = divmod(int(view.upright(chosen).argmax()), W // model.patch_size)  # of the patch as it is shown
+        _frame(panel, place, 1)
+        _frame(picture, place, model.patch_size)
     grid.add_titles(["image", *(f"row {row}, column {column}" for row, column in patches)])
     grid.add_bar(drawn, "cosine")
     return grid.fit()

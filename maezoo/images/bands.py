@@ -93,6 +93,13 @@ def prepare_bands(
     if values.ndim != 3 or 0 in values.shape:
         shape = tuple(raster.values.shape)
         raise ImageError(f"{name}: an array of bands is (H, W, {channels}), and not empty; got {shape}.", found=shape)
+    if raster.names is None and values.shape[0] == channels != values.shape[2]:
+        raise ImageError(
+            f"{name} has the shape {values.shape}, and bands come last, (H, W, {channels}); if it is (C, H, W), pass "
+            "array.transpose(1, 2, 0).",
+            expected=channels,
+            found=values.shape,
+        )
     order = band_order(raster.names, values.shape[2], preprocess.bands, channels, name)
     if order != list(range(values.shape[2])):
         values = values[:, :, order]

@@ -26,12 +26,15 @@ _MARGIN = 2  # pixels before and after a line
 _FONTS = ("GoNotoCurrent.ttf", "GoNotoCurrent-Regular.ttf", "GoNotoKurrent-Regular.ttf", "NotoSans-Regular.ttf")
 _NO_GLYPH = "\U0010ffff"  # a character that no font has
 _MOST_SHOWN = 10
+_UNSEEN = ("Cc", "Cf", "Cs")  # controls, marks without a shape such as U+200B, halves of surrogate pairs
 _LOCK = threading.Lock()  # so that one of several threads tells of the font
 _log = logging.getLogger(__name__)
 
 
 def as_line(text: object, name: str, most: int) -> str:
-    """Return text as one line: every run of white space becomes a space, other control characters are left out.
+    """Return text as one line: every run of white space becomes a space, what has no shape is left out.
+
+    Accents that are characters of their own are joined with their letters (Unicode's NFC), as fonts have them.
 
     Args:
         text: the text.
@@ -45,8 +48,8 @@ def as_line(text: object, name: str, most: int) -> str:
         raise ImageError(f"{name}: a text is a str; got a {type(text).__name__}.")
     if len(text) > 4 * most:  # not even measured
         raise ImageError(_too_long(name, f"{len(text):,} characters", most), reason="it is too long", found=len(text))
-    kept = "".join(letter for letter in text if letter.isspace() or unicodedata.category(letter) not in ("Cc", "Cs"))
-    line = " ".join(kept.split())
+    kept = "".join(letter for letter in text if letter.isspace() or unicodedata.category(letter) not in _UNSEEN)
+    line = unicodedata.normalize("NFC", " ".join(kept.split()))
     if not line:
         raise ImageError(f"{name} is an empty text.", reason="it is empty")
     return line

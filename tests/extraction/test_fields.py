@@ -1,9 +1,12 @@
 """Folders and lists of GeoTIFF, arrays and sound files, for the models that read them."""
 
+import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -57,6 +60,45 @@ def test_a_list_of_sounds(tmp_path: Path) -> None:
     assert np.allclose(np.stack(list(vectors(tmp_path / "out").values())), expected, atol=1e-4)
     rows = pq.read_table(tmp_path / "out").to_pydict()
     assert (rows["width"][0], rows["height"][0]) == (64, 128)
+
+
+def test_shards_and_columns_of_sounds_and_scenes(tmp_path: Path) -> None:
+    """Tar shards hold the files of the field, Parquet files their bytes, alone or in folders."""
+    soundfile = pytest.importorskip("soundfile")
+    rule = Preprocessing((32, 32), mean=(0.1, 0.2), std=(0.2, 0.3), bands=("VV", "VH"), window=((-23, -32), (-2, -8)))
+    rng = np.random.default_rng(0)
+    sounds, scenes = [], []
+    for _ in range(3):
+        buffer = BytesIO()
+        soundfile.write(buffer, 0.1 * rng.normal(size=9_000), 16_000, format="WAV", subtype="DOUBLE")
+        sounds.append(buffer.getvalue())
+        buffer = BytesIO()
+        np.save(buffer, rng.normal(-12, 3, (40, 40, 2)).astype(np.float32))
+        scenes.append(buffer.getvalue())
+    listener = model_of(Preprocessing((64, 128), mean=(-4.2677393,), std=(9.1379948,), kind="sound"), 1)
+    for model, files, ending in ((listener, sounds, "wav"), (model_of(rule, 2), scenes, "npy")):
+        folder = tmp_path / ending
+        (folder / "tar").mkdir(parents=True)
+        (folder / "parquet").mkdir()
+        with tarfile.open(folder / "tar" / "0.tar", "w") as tar:
+            members = [(f"{number}.{ending}", data) for number, data in enumerate(files)]
+            for name, data in [("0.jpg", b"a cover"), *members, ("0.cls", b"tone"), ("1.cls", b"noise")]:
+                facts = tarfile.TarInfo(name)
+                facts.size = len(data)
+                tar.addfile(facts, BytesIO(data))
+        column = [{"bytes": data, "path": None} for data in files]
+        pq.write_table(pa.table({"audio": column, "label": ["tone", "noise", None]}), folder / "parquet" / "0.parquet")
+        expected = model.features(files).numpy()
+        for source in ("tar", "tar/0.tar", "parquet", "parquet/0.parquet"):
+            output = tmp_path / "out" / ending / source
+            maezoo.extract(folder / source, output, model=model, dtype="float32", labels=True)
+            rows = pq.read_table(output).to_pydict()
+            assert rows["label"] == ["tone", "noise", None]
+            assert np.allclose(rows["embedding"], expected, atol=1e-5)
+    with tarfile.open(tmp_path / "photos.tar", "w"):
+        pass
+    with pytest.raises(SourceMissingError, match=r"No member ends in .*\.wav"):
+        maezoo.extract(tmp_path / "photos.tar", tmp_path / "none", model=listener)
 
 
 def test_a_folder_without_a_file_of_the_field_says_what_is_read(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_names_bring_bands_into_order_and_leave_others_out() -> None:
     ("given", "message"),
     [
         (scene()[:, :, :12], r"has 12 bands, and these weights take 13: B01, B02.*\(H, W, 13\)"),
+        (scene().transpose(2, 0, 1), r"\(13, \d+, \d+\), and bands come last.*array\.transpose\(1, 2, 0\)"),
         (np.zeros((9, 9, 3), np.uint8), "has 3 bands, and these weights take 13: B01"),
         (Image.new("RGB", (9, 9)), r"takes 13 channels \(B01, B02"),
         (Scene(scene(), bands=[*S2[:12], "B99"]), r"lacks B12: these weights take B01.*and it has B01.*B99"),

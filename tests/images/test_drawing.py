@@ -37,6 +37,21 @@ def test_a_text_is_black_on_white_and_ends_in_a_black_patch() -> None:
     assert strip("Hello, world, and more").shape[2] > found.shape[2]
 
 
+def test_accents_are_joined_with_their_letters(caplog: pytest.LogCaptureFixture) -> None:
+    fonts = pytest.importorskip("matplotlib.font_manager")
+    font = fonts.findfont("DejaVu Sans")  # it has them, Pillow's has not
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(
+            strip(Text("cafe\u0301 a\u0308rger", font=font)), strip(Text("caf\u00e9 \u00e4rger", font=font))
+        )
+    assert not caplog.records
+    assert Text("e\u0301 " * 9).windows()[0].text == " ".join("\u00e9" * 9)
+
+
+def test_characters_without_a_shape_are_left_out() -> None:
+    assert torch.equal(strip("\ufeffa\u200bb\u202e\x00c\u00ad"), strip("abc"))
+
+
 def test_pairs_and_widths() -> None:
     one, pair = strip("one two"), strip(Text("one two", "three"))
     assert torch.equal(pair[:, :, : one.shape[2]], one)

@@ -1,6 +1,7 @@
 """The family's models on random weights, compared with the libraries that own their layouts."""
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,17 +89,28 @@ def test_prithvi_at_one_frame(prithvi: Variant, prithvi_file: Path, vectors: dic
         torch.testing.assert_close(found[:, :1], vectors["64x64.latent"][:, :1], **CLOSE)
 
 
-def test_prithvi_at_another_size_has_positions_with_aligned_corners(prithvi: Variant, golden: Path) -> None:
-    native, resized = (build_mae(prithvi, facts=VIDEO, in_chans=6, img_size=size) for size in (None, (96, 32)))
-    for model in (native, resized):
-        load_file_into(model, golden / "prithvi16.prithvi.safetensors", grid=(4, 4))
-    images = torch.randn(1, 6, 96, 32)
-    mask = mask_from_noise(torch.rand(1, 12), 0.75)
-    corners = native.pos_embed[0, [1, 4, 13, 16]]
-    torch.testing.assert_close(resized.pos_embed[0, [1, 2, 11, 12]], corners)
+@pytest.mark.parametrize("size", [(96, 32), (48, 80), (96, 96)], ids=str)
+@pytest.mark.parametrize("made_for_it", [True, False])
+def test_prithvi_at_other_sizes(prithvi: Variant, golden: Path, size: tuple[int, int], made_for_it: bool) -> None:
+    """Positions are resized with aligned corners, whether the model is made for a size or only given such pictures."""
+    expected = load_file(golden / "prithvi16.sizes.safetensors")
+    noise, tokens, latent, pred, loss = (
+        expected[f"{size[0]}x{size[1]}.{name}"] for name in ("noise", "tokens", "latent", "pred", "loss")
+    )
+    model = build_mae(prithvi, facts=VIDEO, in_chans=6, img_size=size if made_for_it else None, init=False).eval()
+    load_file_into(model, golden / "prithvi16.prithvi.safetensors", grid=(4, 4))
+    numbers = torch.arange(6 * size[0] * size[1]) % 1009
+    images = (6 * (numbers / 1009)).sin().reshape(1, 6, *size)
+    visible = int(0.25 * noise.shape[1])
+    mask = torch.ones_like(noise, dtype=torch.bool).scatter(1, noise.argsort(dim=1)[:, :visible], False)
+    raster = noise.argsort(dim=1)[0, :visible].argsort()  # theirs are in the order of the noise
     with torch.no_grad():
-        torch.testing.assert_close(native.encode_tokens(images), resized.encode_tokens(images))
-        torch.testing.assert_close(native.predict(images, mask), resized.predict(images, mask))
+        torch.testing.assert_close(model.encode_tokens(images)[:, :, ::8], tokens, **CLOSE)
+        found = model.encode_tokens(images, visible_indices(mask))[:, :, ::8]
+        torch.testing.assert_close(found, torch.cat([latent[:, :1], latent[:, 1:][:, raster]], dim=1), **CLOSE)
+        output = model(images, mask)
+        torch.testing.assert_close(output.prediction[:, :, ::61], pred, **CLOSE)
+        torch.testing.assert_close(output.loss.reshape(1), loss, **CLOSE)
 
 
 def test_a_prithvi_file_becomes_a_model_and_goes_back(prithvi_file: Path, prithvi: Variant, tmp_path: Path) -> None:
@@ -319,6 +331,25 @@ def test_a_saved_model_comes_back_with_all_its_facts(tmp_path: Path, facts: Fact
         assert not again.load_report.adapted
         assert torch.equal(again.features(images), model.features(images))
         assert torch.equal(again.reconstruct(images).predicted, model.reconstruct(images).predicted)
+
+
+@pytest.mark.parametrize("facts", FACTS[:3], ids=str)
+def test_a_folder_for_transformers_keeps_all_facts(tmp_path: Path, facts: Facts) -> None:
+    model = saved(tmp_path, facts, (32, 32))
+    convert(tmp_path / "saved", tmp_path / "theirs", to="transformers")
+    ViTMAEForPreTraining.from_pretrained(tmp_path / "theirs").save_pretrained(tmp_path / "again")
+    shutil.copy(tmp_path / "theirs" / "preprocessor_config.json", tmp_path / "again")
+    for place in ("theirs", "again"):
+        again = maezoo.create(f"local-dir:{tmp_path / place}", device="cpu")
+        assert again.facts == facts
+    images = torch.randn(2, facts.in_chans, *model.img_size)
+    assert torch.equal(again.features(images), model.features(images))
+
+
+def test_only_positions_of_videos_go_to_prithvi(tmp_path: Path) -> None:
+    saved(tmp_path, Facts(in_chans=13), (32, 32))
+    with pytest.raises(LayoutError, match=r"for models with 3-D positions .*'sincos3d'"):
+        convert(tmp_path / "saved", tmp_path / "theirs.safetensors", to="prithvi")
 
 
 def test_a_file_of_other_class_tokens_is_refused_by_name(tmp_path: Path) -> None:
