@@ -310,6 +310,30 @@ def test_a_remembered_engine_that_is_gone_is_measured_anew(
     assert {route.engine for route in fast.plan.tasks["features"].routes} <= {"eager", "onednn"}
 
 
+def test_an_engine_that_fails_when_it_is_timed_costs_only_itself(
+    model: MAE, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = ENGINES["eager"].prepare
+
+    def narrow(*arguments: Any) -> Any:
+        run = prepare(*arguments)
+
+        def limited(*inputs: torch.Tensor) -> torch.Tensor:
+            if len(inputs[0]) > 2:  # the check is on two images
+                raise MemoryError("no room")
+            return run(*inputs)
+
+        return limited
+
+    monkeypatch.setitem(ENGINES, "onednn", replace(ENGINES["eager"], name="onednn", prepare=narrow))
+    fast = optimised(model, tmp_path, engine="pytorch")
+    notes = {(trial.engine, trial.batch): trial.note for trial in fast.plan.tasks["features"].trials}
+    assert notes["onednn", 4] == "failed: MemoryError: no room"
+    close(fast.features(photos), model.features(photos))
+    with pytest.raises(EngineError, match="onednn: failed: MemoryError: no room"):
+        optimised(model, tmp_path, engine="onednn", batch_sizes=(4,))
+
+
 def test_frozen(model: MAE, tmp_path: Path) -> None:
     fast = optimised(model, tmp_path, engine="eager")
     assert fast.eval() is fast
