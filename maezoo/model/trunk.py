@@ -150,4 +150,6 @@ def _check_blocks(global_blocks: Sequence[int] | None, depth: int) -> frozenset[
     """Return the global blocks counted from 0."""
     if global_blocks is None:
         return frozenset(spread_blocks(depth))
+    if isinstance(global_blocks, tuple | list) and not global_blocks:
+        return frozenset()  # windows in every block
     return frozenset(block_indices(global_blocks, depth, "global_blocks"))

@@ -352,10 +352,10 @@ def test_frozen(model: MAE, tmp_path: Path) -> None:
         ({"engine": "tensorrt"}, "engine is 'auto', 'pytorch', 'eager', 'onednn'"),
         ({"engine": "onednn", "precision": "int8"}, "onednn runs in float32, bfloat16 on cpu; got int8 on cpu"),
         ({"precision": "int4"}, "precision is one of None"),
-        ({"tasks": ["classify"]}, "tasks are of 'features', 'encode', 'reconstruct'; got 'classify'"),
-        ({"tasks": []}, "name one task or more"),
-        ({"batch_sizes": (0,)}, "batch_sizes are numbers from 1"),
-        ({"batch_sizes": ()}, "batch_sizes are numbers from 1"),
+        ({"tasks": ["classify"]}, "tasks is one of 'features', 'encode', 'reconstruct'; got 'classify'"),
+        ({"tasks": []}, "tasks is a list of names among"),
+        ({"batch_sizes": (0,)}, "a batch size is a whole number, from 1 to 65,536; got 0"),
+        ({"batch_sizes": ()}, "batch_sizes is a list of numbers of images"),
     ],
 )
 def test_wrong_arguments_say_what_is_allowed(
