@@ -85,4 +85,4 @@ def as_cell(cell: SupportsIndex) -> int:
         >>> as_cell(4)
         4
     """
-    return whole_number(cell, "cell", what=f"a side in patches, for example {CELL}", error=MaskError)
+    return whole_number(cell, "cell", what=f"a side in patches such as {CELL}, a whole number", error=MaskError)
