@@ -27,8 +27,8 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device that a name stands for; `"auto"` is CUDA where there is one, else the CPU.
+def choose_device(device: str | torch.device | None = "auto") -> torch.device:
+    """Return the device that a name stands for; `"auto"`, or `None`, is CUDA where there is one, else the CPU.
 
     Raises:
         ArgumentError: no such kind of device, or none of that kind here.
@@ -37,12 +37,16 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         >>> choose_device("cpu")
         device(type='cpu')
     """
-    if isinstance(device, str) and device == "auto":
+    if device is None or (isinstance(device, str) and device == "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if isinstance(device, bool):
+            raise TypeError
         chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ArgumentError(f"device is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …; got {device!r}.") from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"device is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …; got {device!r}.", found=device
+        ) from error
     here: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if chosen.type in here and not here[chosen.type]():
         raise ArgumentError(f"PyTorch finds no {chosen.type} device here; pass device='auto' or 'cpu'.")

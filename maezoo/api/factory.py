@@ -6,12 +6,10 @@ an empty model        model/build.py
 fill it               checkpoints/load.py      asks checkpoints/reader.py, with names from layouts.py
 """
 
-import fnmatch
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import SupportsIndex
 
 import torch
 
@@ -19,6 +17,8 @@ from maezoo.api.mae import MAE
 from maezoo.api.names import ModelNames, PretrainedNames
 from maezoo.api.random_weights import RandomWeights
 from maezoo.api.source import WeightsSource, find_source
+from maezoo.arguments import is_whole, members, whole_number
+from maezoo.checkpoints.bounds import LARGEST_SIDE, MOST_PATCHES
 from maezoo.checkpoints.load import LoadReport, load_file_into
 from maezoo.errors import ArgumentError
 from maezoo.hardware import choose_device, parse_dtype
@@ -26,8 +26,9 @@ from maezoo.hub import fetching as _hub
 from maezoo.hub.report import VerifyReport, verify_entries
 from maezoo.hub.repository import HUB, Repository
 from maezoo.hub.verification import known_finite, remember_finite
-from maezoo.images.preprocessing import as_window
+from maezoo.images.preprocessing import MOST_CHANNELS, as_window
 from maezoo.manifest.entries import WeightsEntry, load_manifest
+from maezoo.manifest.names import matches
 from maezoo.model import VARIANTS, build_mae
 from maezoo.model.build import empty_weights
 from maezoo.vocabulary import Field, Window
@@ -40,7 +41,7 @@ def create(
     pretrained: bool = False,
     *,
     checkpoint: str | Path | None = None,
-    device: str | torch.device = "auto",
+    device: str | torch.device | None = "auto",
     dtype: torch.dtype | str | None = None,
     img_size: int | tuple[int, int] | None = None,
     in_chans: int | None = None,
@@ -58,7 +59,7 @@ def create(
             checkpoint the weights are random.
         checkpoint: a safetensors file, or the folder of one, to fill it from, in any of the known layouts. The model
             copies these weights, so the file may change later; files of the cache are mapped and not copied.
-        device: `"auto"` is CUDA where there is one, else the CPU.
+        device: `"auto"`, or `None`, is CUDA where there is one, else the CPU.
         dtype: `None` is float32; `"auto"` is bfloat16 where the hardware multiplies it fast, else float32.
         img_size: side or (H, W) of the input in pixels, multiples of the patch side; the weights' own when `None`.
         in_chans: channels of the input; the weights' own when `None`, 3 for random ones. With another number than the
@@ -82,7 +83,7 @@ def create(
         LicenseError: the licence is refused by `MAEZOO_ALLOW_NONCOMMERCIAL=0`.
         LayoutError: the file does not fit the architecture, or does not say how it is to be used.
         SizeError: `img_size` is not a whole number of patches.
-        ArgumentError: an unknown window, device or number format.
+        ArgumentError: an unknown window, device or number format, or a size or number of channels out of bounds.
 
     Example:
         >>> model = create("mae_vit_tiny", pretrained=True, device="cpu")
@@ -138,7 +139,7 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> list_models("*large")
         ['mae_vit_large', 'pixio_vit_large']
     """
-    return ModelNames(name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern))
+    return ModelNames(name for name in VARIANTS if matches(name, pattern))
 
 
 def list_pretrained(pattern: str = "*", *, field: Field | None = None, commercial: bool | None = None) -> list[str]:
@@ -196,7 +197,7 @@ def fetch(name: str, *, cache_dir: str | Path | None = None, offline: bool | Non
         >>> fetch("mae_vit_tiny").name
         'mae_vit_tiny.safetensors'
     """
-    if name.startswith(HUB):
+    if isinstance(name, str) and name.startswith(HUB):
         repository = Repository.parse(name.removeprefix(HUB))
         return repository.fetch(decoder=True, cache_dir=cache_dir, offline=offline)
     return _hub.fetch(info(name), decoder=True, cache_dir=cache_dir, offline=offline)
@@ -220,21 +221,24 @@ def verify(name: str | None = None, *, cache_dir: str | Path | None = None) -> V
         >>> report.fine, [result.status for result in report.results][0] in ("verified", "unchanged")
         (True, True)
     """
-    return verify_entries([info(name)] if name else load_manifest().entries.values(), cache_dir, skip_absent=not name)
+    entries = load_manifest().entries.values() if name is None else [info(name)]
+    return verify_entries(entries, cache_dir, skip_absent=name is None)
 
 
 def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_chans: int | None, decoder: bool) -> MAE:
     """Build the empty model: on the meta device when a file will fill it."""
     size = source.preprocess.size if img_size is None else _height_and_width(img_size)
-    channels = source.facts.in_chans if in_chans is None else in_chans
-    if not isinstance(channels, SupportsIndex) or isinstance(channels, bool) or channels < 1:
-        message = f"in_chans is a whole number, at least 1, or None for the weights' own; got {in_chans!r}."
-        raise ArgumentError(message, found=in_chans)
+    channels = source.facts.in_chans
+    if in_chans is not None:
+        channels = whole_number(in_chans, "in_chans", 1, MOST_CHANNELS, what="a whole number, or None")
+    if size[0] * size[1] > MOST_PATCHES * source.variant.patch_size**2:
+        message = f"img_size={size} is cut into more than {MOST_PATCHES:,} patches; pass a smaller one."
+        raise ArgumentError(message, expected=MOST_PATCHES, found=size)
     with empty_weights() if source.file else torch.device("cpu"):
         plain = build_mae(
             source.variant,
             decoder=decoder and source.has_decoder,
-            facts=replace(source.facts, in_chans=int(channels)),
+            facts=replace(source.facts, in_chans=channels),
             img_size=size,
             target=source.target,
             init=source.file is None,
@@ -257,11 +261,11 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
 
 def _height_and_width(img_size: int | Sequence[int]) -> tuple[int, int]:
     """Return a size as (H, W)."""
-    try:
-        sides = [*img_size] if isinstance(img_size, Iterable) else [img_size, img_size]
-        H, W = (operator.index(side) for side in sides if not isinstance(side, bool))
-    except (TypeError, ValueError) as error:
+    sides = [img_size, img_size] if is_whole(img_size, -LARGEST_SIDE) else members(img_size)
+    if len(sides) != 2 or not all(is_whole(side, -LARGEST_SIDE, LARGEST_SIDE) for side in sides):
         raise ArgumentError(
-            f"img_size is the side of the input, or (height, width), in whole pixels; got {img_size!r}.", found=img_size
-        ) from error
-    return H, W
+            "img_size is the side of the input, or (height, width), in whole pixels, at most "
+            f"{LARGEST_SIDE:,}; got {img_size!r}.",
+            found=img_size,
+        )
+    return operator.index(sides[0]), operator.index(sides[1])

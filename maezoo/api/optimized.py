@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maezoo.api.image_methods import ImageMethods
 from maezoo.api.saving import SavableModel
+from maezoo.arguments import listed, whole_number
 from maezoo.engines import PRECISIONS, TASKS, Plan, Precision, PreparedTask, Task, prepare_task
 from maezoo.engines.eager import shared_copy
 from maezoo.engines.machine import machine_name
@@ -30,6 +31,7 @@ _DTYPES: Mapping[torch.dtype, Precision] = {
     torch.float16: "float16",
 }
 
+_LARGEST_BATCH = 65_536  # that engines are timed on
 _FEW = 500  # images that are done before an engine is chosen
 
 
@@ -216,14 +218,13 @@ def optimize_for(
 
 def _check_tasks(tasks: Sequence[str], model: ImageMethods) -> list[Task]:
     """Return the tasks without repeats."""
-    for task in tasks:
+    named = listed(tasks, "tasks", f"names among {', '.join(map(repr, TASKS))}")
+    for task in named:
         if task not in TASKS:
-            raise ArgumentError(f"tasks are of {', '.join(map(repr, TASKS))}; got {task!r}.")
+            raise ArgumentError.for_choice("tasks", task, TASKS)
         if task == "reconstruct":
             model.require_decoder()
-    if not tasks:
-        raise ArgumentError(f"name one task or more: {', '.join(map(repr, TASKS))}.")
-    return [cast(Task, task) for task in dict.fromkeys(tasks)]
+    return list(dict.fromkeys(named))
 
 
 def _check_precision(precision: str | None, model: ImageMethods) -> Precision:
@@ -241,9 +242,8 @@ def _check_batch_sizes(batch_sizes: Sequence[int] | None, device: torch.device) 
     """Return rising batch sizes; what pays on a GPU is larger."""
     if batch_sizes is None:
         return [1, 64, 256] if device.type == "cuda" else [1, 8, 32]
-    if not batch_sizes or min(batch_sizes) < 1:
-        raise ArgumentError(f"batch_sizes are numbers from 1; got {tuple(batch_sizes)}.")
-    return sorted(set(batch_sizes))
+    sizes = listed(batch_sizes, "batch_sizes", "numbers of images, such as (1, 8, 32)")
+    return sorted({whole_number(size, "a batch size", 1, _LARGEST_BATCH) for size in sizes})
 
 
 def _sample_images(model: ImageMethods, count: int) -> Tensor:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError
 from maezoo.files import picture_format, written_whole
 from maezoo.paths import user_path
@@ -46,11 +47,7 @@ def plain_strip(rows: Sequence[Sequence[Image.Image]], scale: int = 1) -> Image.
     Raises:
         ArgumentError: an impossible scale, or a strip larger than 30,000 pixels.
     """
-    if isinstance(scale, bool) or not isinstance(scale, int) or not 1 <= scale <= _LARGEST_SCALE:
-        raise ArgumentError(
-            f"scale is a whole number from 1 to {_LARGEST_SCALE}, how often each pixel is repeated; got {scale!r}.",
-            found=scale,
-        )
+    scale = whole_number(scale, "scale", 1, _LARGEST_SCALE, what="how often each pixel is repeated")
     if not rows:
         return Image.new("RGB", (1, 1), _PAPER)
     width, height = (side * scale for side in rows[0][0].size)

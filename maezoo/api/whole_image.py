@@ -1,10 +1,9 @@
 """Every patch reconstructed from its surroundings: groups of masks that together hide the whole image."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from maezoo.api.image_methods import ImageMethods, check_one_shape
 from maezoo.api.view import view_of
 from maezoo.api.whole_reconstruction import WholeReconstruction
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError, MaskError
 from maezoo.images.batches import ImageLikes, denormalise, look_at
 from maezoo.masks.draw import as_ratio, as_seed, generator_for
@@ -20,6 +20,7 @@ from maezoo.progress import track
 
 __all__ = ["WholeReconstruction", "complementary_masks", "reconstruct_all"]
 
+_MOST_ROUNDS = 10_000
 _LARGEST_GROUP = 20  # masks; every multiple of 5 % is a fraction with at most this denominator
 
 
@@ -102,9 +103,10 @@ def reconstruct_all(
         >>> whole.error_map.shape, whole.predictions
         (torch.Size([1, 12, 12]), 2)
     """
+    if not isinstance(model, ImageMethods):
+        raise ArgumentError(f"model is what maezoo.create() returns; got {model!r}.", found=model)
     model.require_decoder()
-    if not isinstance(rounds, SupportsIndex) or operator.index(rounds) < 1:
-        raise ArgumentError(f"rounds is the number of groups of masks, at least 1; got {rounds!r}.", found=rounds)
+    rounds = whole_number(rounds, "rounds", 1, _MOST_ROUNDS, what="the number of groups of masks")
     share, view = _as_fraction(ratio), view_of(model.preprocess, bands)
     parts = []
     given = look_at(images)

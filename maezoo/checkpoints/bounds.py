@@ -12,6 +12,7 @@ from maezoo.vocabulary import POOLS, POSITIONS, RESAMPLINGS
 
 __all__ = [
     "LARGEST_SIDE",
+    "MOST_PATCHES",
     "NORM_EPSILON",
     "bounded_facts",
     "bounded_preprocessing",
@@ -36,7 +37,7 @@ _BOUNDS = {
     "decoder_depth": (0, 1_024),
     "decoder_heads": (0, 1_024),
 }
-_MOST_PATCHES = 2**18
+MOST_PATCHES = 2**18
 _MOST_CLASS_TOKENS = 1_024
 _WIDEST_MLP = 64
 _LEAST_CROP = 0.1  # of a side: a smaller share would have images blown up before the crop
@@ -158,8 +159,8 @@ def bounded_preprocessing(
         whole_number(side, "preprocess.size", *_BOUNDS["img_size"])
         if patch_size and side % patch_size:
             raise ArgumentError(f"preprocess.size is {preprocess.size}, no whole number of {patch_size}-pixel patches")
-    if patch_size and preprocess.size[0] * preprocess.size[1] > _MOST_PATCHES * patch_size**2:
-        raise ArgumentError(f"preprocess.size is {preprocess.size}, which is more than {_MOST_PATCHES} patches")
+    if patch_size and preprocess.size[0] * preprocess.size[1] > MOST_PATCHES * patch_size**2:
+        raise ArgumentError(f"preprocess.size is {preprocess.size}, which is more than {MOST_PATCHES} patches")
     if preprocess.crop_pct < _LEAST_CROP:
         raise ArgumentError(f"preprocess.crop_pct is {preprocess.crop_pct}; it should be at least {_LEAST_CROP}")
     if in_chans is not None and len(preprocess.mean) not in (1, 3, in_chans):

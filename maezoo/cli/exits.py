@@ -10,9 +10,13 @@ from types import FrameType
 from typing import TextIO
 
 from maezoo.errors import (
+    ArgumentError,
+    LayerError,
     MaezooError,
+    MaskError,
     OtherSettingsError,
     OutputBusyError,
+    SizeError,
     SourceMissingError,
     TooManyErrorsError,
 )
@@ -30,6 +34,10 @@ _CODES: dict[type[BaseException], int] = {  # as in sysexits.h
     SourceMissingError: 66,  # EX_NOINPUT
     OutputBusyError: 75,  # EX_TEMPFAIL: try again later
     OtherSettingsError: 78,  # EX_CONFIG
+    ArgumentError: 2,  # wrong usage, like what typer refuses: these take their values from options alone
+    LayerError: 2,
+    MaskError: 2,
+    SizeError: 2,
 }
 
 _terminated = False

@@ -84,10 +84,12 @@ def run(
     file: Annotated[Path, typer.Argument(metavar="OUT", parser=user_path, help="What `maezoo export` wrote.")],
     images: Images,
     output: Annotated[
-        Path | None, output_option("Features: .npz, .npy, .safetensors or .csv; all else: .npz. [printed]")
+        Path | None, output_option("Write to this file: .npz, or for features also .npy, .safetensors or .csv. [print]")
     ] = None,
-    mask_ratio: Annotated[float, typer.Option(min=0, max=1, help="Share hidden, for encode and reconstruct.")] = 0.75,
-    seed: Annotated[int, typer.Option(help="Seed of that mask.")] = 0,
+    mask_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of patches to hide, where the task is encode or reconstruct.")
+    ] = 0.75,
+    seed: Annotated[int, typer.Option(help="Seed of the mask.")] = 0,
     trust: Annotated[bool, typer.Option("--trust", help="Open a .pt2 file: it runs code that it holds.")] = False,
     as_json: Json = False,
 ) -> None:

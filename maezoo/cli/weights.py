@@ -10,7 +10,7 @@ from rich.text import Text
 
 from maezoo.cli.options import CacheDir, Json
 from maezoo.cli.screen import complain, errors, print_json, printable, say, show_table
-from maezoo.errors import LayoutError, MaezooError
+from maezoo.errors import MaezooError
 from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.vocabulary import Layout, Target
 from maezoo.wording import bytes_text
@@ -106,14 +106,17 @@ def convert(
     output: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder: then with its config files.")],
     to: Annotated[Layout, typer.Option(help="Layout of the output.")] = "maezoo",
     target: Annotated[
-        Target | None, typer.Option(help="What its decoder was trained to predict. [as SOURCE says]")
+        Target | None, typer.Option(help="What the decoder was trained to predict; only where SOURCE does not say it.")
     ] = None,
     preprocess: Annotated[
         str | None, typer.Option(help='How images are prepared, as JSON: {"size": [224, 224], …}. [as SOURCE says]')
     ] = None,
     architecture: Annotated[str | None, typer.Option(help="Architecture. [by the shapes]")] = None,
     like: Annotated[
-        str | None, typer.Option(help="Weights of `maezoo list` with the same target, preprocessing and licence.")
+        str | None,
+        typer.Option(
+            help="A name of `maezoo list`: its target, preprocessing and licence are taken where SOURCE has none."
+        ),
     ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Licence of the weights. [as SOURCE says]")] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the decoder out.")] = False,
@@ -238,4 +241,4 @@ def _preprocessing(text: str | None) -> Any:
     try:
         return Preprocessing.from_dict(json.loads(text))
     except ValueError as error:
-        raise LayoutError(f"--preprocess {text!r}: {error}") from error
+        raise typer.BadParameter(f"{text!r}: {error}", param_hint="--preprocess") from error

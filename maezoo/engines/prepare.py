@@ -96,11 +96,11 @@ def _measure(
     """Check and time engines; return the choice and the runners of all that passed."""
     inputs = example_inputs(task, model, images)
     runners, checks = _prepare(engines, task, model, inputs, precision, advance)
-    if not runners:
-        reasons = "; ".join(f"{name}: {check.note}" for name, check in checks.items())
+    plan = finish(time_all(runners, checks, inputs, batch_sizes, advance) if runners else [], checks)
+    if not plan.routes:
+        reasons = "; ".join(f"{trial.engine}: {trial.note}" for trial in plan.trials)
         raise EngineError(f"no engine computes {task} of this model in {precision} rightly here. {reasons}.")
-    trials = time_all(runners, checks, inputs, batch_sizes, advance)
-    return finish(trials, checks), runners
+    return plan, runners
 
 
 def _set_up(

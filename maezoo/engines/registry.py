@@ -106,7 +106,7 @@ def find_engine(name: str) -> Engine:
         >>> find_engine("onednn").precisions
         ('float32', 'bfloat16')
     """
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise ArgumentError(f"engine is 'auto', 'pytorch', {', '.join(map(repr, ENGINES))}; got {name!r}.")
     return ENGINES[name]
 

@@ -49,7 +49,7 @@ def prepare_all(
             run = prepare(engine)
             checks[engine.name] = check(trial, run(*inputs), reference, precision)
         except Exception as error:  # an engine that fails is left out, and the others are tried
-            checks[engine.name] = replace(trial, note=f"failed: {type(error).__name__}: {_first_line(error)}")
+            checks[engine.name] = replace(trial, note=_failed(error))
             continue
         if not checks[engine.name].note:
             runners[engine.name] = run
@@ -85,7 +85,7 @@ def time_all(
     batch_sizes: Sequence[int],
     advance: Callable[[str], None],
 ) -> list[Trial]:
-    """Time runners alternately on rising batch sizes; slow ones are not tried on the next.
+    """Time runners alternately on rising batch sizes; slow ones, and those that fail, are not tried on the next.
 
     The winner of one batch size takes part in the next in the chunks that it won with, in the same rounds: between two
     sizes the machine may have become faster or slower, and the cutting itself costs something.
@@ -107,14 +107,17 @@ def time_all(
         contestants = {(name, batch): run for name, run in left.items()}
         if best is not None:
             contestants[best.engine, best.chunk] = in_chunks(runners[best.engine], best.chunk)
-        speeds = _rates(contestants, tuple(each[:batch] for each in inputs))
+        speeds, failed = _rates(contestants, tuple(each[:batch] for each in inputs))
         timed = [
             replace(checks[name], batch=batch, chunk=chunk, images_per_second=speed)
             for (name, chunk), speed in speeds.items()
         ]
         trials += timed
+        trials += [replace(checks[name], batch=batch, chunk=chunk, note=why) for (name, chunk), why in failed.items()]
+        if not timed:
+            break
         best = max(timed, key=_rate)
-        left = {name: run for name, run in left.items() if speeds[name, batch] * _TOO_SLOW >= _rate(best)}
+        left = {name: run for name, run in left.items() if speeds.get((name, batch), 0) * _TOO_SLOW >= _rate(best)}
     return trials
 
 
@@ -130,9 +133,9 @@ def choose_routes(trials: Sequence[Trial]) -> tuple[Route, ...]:
     """
     timed = sorted({trial.batch for trial in trials if trial.images_per_second})
     routes: list[Route] = []
-    for batch, following in zip(timed, [*timed[1:], None], strict=True):
+    for number, batch in enumerate(timed, 1):
         best = max((trial for trial in trials if trial.batch == batch), key=_rate)
-        up_to = None if following is None else int((batch * following) ** 0.5)
+        up_to = int((batch * timed[number]) ** 0.5) if number < len(timed) else None
         routes.append(Route(up_to, best.engine, best.chunk))
     return tuple(routes)
 
@@ -148,18 +151,29 @@ def _rate(trial: Trial) -> float:
     return trial.images_per_second or 0.0
 
 
-def _rates(runners: Mapping[_Key, Runner], inputs: tuple[Tensor, ...]) -> dict[_Key, float]:
-    """Return images per second of each runner, by the median of its calls."""
-    first = {name: _time(run, inputs) for name, run in runners.items()}  # this call also sets things up
-    slowest = max(1e-4, *first.values())
+def _rates(runners: Mapping[_Key, Runner], inputs: tuple[Tensor, ...]) -> tuple[dict[_Key, float], dict[_Key, str]]:
+    """Return images per second of each runner, by the median of its calls, and why each of the others failed."""
+    seconds: dict[_Key, list[float]] = {}
+    failed: dict[_Key, str] = {}
+
+    def call(key: _Key, times: int) -> list[float]:
+        try:
+            return [_time(runners[key], inputs) for _ in range(times)]
+        except Exception as error:  # as for want of memory: the engine is left out, and the others are timed
+            failed[key] = _failed(error)
+            return []
+
+    first = [call(key, 1) for key in runners]  # this call also sets things up
+    slowest = max([1e-4, *(each for times in first for each in times)])
     calls = max(1, min(10, int(_TURN / slowest)))
     rounds = max(_ROUNDS, min(10, int(_SECONDS / slowest / calls)))
-    seconds: dict[_Key, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
-        for name, run in runners.items():
-            time.sleep(_PAUSE)
-            seconds[name] += [_time(run, inputs) for _ in range(calls)]
-    return {name: inputs[0].shape[0] / statistics.median(times) for name, times in seconds.items()}
+        for key in runners:
+            if key not in failed:
+                time.sleep(_PAUSE)
+                seconds[key] = seconds.get(key, []) + call(key, calls)
+    rates = {key: inputs[0].shape[0] / statistics.median(times) for key, times in seconds.items() if key not in failed}
+    return rates, failed
 
 
 def _time(run: Runner, inputs: tuple[Tensor, ...]) -> float:
@@ -174,5 +188,6 @@ def _time(run: Runner, inputs: tuple[Tensor, ...]) -> float:
     return time.perf_counter() - start
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "")[:120]
+def _failed(error: Exception) -> str:
+    """Write why an engine failed, in one line."""
+    return f"failed: {type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')[:120]}"

@@ -1,6 +1,5 @@
 """Logistic regression on standardised features, and the choice of its regularisation."""
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from maezoo.arguments import is_number, whole_number
 from maezoo.errors import ArgumentError, MissingExtraError
 
 __all__ = ["Choice", "check_solver", "choose_strength", "fit", "probabilities_of"]
@@ -35,10 +35,9 @@ def check_solver(strength: float | None, max_iterations: int) -> None:
     Raises:
         ArgumentError: strength or max_iterations is not positive.
     """
-    if strength is not None and not (strength > 0 and math.isfinite(strength)):
+    if strength is not None and (not is_number(strength, 0) or not strength):
         raise ArgumentError(f"strength (C) is a number above 0; got {strength!r}.", found=strength)
-    if max_iterations < 1:
-        raise ArgumentError(f"max_iterations is at least 1; got {max_iterations!r}.", found=max_iterations)
+    whole_number(max_iterations, "max_iterations")
 
 
 def choose_strength(x: NDArray[np.float32], targets: NDArray[np.int64], max_iterations: int) -> Choice:

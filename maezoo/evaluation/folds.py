@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maezoo.errors import ArgumentError, DataError, MissingExtraError
+from maezoo.arguments import whole_number
+from maezoo.errors import DataError, MissingExtraError
 from maezoo.evaluation.checks import check_classes, row_keys
 from maezoo.evaluation.features import FeaturesLike, LabelledFeatures
 from maezoo.evaluation.predictions import Predictions
@@ -58,6 +59,7 @@ def cross_validate(
     grouped = _same_images(data) if groups is None else _numbered(groups)
     if grouped.shape != data.labels.shape:
         raise DataError(f"groups are (n,), one for each of the {len(data):,} rows; got {grouped.shape}.")
+    folds, seed = whole_number(folds, "folds", 2), whole_number(seed, "seed", 0, 2**32 - 1)
     _check_folds(data, grouped, folds)
     splits = _splits(data, grouped, folds, seed)
     scores = [method(data.take(train), data.take(test), **settings) for train, test in splits]
@@ -113,9 +115,7 @@ def _same_images(data: LabelledFeatures) -> NDArray[np.int64]:
 
 
 def _check_folds(data: LabelledFeatures, groups: NDArray[np.int64], folds: int) -> None:
-    """Refuse fewer than two folds, and more than the groups of the rarest class."""
-    if folds < 2:
-        raise ArgumentError(f"folds is at least 2; got {folds!r}.", found=folds)
+    """Refuse more folds than the groups of the rarest class."""
     different = set(zip(data.labels.tolist(), groups.tolist(), strict=True))
     counts = Counter(label for label, _ in different)
     label, fewest = min(counts.items(), key=lambda item: item[1])

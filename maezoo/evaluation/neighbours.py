@@ -1,11 +1,10 @@
 """k nearest neighbours: a measure of the feature space itself, because nothing is fitted."""
 
-import math
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from maezoo.arguments import is_number, whole_number
 from maezoo.errors import ArgumentError
 from maezoo.evaluation.checks import Overlap, separated
 from maezoo.evaluation.features import FeaturesLike
@@ -46,8 +45,9 @@ def knn(
         >>> knn((train, ["a", "a", "b", "b"]), ([[1.0, 0.2], [0.2, 1.0]], ["a", "b"]), k=1)
         Score(knn: accuracy 1.000 [1.000, 1.000], balanced 1.000, AUC 1.000, 2 images, 2 classes)
     """
-    if k < 1 or not (temperature > 0 and math.isfinite(temperature)):
-        raise ArgumentError(f"k is at least 1 and temperature is above 0; got k={k}, temperature={temperature}.")
+    k = whole_number(k, "k", what="the number of neighbours")
+    if not is_number(temperature, 0) or not temperature:
+        raise ArgumentError(f"temperature is a number above 0; got {temperature!r}.", found=temperature)
     train, test = labelled(train), labelled(test)
     train = separated(train, test, overlap)
     classes, votes_for = np.unique(train.labels, return_inverse=True)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageFile
 
 from maezoo.api.image_methods import ImageMethods
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError, DataError
 from maezoo.extraction.arrow import require_pyarrow
 from maezoo.extraction.assembly import Assembly
@@ -260,11 +261,10 @@ def _preprocess(encoder: ImageMethods, window: Window | None) -> Preprocessing:
 
 def _check_counts(batch_size: int | None, workers: int | None) -> None:
     """Refuse impossible numbers before anything is read."""
-    if (batch_size is not None and batch_size < 1) or (workers is not None and workers < 0):
-        raise ArgumentError(
-            f"batch_size is at least 1 and workers at least 0; got {batch_size} and {workers}.",
-            found=(batch_size, workers),
-        )
+    if batch_size is not None:
+        whole_number(batch_size, "batch_size")
+    if workers is not None:
+        whole_number(workers, "workers", 0)
 
 
 def _refuse_in_a_worker() -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module, metadata
 from typing import Any, Literal, get_args
 
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError, DataError, OtherSettingsError
 from maezoo.files import parse_json
 from maezoo.images.preprocessing import Preprocessing
@@ -69,10 +70,9 @@ class Settings:
             raise ArgumentError(
                 f"dtype is 'float16' or 'float32', the embeddings' in the files; got {self.dtype!r}.", found=self.dtype
             )
-        if self.shard_size < 1 or (self.limit is not None and self.limit < 1):
-            raise ArgumentError(
-                f"shard_size and limit are at least 1; got shard_size={self.shard_size} and limit={self.limit}."
-            )
+        object.__setattr__(self, "shard_size", whole_number(self.shard_size, "shard_size"))
+        if self.limit is not None:
+            object.__setattr__(self, "limit", whole_number(self.limit, "limit"))
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from maezoo.api.view import view_of
-from maezoo.errors import ArgumentError
 from maezoo.figures.canvas import check_width, first_input, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
 from maezoo.images.batches import ImageLikes
 from maezoo.model import PatchedImages
 from maezoo.model.attention import class_token_attention
+from maezoo.model.encoding import block_indices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ def plot_attention(
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ArgumentError: no image, no layer, or a width that leaves no room for the panels.
+        ArgumentError: no image, or a width that leaves no room for the panels.
         LayerError: no such block.
         ImageError, SizeError: as in `MAE.encode`.
 
@@ -81,17 +81,17 @@ def plot_attention(
         10
     """
     check_width(width)
-    if not len(layers):
-        raise ArgumentError("layers is a list of block indices, at least one.")
+    depth = len(model.encoder.blocks)
+    chosen = block_indices(layers, depth)
     inputs = first_input(model, image)
     view = view_of(model.preprocess, None)
-    maps = [view.upright(each) for each in class_attention(model, inputs, layers=layers)]
+    maps = [view.upright(each) for each in class_attention(model, inputs, layers=chosen)]
     h, w = maps[0].shape[-2:]
-    heads, depth = maps[0].shape[1], len(model.encoder.blocks)
-    grid = PanelGrid(len(layers), heads + 2, h / w, panel=1.5, width=width)
-    for row, (layer, attention) in enumerate(zip(layers, maps, strict=True)):
+    heads = maps[0].shape[1]
+    grid = PanelGrid(len(chosen), heads + 2, h / w, panel=1.5, width=width)
+    for row, (layer, attention) in enumerate(zip(chosen, maps, strict=True)):
         show_picture(grid.axes[row, 0], pictures_of(model, inputs)[0])
-        grid.add_caption(row, f"layer {layer if layer >= 0 else depth + layer}")
+        grid.add_caption(row, f"layer {layer}")
         for panel, weights in zip(grid.axes[row, 1:], [attention[0].mean(dim=0), *attention[0]], strict=True):
             show_map(panel, weights)
     grid.add_titles(["image", "mean", *(f"head {head}" for head in range(heads))])
@@ -109,12 +109,12 @@ def _batch_attention(model: "ImageMethods", batch: PatchedImages, layers: Sequen
 
         return hook
 
-    wanted = {layer % depth for layer in layers if -depth <= layer < depth}
+    wanted = block_indices(layers, depth)
     blocks: Any = model.encoder.blocks
-    hooks = [blocks[index].attn.register_forward_pre_hook(keep(index)) for index in wanted]
+    hooks = [blocks[index].attn.register_forward_pre_hook(keep(index)) for index in set(wanted)]
     try:
-        model.block_tokens(batch, layers, norm=False)
+        model.block_tokens(batch, wanted, norm=False)
     finally:
         for handle in hooks:
             handle.remove()
-    return [found[layer % depth] for layer in layers]
+    return [found[layer] for layer in wanted]

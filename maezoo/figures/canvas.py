@@ -3,7 +3,7 @@
 Fonts and their sizes are those of matplotlib's settings (`rcParams`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maezoo.api.view import view_of
+from maezoo.arguments import is_number
 from maezoo.errors import ArgumentError, MissingExtraError
 from maezoo.images.batches import ImageLikes, denormalise
 
@@ -129,7 +130,7 @@ def check_captions(captions: Sequence[str] | None, images: int, name: str = "cap
     """
     if captions is None:
         return [""] * images
-    if isinstance(captions, str) or len(captions) != images:
+    if isinstance(captions, str) or not isinstance(captions, Sized) or len(captions) != images:
         what = "images" if name == "captions" else "columns"
         raise ArgumentError(f"{name} is a list with one text for each of the {images} {what}; got {captions!r}.")
     return [str(caption) for caption in captions]
@@ -154,8 +155,7 @@ def check_width(width: float | None) -> None:
         ArgumentError: it lies outside 0.5 to 100.
     """
     low, high = _WIDTHS
-    number = isinstance(width, int | float | np.number) and not isinstance(width, bool)
-    if width is not None and not (number and low <= width <= high):
+    if width is not None and not is_number(width, low, high):
         raise ArgumentError(f"width is in inches, {low} to {high:g}; got {width!r}.", found=width)
 
 

@@ -1,6 +1,6 @@
 """The confusion matrix: which classes are taken for which."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,6 +120,6 @@ def _checked(confusion: ArrayLike, labels: Sequence[str]) -> NDArray[Any]:
         raise ArgumentError(
             f"a confusion matrix is (L, L) counts of 0 and more; got shape {counts.shape}, type {counts.dtype}."
         )
-    if isinstance(labels, str) or len(labels) != len(counts):
+    if isinstance(labels, str) or not isinstance(labels, Sized) or len(labels) != len(counts):
         raise ArgumentError(f"labels is a list with one name for each of the {len(counts)} classes; got {labels!r}.")
     return counts

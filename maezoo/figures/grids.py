@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maezoo.api.reconstruction import Reconstruction
 from maezoo.api.whole_image import WholeReconstruction
+from maezoo.arguments import listed
 from maezoo.errors import ArgumentError, MaskError
 from maezoo.figures.canvas import ERROR_COLOURS, check_captions, show_map, show_picture, text_of
 from maezoo.figures.layout import PanelGrid
@@ -142,13 +143,11 @@ class _Columns:
     def __init__(
         self, chosen: Sequence[str], titles: Sequence[str] | None, allowed: Sequence[str], words: dict[str, str]
     ) -> None:
-        if isinstance(chosen, str) or not len(chosen):
-            raise ArgumentError(f"columns is a list of {', '.join(map(repr, allowed))}, at least one; got {chosen!r}.")
-        for name in chosen:
+        self.names: list[str] = listed(chosen, "columns", ", ".join(map(repr, allowed)))
+        for name in self.names:
             if name not in allowed:
                 raise ArgumentError.for_choice("columns", name, allowed)
-        self.names = list(chosen)
-        own = [text_of(words.get(name, name)) for name in chosen]
+        own = [text_of(words.get(name, name)) for name in self.names]
         self.titles = own if titles is None else check_captions(titles, len(own), "titles")
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError
 from maezoo.images.batches import ImageLikes, look_at
 from maezoo.masks.visible import visible_indices
@@ -122,8 +123,7 @@ def _places(grid: tuple[int, int], block: int, step: int | None) -> Tensor:
     """Return a mask for each place of the block, (M, N) bool: all hide the same number, and together every patch."""
     h, w = grid
     for name, value in (("block", block), ("step", block if step is None else step)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArgumentError(f"{name} is a whole number of patches, at least 1; got {value!r}.", found=value)
+        whole_number(value, name, what="a whole number of patches")
     apart = block if step is None else step
     if block > min(h, w) or block * block >= h * w or apart > block:
         raise ArgumentError(

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maezoo.api.view import view_of
+from maezoo.arguments import is_whole
 from maezoo.errors import ArgumentError, SizeError
 from maezoo.figures.canvas import check_width, first_input, pictures_of, show_map, show_picture
 from maezoo.figures.layout import PanelGrid
@@ -118,6 +119,8 @@ def _frame(panel: "Axes", patch: tuple[int, int], side: int) -> None:
 
 def _check_patch(patch: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
     """Refuse a patch outside the grid."""
+    if not isinstance(patch, tuple | list) or len(patch) != 2 or not all(is_whole(place, -(2**63)) for place in patch):
+        raise SizeError(f"a patch is named (row, column), such as (0, 0); got {patch!r}.", found=patch)
     row, column = patch
     if not (0 <= row < grid[0] and 0 <= column < grid[1]):
         raise SizeError(f"patch {tuple(patch)} lies outside the grid of {grid[0]} rows and {grid[1]} columns.")

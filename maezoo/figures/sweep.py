@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maezoo.api.reconstruction import Reconstruction, error_unit
 from maezoo.api.view import View
+from maezoo.arguments import listed, whole_number
 from maezoo.errors import ArgumentError, MissingExtraError
 from maezoo.files import written_whole
 from maezoo.images.batches import ImageLikes
@@ -26,6 +27,8 @@ __all__ = ["PAPERS", "RATIOS", "MaskRatioSweep", "measure_sweep"]
 
 RATIOS = (0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70, 0.75, 0.80, 0.90, 0.95)
 PAPERS: tuple[Strategy, ...] = ("random", "block", "grid")  # table 1f
+
+_MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,8 +176,11 @@ def measure_sweep(
     """
     model.require_decoder()
     inputs = model.prepare(images)
-    if not (len(inputs) and len(ratios) and len(strategies) and seeds > 0):
-        raise ArgumentError("a sweep needs at least one image, one ratio, one strategy and one seed.")
+    if not len(inputs):
+        raise ArgumentError("a sweep needs at least one image.")
+    ratios = listed(ratios, "ratios", "shares to hide, such as [0.5, 0.75]")
+    strategies = listed(strategies, "strategies", "words such as ['random', 'block']")
+    seeds = whole_number(seeds, "seeds", 1, _MOST_SEEDS, what="the number of masks for each image and ratio")
     draws = range(as_seed(seed), as_seed(seed) + seeds)
     losses = torch.full((len(strategies), len(ratios), seeds, len(inputs)), float("nan"), device="cpu")
     first: list[Reconstruction] = []

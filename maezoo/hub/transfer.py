@@ -66,7 +66,7 @@ def download(file: HubFile, remote: RemoteFile, partial: Path) -> None:
         furthest = reached
         return True
 
-    with _bar(file, remote) as advance:
+    with _bar(file, remote, furthest) as advance:
         _retry(lambda: _stream(file, remote, partial, advance), progressed)
 
 
@@ -88,7 +88,7 @@ def _retry(action: Callable[[], _T], progressed: Callable[[], bool], attempts: i
 
 def _stream(file: HubFile, remote: RemoteFile, partial: Path, advance: Callable[[int], None]) -> None:
     """Fetch what is missing of a file in one request."""
-    have = partial.stat().st_size if partial.exists() else 0
+    there = have = partial.stat().st_size if partial.exists() else 0
     if remote.size is not None and have == remote.size > 0:
         return
     if remote.size is not None and have > remote.size:
@@ -97,6 +97,8 @@ def _stream(file: HubFile, remote: RemoteFile, partial: Path, advance: Callable[
     with open_stream(file, remote, have) as (response, chunks):
         resumed = have > 0 and response.status_code == 206
         _check_announced(file, remote, response, have if resumed else 0)
+        if not resumed:
+            advance(-there)
         with partial.open("ab" if resumed else "wb") as target:
             for chunk in _steady(chunks):
                 _write(target, chunk)
@@ -154,13 +156,14 @@ def _check_announced(file: HubFile, remote: RemoteFile, response: Any, have: int
 
 
 @contextmanager
-def _bar(file: HubFile, remote: RemoteFile) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar in terminals and notebooks, unless `HF_HUB_DISABLE_PROGRESS_BARS` says no."""
+def _bar(file: HubFile, remote: RemoteFile, have: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar that begins at the bytes that are there, unless `HF_HUB_DISABLE_PROGRESS_BARS` says no."""
     name = f"{file.repo_id}/{file.filename}"
     if in_notebook():
         show = not hub_utils().are_progress_bars_disabled()
-        with track(remote.size, "B", show=show, unit_scale=True, desc=name) as advance:
+        with track(remote.size, "B", show=show, unit_scale=True, desc=name, initial=have) as advance:
             yield advance
         return
-    with hub_utils().tqdm(total=remote.size, unit="B", unit_scale=True, desc=name, disable=None) as bar:
+    options = {"total": remote.size, "initial": have, "unit": "B", "unit_scale": True, "desc": name, "disable": None}
+    with hub_utils().tqdm(**options) as bar:
         yield bar.update

@@ -1,6 +1,5 @@
 """`weights_manifest.json` as frozen dataclasses. No torch here."""
 
-import fnmatch
 import functools
 import os
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from maezoo.errors import ArgumentError, ManifestError, UnknownModelError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.manifest.checks import Repeated, entry_problem, read_bounded_json
 from maezoo.manifest.entry import WeightsEntry
-from maezoo.manifest.names import is_entry_name, short
+from maezoo.manifest.names import is_entry_name, matches, short
 from maezoo.model.facts import Facts
 from maezoo.model.variants import VARIANTS
 from maezoo.paths import user_path
@@ -40,7 +39,11 @@ class Manifest:
 
         Raises:
             UnknownModelError: no such entry; the message has the closest names.
+            ArgumentError: no text.
         """
+        if not isinstance(name, str):
+            message = f"a name of weights is a text, such as 'mae_vit_base'; got {name!r}."
+            raise ArgumentError(message, found=name)
         full = f"{name}.{self.defaults[name]}" if name in self.defaults else name
         if full not in self.entries:
             if name in VARIANTS:
@@ -55,7 +58,7 @@ class Manifest:
         """Return the entries by a shell-style pattern of names, by field, and by whether commercial use is allowed.
 
         Raises:
-            ArgumentError: an unknown field.
+            ArgumentError: an unknown field, or a pattern that is no text.
 
         Example:
             >>> {entry.field for entry in load_manifest().select(field="audio")}
@@ -66,9 +69,7 @@ class Manifest:
         return [
             entry
             for name, entry in self.entries.items()
-            if fnmatch.fnmatchcase(name, pattern)
-            and field in (None, entry.field)
-            and commercial in (None, not entry.noncommercial)
+            if matches(name, pattern) and field in (None, entry.field) and commercial in (None, not entry.noncommercial)
         ]
 
     def with_decoder(self, architecture: str) -> list[str]:

@@ -1,8 +1,11 @@
 """Names from outside, checked before one becomes a path, an address or a key."""
 
+import fnmatch
 import re
 
-__all__ = ["is_entry_name", "path_problem", "repo_problem", "short"]
+from maezoo.errors import ArgumentError
+
+__all__ = ["is_entry_name", "matches", "path_problem", "repo_problem", "short"]
 
 _LONGEST = 200  # characters of a name
 
@@ -53,3 +56,18 @@ def short(value: object) -> str:
     """Return a value as an error shows it: a few characters of it, none of them special."""
     text = ascii(value[:80] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Say whether a name fits a shell-style pattern.
+
+    Raises:
+        ArgumentError: the pattern is no text.
+
+    Example:
+        >>> matches("mae_vit_base", "*base")
+        True
+    """
+    if not isinstance(pattern, str):
+        raise ArgumentError(f"pattern is a text with * and ?, such as 'mae_vit_*'; got {pattern!r}.", found=pattern)
+    return fnmatch.fnmatchcase(name, pattern)

@@ -1,13 +1,13 @@
 """Masks of whole cells of patches."""
 
-import operator
 from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
+from maezoo.arguments import whole_number
 from maezoo.errors import MaskError
-from maezoo.masks.draw import generator_for, mask_from_noise
+from maezoo.masks.draw import check_draw, generator_for, mask_from_noise
 
 __all__ = ["CELL", "as_cell", "cell_mask"]
 
@@ -54,7 +54,7 @@ def cell_mask(
                 [ True,  True,  True,  True],
                 [ True,  True,  True,  True]])
     """
-    h, w = grid_size
+    batch, h, w = check_draw(batch, grid_size)
     side = as_cell(cell)
     rows, columns = -(-h // side), -(-w // side)  # of cells
     source = generator_for(seed, generator)
@@ -85,10 +85,4 @@ def as_cell(cell: SupportsIndex) -> int:
         >>> as_cell(4)
         4
     """
-    try:
-        side = operator.index(cell)
-    except TypeError:
-        side = 0
-    if side < 1 or isinstance(cell, bool):
-        raise MaskError(f"cell is a side in patches, a whole number above 0, for example {CELL}; got {cell!r}.")
-    return side
+    return whole_number(cell, "cell", what=f"a side in patches such as {CELL}, a whole number", error=MaskError)

@@ -1,7 +1,6 @@
 """Masks: bool tensors (B, N), True = hidden, drawn on the CPU so that one seed is one mask on every device."""
 
 import math
-import operator
 from numbers import Real
 from typing import SupportsIndex
 
@@ -9,18 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maezoo.arguments import as_whole, whole_number
 from maezoo.errors import MaskError
 
 __all__ = [
     "as_ratio",
     "as_seed",
     "block_mask",
+    "check_draw",
     "generator_for",
     "grid_mask",
     "hidden_count",
     "mask_from_noise",
     "random_mask",
 ]
+
+_MOST_PATCHES = 2**31  # of all masks of one draw; 8 GiB of noise
 
 
 def random_mask(
@@ -50,7 +53,7 @@ def random_mask(
         >>> random_mask(2, (14, 14), seed=0).sum(dim=1)
         tensor([147, 147])
     """
-    h, w = grid_size
+    batch, h, w = check_draw(batch, grid_size)
     source = generator_for(seed, generator)
     noise = torch.rand(batch, h * w, generator=source, dtype=torch.float32, device="cpu")
     return mask_from_noise(noise, ratio)
@@ -73,10 +76,9 @@ def mask_from_noise(noise: Tensor, ratio: float = 0.75) -> Tensor:
         >>> mask_from_noise(torch.tensor([[0.3, 0.1, 0.9, 0.2]]), 0.5)
         tensor([[ True, False,  True, False]])
     """
-    if noise.ndim != 2:
-        raise MaskError(
-            f"noise has the shape (batch, patches), two axes; got {tuple(noise.shape)}.", found=tuple(noise.shape)
-        )
+    if not isinstance(noise, Tensor) or noise.ndim != 2:
+        found = tuple(noise.shape) if isinstance(noise, Tensor) else noise
+        raise MaskError(f"noise is a tensor of shape (batch, patches), two axes; got {found!r}.", found=found)
     noise = noise.detach().cpu()
     if noise.is_floating_point() and bool(noise.isnan().any()):
         raise MaskError("noise holds NaN, which has no order; draw it with torch.rand.")
@@ -105,7 +107,7 @@ def block_mask(
         >>> block_mask(1, (14, 14), 0.5, seed=0).sum()
         tensor(98)
     """
-    h, w = grid_size
+    batch, h, w = check_draw(batch, grid_size)
     source = generator_for(seed, generator)
     wanted = hidden_count(h * w, ratio)
     return (
@@ -153,7 +155,7 @@ def grid_mask(batch: int, grid_size: tuple[int, int], ratio: float = 0.75) -> Te
         tensor([[False,  True, False,  True],
                 [ True,  True,  True,  True]])
     """
-    h, w = grid_size
+    batch, h, w = check_draw(batch, grid_size)
     rows = torch.arange(h, dtype=torch.int64, device="cpu")[:, None].expand(h, w)
     columns = torch.arange(w, dtype=torch.int64, device="cpu")[None].expand(h, w)
     rank = torch.zeros(h, w, dtype=torch.int64, device="cpu")
@@ -161,6 +163,30 @@ def grid_mask(batch: int, grid_size: tuple[int, int], ratio: float = 0.75) -> Te
         y, x = (rows >> bit) & 1, (columns >> bit) & 1
         rank = rank * 4 + (2 * (x ^ y) + y)
     return mask_from_noise(rank.reshape(1, -1), ratio).expand(batch, -1).clone()
+
+
+def check_draw(batch: int, grid_size: tuple[int, int]) -> tuple[int, int, int]:
+    """Return how many masks are to be drawn, and the sides of their grid: B, h, w.
+
+    Raises:
+        MaskError: no whole numbers, a side below 1, or more patches than any memory holds.
+
+    Example:
+        >>> check_draw(2, (14, 14))
+        (2, 14, 14)
+    """
+    if not isinstance(grid_size, (tuple, list)) or len(grid_size) != 2:
+        raise MaskError(f"grid_size is (h, w) in patches, such as (14, 14); got {grid_size!r}.", found=grid_size)
+    h, w = (whole_number(side, "a side of grid_size", 1, error=MaskError) for side in grid_size)
+    count = whole_number(batch, "batch", 0, what="the number of masks", error=MaskError)
+    if count * h * w > _MOST_PATCHES:
+        raise MaskError(
+            f"{count:,} masks of {h}x{w} patches are too many at once; draw them in parts, at most {_MOST_PATCHES:,} "
+            "patches each.",
+            expected=_MOST_PATCHES,
+            found=count * h * w,
+        )
+    return count, h, w
 
 
 def hidden_count(patches: int, ratio: float) -> int:
@@ -197,10 +223,9 @@ def as_seed(seed: SupportsIndex) -> int:
     Raises:
         MaskError: it is no whole number, or none that 64 bits hold.
     """
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise MaskError(f"seed is a whole number, for example 0; got {seed!r}.", found=seed) from None
+    number = as_whole(seed)
+    if number is None:
+        raise MaskError(f"seed is a whole number, for example 0; got {seed!r}.", found=seed)
     if not -(2**63) <= number < 2**64:
         raise MaskError(f"seed must fit in 64 bits; got {number}.", found=number)
     return number
@@ -215,8 +240,8 @@ def generator_for(seed: int | None, generator: torch.Generator | None = None) ->
     if generator is not None:
         if seed is not None:
             raise MaskError("pass seed or generator, not both.")
-        if generator.device.type != "cpu":
-            raise MaskError("masks are drawn on the CPU: pass torch.Generator() without a device.")
+        if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+            raise MaskError("masks are drawn on the CPU: pass torch.Generator() without a device.", found=generator)
         return generator
     if seed is None:
         seed = int(torch.randint(2**62, (), dtype=torch.int64, device="cpu").item())

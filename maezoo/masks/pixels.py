@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from maezoo.arguments import is_number, whole_number
 from maezoo.errors import MaskError, SizeError
 
 __all__ = ["mask_from_pixels"]
@@ -30,10 +31,14 @@ def mask_from_pixels(pixels: Tensor, patch_size: int, *, threshold: float = 0.0)
         >>> mask_from_pixels(pixels, 16)
         tensor([[False,  True, False, False]])
     """
-    if pixels.ndim not in (2, 3):
-        raise MaskError(f"a pixel mask has the shape (H, W) or (B, H, W); got {tuple(pixels.shape)}.")
-    if not 0 <= threshold < 1:
-        raise MaskError(f"threshold is a share of a patch's pixels, at least 0 and below 1; got {threshold}.")
+    if not isinstance(pixels, Tensor) or pixels.ndim not in (2, 3):
+        found = tuple(pixels.shape) if isinstance(pixels, Tensor) else pixels
+        raise MaskError(f"a pixel mask is a tensor of shape (H, W) or (B, H, W); got {found!r}.", found=found)
+    if not is_number(threshold, 0, 1) or threshold == 1:
+        raise MaskError(
+            f"threshold is a share of a patch's pixels, at least 0 and below 1; got {threshold!r}.", found=threshold
+        )
+    patch_size = whole_number(patch_size, "patch_size", error=SizeError)
     H, W = pixels.shape[-2:]
     if H % patch_size or W % patch_size or not H or not W:
         raise SizeError(f"a {H}x{W} pixel mask is not a whole number of {patch_size}-pixel patches; resize it first.")

@@ -1,5 +1,6 @@
 """The encoder's half of a masked autoencoder: a timm encoder on any patch grid, of all patches or the visible ones."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -9,6 +10,7 @@ from timm.models import VisionTransformer
 from timm.models._manipulate import checkpoint_seq
 from torch import Tensor, nn
 
+from maezoo.arguments import is_whole, listed
 from maezoo.errors import LayerError, SizeError
 from maezoo.model.embedding import attribute_of, channels_of, embed_patches, embed_visible, select
 from maezoo.model.facts import PAPER, Facts, mlp_ratio_of
@@ -16,7 +18,7 @@ from maezoo.model.patches import PatchedImages
 from maezoo.model.positions import resize_positions
 from maezoo.vocabulary import Pool
 
-__all__ = ["MaskedEncoder"]
+__all__ = ["MaskedEncoder", "block_indices"]
 
 
 class MaskedEncoder(nn.Module):
@@ -151,14 +153,7 @@ class MaskedEncoder(nn.Module):
         Raises:
             LayerError: no such block.
         """
-        depth = len(self.encoder.blocks)
-        wanted = [layer if layer >= 0 else depth + layer for layer in layers]
-        if not wanted or min(wanted) < 0 or max(wanted) >= depth:
-            raise LayerError(
-                f"layers={tuple(layers)}: this encoder has the blocks 0 to {depth - 1} (or -{depth} to -1).",
-                expected=range(-depth, depth),
-                found=tuple(layers),
-            )
+        wanted = block_indices(layers, len(self.encoder.blocks))
         x = self._embed(images, None)
         found: dict[int, Tensor] = {}
         for index, block in enumerate(self.encoder.blocks[: max(wanted) + 1]):
@@ -184,3 +179,23 @@ class MaskedEncoder(nn.Module):
         x = torch.cat([class_tokens.to(x.dtype), x + places], dim=1)  # (B, prefix + K, D)
         embedded: Tensor = encoder.norm_pre(encoder.pos_drop(x))
         return embedded
+
+
+def block_indices(layers: Sequence[int], depth: int, name: str = "layers") -> list[int]:
+    """Return block indices counted from 0.
+
+    Raises:
+        LayerError: no list of whole numbers, an empty one, or no such block.
+
+    Example:
+        >>> block_indices((0, -1), 12)
+        [0, 11]
+    """
+    found = listed(layers, name, "block indices, such as [-1]", error=LayerError)
+    if not all(is_whole(layer, -depth, depth - 1) for layer in found):
+        raise LayerError(
+            f"{name}={tuple(found)}: this encoder has the blocks 0 to {depth - 1} (or -{depth} to -1).",
+            expected=range(-depth, depth),
+            found=tuple(found),
+        )
+    return [operator.index(layer) % depth for layer in found]

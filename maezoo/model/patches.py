@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from maezoo.arguments import whole_number
 from maezoo.errors import SizeError
 
 __all__ = [
@@ -38,6 +39,7 @@ def grid_of(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
         >>> grid_of((448, 224), 16)
         (28, 14)
     """
+    patch_size = whole_number(patch_size, "patch_size", error=SizeError)
     height, width = size
     if height < 1 or width < 1 or height % patch_size or width % patch_size:
         nearest = tuple(max(1, round(side / patch_size)) * patch_size for side in size)

@@ -7,13 +7,14 @@ from timm.layers import LayerNorm2d
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from maezoo.errors import ArgumentError
+from maezoo.arguments import whole_number
 from maezoo.model.trunk import Trunk
 from maezoo.vocabulary import Resampling
 
 __all__ = ["STRIDES", "PyramidEncoder"]
 
 STRIDES = (4, 8, 16, 32)
+_MOST_CHANNELS = 65_536
 
 
 class PyramidEncoder(nn.Module):
@@ -46,9 +47,7 @@ class PyramidEncoder(nn.Module):
         resampling: Resampling = "antialias",
     ) -> None:
         super().__init__()
-        if isinstance(out_channels, bool) or not isinstance(out_channels, int) or out_channels < 1:
-            message = f"out_channels is a whole number, at least 1; got {out_channels!r}."
-            raise ArgumentError(message, found=out_channels)
+        out_channels = whole_number(out_channels, "out_channels", 1, _MOST_CHANNELS)
         self.trunk = Trunk(encoder, window_size=window_size, global_blocks=global_blocks, resampling=resampling)
         self.out_channels = out_channels
         place = {"device": self.trunk.cls_token.device, "dtype": self.trunk.cls_token.dtype}

@@ -1,8 +1,7 @@
 """An encoder as a backbone for dense tasks: images of any size to one map, with attention in windows where wanted."""
 
-import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
 from timm.layers import PatchEmbed, resample_patch_embed
@@ -10,8 +9,10 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from maezoo.errors import ArgumentError, LayerError, SizeError
+from maezoo.arguments import whole_number
+from maezoo.errors import ArgumentError, SizeError
 from maezoo.model.embedding import attribute_of, channels_of, embed_patches
+from maezoo.model.encoding import block_indices
 from maezoo.model.positions import resize_positions
 from maezoo.model.windows import spread_blocks, windowed_block
 from maezoo.vocabulary import Resampling
@@ -142,18 +143,13 @@ def _check_window(window_size: int | None, global_blocks: Sequence[int] | None) 
         if global_blocks is not None:
             raise ArgumentError("global_blocks says which blocks have no windows; pass window_size= too (ViTDet: 14).")
         return None
-    if not isinstance(window_size, SupportsIndex) or isinstance(window_size, bool) or operator.index(window_size) < 1:
-        message = f"window_size is a whole number of patches, at least 1, or None; got {window_size!r}."
-        raise ArgumentError(message, found=window_size)
-    return operator.index(window_size)
+    return whole_number(window_size, "window_size", what="a whole number of patches, or None")
 
 
 def _check_blocks(global_blocks: Sequence[int] | None, depth: int) -> frozenset[int]:
     """Return the global blocks counted from 0."""
     if global_blocks is None:
         return frozenset(spread_blocks(depth))
-    wrong = [block for block in global_blocks if not -depth <= block < depth]
-    if wrong:
-        message = f"global_blocks={tuple(global_blocks)}: this encoder has the blocks 0 to {depth - 1}."
-        raise LayerError(message, expected=range(-depth, depth), found=tuple(global_blocks))
-    return frozenset(block % depth for block in global_blocks)
+    if isinstance(global_blocks, tuple | list) and not global_blocks:
+        return frozenset()  # windows in every block
+    return frozenset(block_indices(global_blocks, depth, "global_blocks"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from maezoo.arguments import is_number
 from maezoo.errors import ArgumentError
 from maezoo.extraction.item import hashed
 from maezoo.extraction.items import ITEMS, Items
@@ -71,8 +72,8 @@ def dedup(output: str | Path, *, threshold: float = THRESHOLD, progress: bool = 
         >>> print(dedup(folder / "features", threshold=0.99))
         1 duplicate (1 exact) in 1 group, of 4 images
     """
-    if not 0 < threshold <= 1:
-        raise ArgumentError(f"threshold is above 0 and at most 1; got {threshold}.", found=threshold)
+    if not is_number(threshold, 0, 1) or not threshold:
+        raise ArgumentError(f"threshold is above 0 and at most 1; got {threshold!r}.", found=threshold)
     embeddings = Embeddings.open(output)
     ids, vectors, sizes = _read(embeddings)
     order = np.argsort(-sizes.prod(axis=1, dtype=np.int64), kind="stable")

@@ -9,6 +9,7 @@ import torch
 
 from maezoo.api.factory import create
 from maezoo.api.image_methods import ImageMethods
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError, DataError, ImageError, UnknownModelError
 from maezoo.extraction.embed import unit_length
 from maezoo.extraction.encoder import used_weights
@@ -73,8 +74,7 @@ def search(
         >>> search(folder / "features", folder / "teal.png", k=1, device="cpu")[0].id
         'teal.png'
     """
-    if k < 1:
-        raise ArgumentError(f"k is at least 1; got {k}.", found=k)
+    k = whole_number(k, "k", what="the number of images to find")
     embeddings = Embeddings.open(output)
     vector = _embedded(embeddings, query, model, device)  # (1, D)
     if vector.shape[1:] != embeddings.mean.shape:

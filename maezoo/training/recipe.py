@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from maezoo.arguments import check_kinds
 from maezoo.errors import ArgumentError
 from maezoo.masks.cells import CELL
 from maezoo.vocabulary import MASK_STRATEGIES, TARGETS, MaskStrategy, Target
@@ -92,6 +93,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
+        check_kinds(self)
         checks = {
             "views": self.views >= 1,
             "batch_size": self.batch_size >= 1,

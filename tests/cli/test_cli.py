@@ -166,7 +166,7 @@ def test_optimize_tells_what_is_fastest_and_remembers_it() -> None:
     assert again["remembered"]
     assert {trial["engine"] for trial in again["tasks"]["features"]["trials"]} <= {"eager", "onednn"}
     wrong = run("optimize", "--engine", "tensorrt")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "engine is 'auto', 'pytorch'" in wrong.stderr
 
 

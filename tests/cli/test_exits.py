@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from maezoo.cli import app
+from maezoo.cli import app, main
 from maezoo.cli.screen import printable
 
 IGNORING_CTRL_C = ["bash", "-c", "trap '' INT; exec \"$@\"", "bash"]  # as a shell does for its background jobs
@@ -150,3 +151,34 @@ def test_ctrl_c_is_one_line_and_leaves_the_output_as_it_was(tmp_path: Path, phot
     assert (running.returncode, out, told) == (130, "", "stopped\n")
     assert output.read_text() == "good"
     assert not list(tmp_path.glob(".x-*"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "extract photos out --max-errors many",
+        "extract photos out --device gpu",
+        "list --license gpl",
+        "optimize --precision float8",
+        "optimize --task sing",
+        "export mae_vit_tiny out.onnx --img-size 100x100",
+        "export mae_vit_tiny out.onnx --layer 99 --task feature_maps",
+        "sweep x.jpg --strategy none",
+        "convert x.pth y.safetensors --preprocess {",
+    ],
+)
+def test_an_option_with_a_value_that_is_not_allowed_is_wrong_usage(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (96, 96)).save(tmp_path / "photos" / "x.png")
+    Image.new("RGB", (96, 96)).save(tmp_path / "x.jpg")
+    monkeypatch.setattr(sys, "argv", ["maezoo", *arguments.split()])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as left:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (left.value.code, capsys.readouterr().out) == (2, "")

@@ -90,6 +90,51 @@ def test_a_machine_that_was_faster_for_a_while_does_not_decide_how_large_batches
     assert [route.chunk for route in choose_routes(timed({"it": throttled}, (1, 4)))] == [1, 4]
 
 
+def failing_above(size: int, pause: float = 0.0) -> Runner:
+    """Return an engine whose memory ends at a batch of some size."""
+
+    def run(x: Tensor) -> Tensor:
+        time.sleep(pause)
+        if len(x) > size:
+            raise MemoryError(f"no room for {len(x)} images\nand more")
+        return x
+
+    return run
+
+
+def test_an_engine_that_fails_at_a_larger_batch_is_reported_and_the_others_are_still_chosen() -> None:
+    trials = timed({"small": failing_above(4), "any": failing_above(99, 0.002)}, (1, 8, 16))
+    assert [(trial.batch, trial.chunk, trial.note) for trial in trials if trial.note] == [
+        (8, 8, "failed: MemoryError: no room for 8 images")
+    ]
+    routes = choose_routes(trials)
+    assert all(route.chunk <= 4 for route in routes if route.engine == "small")
+    assert routes[-1].up_to is None
+
+
+def test_an_engine_that_fails_after_some_calls_is_reported_too() -> None:
+    calls: list[int] = []
+
+    def tiring(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        if len(calls) > 2:
+            raise RuntimeError("out of memory")
+        return x
+
+    trials = timed({"tiring": tiring, "steady": lambda x: x}, (1,))
+    assert {trial.engine: trial.note for trial in trials} == {
+        "steady": "",
+        "tiring": "failed: RuntimeError: out of memory",
+    }
+
+
+def test_batches_that_no_engine_takes_are_cut_to_those_that_one_did() -> None:
+    assert choose_routes(timed({"a": failing_above(4), "b": failing_above(2)}, (1, 2)))[-1].chunk <= 2
+    trials = timed({"only": failing_above(0)}, (1, 2))
+    assert [(trial.batch, trial.note) for trial in trials] == [(1, "failed: MemoryError: no room for 1 images")]
+    assert choose_routes(trials) == ()
+
+
 @settings(deadline=None)
 @given(
     st.dictionaries(

@@ -322,6 +322,30 @@ def test_a_remembered_engine_that_is_gone_is_measured_anew(
     assert {route.engine for route in fast.plan.tasks["features"].routes} <= {"eager", "onednn"}
 
 
+def test_an_engine_that_fails_when_it_is_timed_costs_only_itself(
+    model: MAE, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = ENGINES["eager"].prepare
+
+    def narrow(*arguments: Any) -> Any:
+        run = prepare(*arguments)
+
+        def limited(*inputs: torch.Tensor) -> torch.Tensor:
+            if len(inputs[0]) > 2:  # the check is on two images
+                raise MemoryError("no room")
+            return run(*inputs)
+
+        return limited
+
+    monkeypatch.setitem(ENGINES, "onednn", replace(ENGINES["eager"], name="onednn", prepare=narrow))
+    fast = optimised(model, tmp_path, engine="pytorch")
+    notes = {(trial.engine, trial.batch): trial.note for trial in fast.plan.tasks["features"].trials}
+    assert notes["onednn", 4] == "failed: MemoryError: no room"
+    close(fast.features(photos), model.features(photos))
+    with pytest.raises(EngineError, match="onednn: failed: MemoryError: no room"):
+        optimised(model, tmp_path, engine="onednn", batch_sizes=(4,))
+
+
 def test_frozen(model: MAE, tmp_path: Path) -> None:
     fast = optimised(model, tmp_path, engine="eager")
     assert fast.eval() is fast
@@ -340,10 +364,10 @@ def test_frozen(model: MAE, tmp_path: Path) -> None:
         ({"engine": "tensorrt"}, "engine is 'auto', 'pytorch', 'eager', 'onednn'"),
         ({"engine": "onednn", "precision": "int8"}, "onednn runs in float32, bfloat16 on cpu; got int8 on cpu"),
         ({"precision": "int4"}, "precision is one of None"),
-        ({"tasks": ["classify"]}, "tasks are of 'features', 'encode', 'reconstruct'; got 'classify'"),
-        ({"tasks": []}, "name one task or more"),
-        ({"batch_sizes": (0,)}, "batch_sizes are numbers from 1"),
-        ({"batch_sizes": ()}, "batch_sizes are numbers from 1"),
+        ({"tasks": ["classify"]}, "tasks is one of 'features', 'encode', 'reconstruct'; got 'classify'"),
+        ({"tasks": []}, "tasks is a list of names among"),
+        ({"batch_sizes": (0,)}, "a batch size is a whole number, from 1 to 65,536; got 0"),
+        ({"batch_sizes": ()}, "batch_sizes is a list of numbers of images"),
     ],
 )
 def test_wrong_arguments_say_what_is_allowed(

@@ -3,7 +3,7 @@ import torch
 
 import maezoo
 from maezoo import figures
-from maezoo.errors import ArgumentError
+from maezoo.errors import ArgumentError, LayerError
 from maezoo.figures import class_attention
 
 
@@ -69,5 +69,5 @@ def test_no_image_gives_empty_maps_and_is_not_drawn(model):
     ):
         with pytest.raises(ArgumentError, match="there is no image"):
             draw()
-    with pytest.raises(ArgumentError, match="at least one"):
+    with pytest.raises(LayerError, match="at least one"):
         figures.plot_attention(model, maezoo.sample("cat"), layers=())

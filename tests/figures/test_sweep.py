@@ -97,7 +97,7 @@ def test_one_strategy_and_one_ratio_are_drawn(wide, four, draw):
 def test_what_cannot_be_measured_is_refused(model, four):
     with pytest.raises(ValueError, match="at least one image"):
         measure_sweep(model, [])
-    with pytest.raises(ValueError, match="one seed"):
+    with pytest.raises(ValueError, match="from 1 to 10,000; got 0"):
         measure_sweep(model, four, seeds=0)
     with pytest.raises(MaskError, match="random, block, grid"):
         measure_sweep(model, four, strategies=("stripes",))

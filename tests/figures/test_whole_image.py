@@ -124,7 +124,7 @@ def test_it_needs_a_decoder_and_a_round(model, four):
     encoder = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu", decoder=False)
     with pytest.raises(DecoderMissingError):
         reconstruct_all(encoder, four)
-    with pytest.raises(ValueError, match="at least 1; got 0"):
+    with pytest.raises(ValueError, match="from 1 to 10,000; got 0"):
         reconstruct_all(model, four, rounds=0)
 
 

@@ -72,5 +72,5 @@ def test_each_patch_is_hidden_as_often_as_any_other() -> None:
 
 @pytest.mark.parametrize("cell", [0, -1, 2.5, "4", True])
 def test_impossible_cells(cell: object) -> None:
-    with pytest.raises(MaskError, match="whole number above 0"):
+    with pytest.raises(MaskError, match="a whole number, at least 1"):
         cell_mask(1, (4, 4), cell=cell, seed=0)  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ def test_what_cannot_be_searched_is_said(output, pictures, tmp_path):
         search(output, pictures / "nothing.png")
     with pytest.raises(ImageError, match="one picture; got 2"):
         search(output, [pictures / "photo0.png"] * 2)
-    with pytest.raises(ArgumentError, match="k is at least 1"):
+    with pytest.raises(ArgumentError, match="at least 1; got 0"):
         search(output, pictures / "photo0.png", k=0)
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+from maezoo.arguments import check_kinds
 from maezoo.errors import ArgumentError
 from maezoo.images.preprocessing import as_window
 from maezoo.model.variants import Variant
@@ -84,6 +85,7 @@ class FinetuneRecipe:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
+        check_kinds(self)
         object.__setattr__(self, "tune", str(self.tune))  # a number of blocks may be given as one
         object.__setattr__(self, "window", None if self.window is None else as_window(self.window))
         checks = {

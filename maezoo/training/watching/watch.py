@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maezoo.api.mae import MAE
+from maezoo.arguments import whole_number
 from maezoo.errors import ArgumentError
 from maezoo.images.preprocessing import Preprocessing
 from maezoo.model import MaskedAutoencoder
@@ -48,11 +49,9 @@ class Watch:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        if self.pictures < 0:
-            raise ArgumentError(f"pictures is a number of steps, 0 for none; got {self.pictures}.", found=self.pictures)
-        if self.probe_every is not None and self.probe_every < 1:
-            found = self.probe_every
-            raise ArgumentError(f"probe_every is a number of steps, 1 or more; got {found}.", found=found)
+        whole_number(self.pictures, "pictures", 0, what="a number of steps, 0 for none")
+        if self.probe_every is not None:
+            whole_number(self.probe_every, "probe_every", what="a number of steps")
 
     def open(self) -> Probing | None:
         """Check that all of it is there, before any work is done; return the probe.

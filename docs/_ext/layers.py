@@ -1,4 +1,4 @@
-"""The picture of the floors, drawn from the rules in pyproject.toml that import-linter checks."""
+"""The picture of the layers, drawn from the rules in pyproject.toml that import-linter checks."""
 
 import importlib
 import re
@@ -18,19 +18,19 @@ else:
 ROOT = Path(__file__).parent.parent.parent
 
 
-class Floors(SphinxDirective):
-    """`{floors}`: each floor a row, its packages next to each other."""
+class Layers(SphinxDirective):
+    """`{layers}`: each layer a row, its packages next to each other."""
 
     def run(self) -> list[nodes.Node]:
         """Draw it as HTML, which takes the page's colours and any width."""
         self.env.note_dependency(str(ROOT / "pyproject.toml"))
         contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-        layers = next(each["layers"] for each in contracts["contracts"] if each["id"] == "floors")
+        layers = next(each["layers"] for each in contracts["contracts"] if each["id"] == "layers")
         rows = []
         for layer in layers:
             boxes = "".join(_box(name) for name in re.split(r"\s*[|:]\s*", layer))
-            rows.append(f'<div class="floor">{boxes}</div>')
-        return [nodes.raw("", f'<div class="floors">{"".join(rows)}</div>', format="html")]
+            rows.append(f'<div class="layer">{boxes}</div>')
+        return [nodes.raw("", f'<div class="layers">{"".join(rows)}</div>', format="html")]
 
 
 def _box(name: str) -> str:
@@ -43,5 +43,5 @@ def _box(name: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directive."""
-    app.add_directive("floors", Floors)
+    app.add_directive("layers", Layers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
