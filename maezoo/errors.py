@@ -176,6 +176,9 @@ class UnknownModelError(MaezooError, ValueError):
     def for_name(cls, name: str, known: Iterable[str], what: str = "model") -> "UnknownModelError":
         """Word the error for `name`, suggesting the closest of the `known` names."""
         known = sorted(known)
+        if "/" in name or "\\" in name:
+            hint = f"A folder is named 'local-dir:{name}', a repository of the hub 'hf-hub:{name}'."
+            return cls(f"Unknown {what} {name!r}. {hint}", found=name, expected=tuple(known))
         close = _closest(name, known)
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
         return cls(f"Unknown {what} {name!r}. {hint}", found=name, expected=tuple(known), suggestions=close)

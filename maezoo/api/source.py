@@ -8,7 +8,7 @@ from pathlib import Path
 from maezoo.checkpoints.bounds import bounded_preprocessing, check_shapes
 from maezoo.checkpoints.folders import describe_folder, weights_in
 from maezoo.checkpoints.reader import WeightsFile, open_weights
-from maezoo.errors import ArgumentError, LayoutError
+from maezoo.errors import ArgumentError, LayoutError, UnknownModelError
 from maezoo.hub.fetching import fetch
 from maezoo.hub.repository import HUB, Repository
 from maezoo.images.preprocessing import Preprocessing
@@ -17,7 +17,7 @@ from maezoo.manifest.entries import WeightsEntry, load_manifest
 from maezoo.manifest.licensing import acknowledge_license, is_noncommercial
 from maezoo.manifest.support import require_loadable
 from maezoo.model.facts import PAPER, VIDEO, Facts
-from maezoo.model.variants import Variant, facts_in, find_variant, match_variant, numbers_of
+from maezoo.model.variants import VARIANTS, Variant, facts_in, find_variant, match_variant, numbers_of
 from maezoo.paths import user_path
 from maezoo.vocabulary import Layout, Target
 
@@ -90,6 +90,8 @@ def find_source(
             "passed as checkpoint= with the name of its architecture.",
             found=name,
         )
+    if not name.startswith((LOCAL, HUB)) and ("/" in name or "\\" in name):  # a path: its first dot begins no tag
+        raise UnknownModelError.for_name(name, VARIANTS)
     with ExitStack() as opened:  # closes the file if what follows fails
         if checkpoint is not None:
             if pretrained or name.startswith((LOCAL, HUB)):

@@ -75,7 +75,7 @@ def _build(architecture: str, arguments: dict[str, Any]) -> Any:
         if not timm.is_model(architecture):
             return None
         if not timm.models.is_model_in_modules(architecture, _FAMILIES):
-            raise ValueError("it is no plain ViT")
+            raise ValueError("it is of another family; timm itself loads it")
         return timm.create_model(architecture, **arguments)
 
 

@@ -60,11 +60,20 @@ def check_same_origin(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: 
     for key in SAME:
         if key in ours and key in theirs and ours[key] != theirs[key]:
             raise DataError(
-                f"{what} were made with different {key}: {ours[key]!r} and {theirs[key]!r}. Extract both with the same "
-                "settings.",
+                f"{what} were made with different {_difference(key, ours[key], theirs[key])}. Extract both with the "
+                "same settings.",
                 expected=ours[key],
                 found=theirs[key],
             )
+
+
+def _difference(key: str, ours: Any, theirs: Any) -> str:
+    """Word two values; of two mappings only what differs, such as `preprocess.window`."""
+    if not (isinstance(ours, Mapping) and isinstance(theirs, Mapping)):
+        return f"{key}: {ours!r} and {theirs!r}"
+    ours, theirs = ({"window": "full", **each} for each in (ours, theirs))  # which is not written
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return "; ".join(f"{key}.{name}: {ours.get(name)!r} and {theirs.get(name)!r}" for name in names)
 
 
 def separated(train: LabelledFeatures, test: LabelledFeatures, overlap: Overlap) -> LabelledFeatures:

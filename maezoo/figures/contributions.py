@@ -1,7 +1,7 @@
 """Which patches a linear probe decides by: its logit, split exactly into the patches' parts."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,7 +82,9 @@ def patch_contributions(
         progress: show a bar.
 
     Raises:
-        ArgumentError: the probe is not linear, takes another width, or `pool` is another word.
+        ArgumentError: the probe is not linear, takes another width, or `pool` is another word; or a saved probe was
+            fitted on another pooling, or on normalised features.
+        DataError: a saved probe was fitted on features of another model or preprocessing.
         ImageError, SizeError: as in `MAE.encode`.
 
     Example:
@@ -97,6 +99,7 @@ def patch_contributions(
     """
     if pool not in ("mean", "cls+mean"):
         raise ArgumentError.for_choice("pool", pool, ("mean", "cls+mean"))
+    _check_record(probe, model, pool)
     D, prefix = model.embed_dim, model.num_prefix_tokens
     coef, intercept = _linear_map(probe, D * (2 if pool == "cls+mean" else 1))
     of_class = coef[:, :D] if pool == "cls+mean" else torch.zeros_like(coef)
@@ -116,6 +119,22 @@ def patch_contributions(
         classes = tuple(np.asarray(classes).tolist())
         classes = classes[1:] if len(coef) == 1 and len(classes) == 2 else classes
     return PatchContributions(torch.cat(patches), torch.cat(class_token), intercept, classes)
+
+
+def _check_record(probe: Any, model: "ImageMethods", pool: str) -> None:
+    """Refuse a saved probe whose record says that its logits are not those of these features."""
+    record = getattr(probe, "about", None)
+    if not (isinstance(record, Mapping) and {"model", "pool"} <= record.keys()):
+        return
+    if record["pool"] != pool or record.get("normalize", False):
+        found = f"{record['pool']!r}" + (", normalised" if record.get("normalize", False) else "")
+        raise ArgumentError(
+            f"the probe was fitted on features with pool={found}; the parts are those of pool={pool!r}. Extract with "
+            "--pool mean or cls+mean, without --normalize, fit a probe on that, and pass the same pool=.",
+            expected=record["pool"],
+            found=pool,
+        )
+    probe.check_model(model)
 
 
 def _linear_map(probe: Any, width: int) -> tuple[Tensor, Tensor]:

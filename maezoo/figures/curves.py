@@ -19,8 +19,9 @@ __all__ = ["plot_sweep"]
 
 _TRAINED = 0.75  # the ratio of the paper, at which the published models were trained
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
-# told apart without colours as well
+# told apart without colours as well: strategies, or models if there is one strategy
 _STRATEGIES = {"random": ("o", "-"), "block": ("s", "--"), "grid": ("^", "-."), "cells": ("D", ":")}
+_STYLES = tuple(_STRATEGIES.values())
 _WIDTH = 6.4  # inches of the curve alone
 _LEAST = 5.0  # with pictures below
 _EDGE = 0.05  # inches round the curve
@@ -165,7 +166,8 @@ def _draw_lines(panel: "Axes", sweeps: list[MaskRatioSweep], names: list[str], t
             points = [
                 (100 * sweep.ratios[i], sweep.error[line, i].item(), sweep.deviation[line, i].item()) for i in order
             ]
-            _draw_line(panel, points, colour, strategy, text_of(label))
+            style = _STYLES[number % len(_STYLES)] if single and not one else _STRATEGIES[strategy]
+            _draw_line(panel, points, colour, style, text_of(label))
     panel.axvline(100 * _TRAINED, color="#767676", linewidth=1, linestyle=":")
     panel.set_xlabel("share of patches hidden")
     panel.set_ylabel(f"error of hidden patches\n({sweeps[0].unit})")
@@ -181,9 +183,11 @@ def _draw_lines(panel: "Axes", sweeps: list[MaskRatioSweep], names: list[str], t
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_line(panel: "Axes", points: list[tuple[float, float, float]], colour: str, strategy: str, label: str) -> None:
+def _draw_line(
+    panel: "Axes", points: list[tuple[float, float, float]], colour: str, style: tuple[str, str], label: str
+) -> None:
     """Draw (share, error, deviation) points as a line and its band."""
-    marker, dash = _STRATEGIES[strategy]
+    marker, dash = style
     shares, errors, deviations = (list(values) for values in zip(*points, strict=True))
     low = [error - deviation for error, deviation in zip(errors, deviations, strict=True)]
     high = [error + deviation for error, deviation in zip(errors, deviations, strict=True)]

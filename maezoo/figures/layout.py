@@ -144,7 +144,7 @@ class PanelGrid:
                 length = columns * (panel + _GAP) - _GAP
             size = caption.written.get_fontsize()
             text = wrap_text(self.figure, caption.text, length, size)
-            caption.written.set_text(text)
+            caption.written.set(text=text, rotation=0 if self._below else 90)  # they may move below in a later round
             broken = text.replace("\n", " ") != " ".join(caption.text.split())  # within a word
             if not self._below and (broken or text.count("\n") >= _LINES):
                 return False
@@ -186,7 +186,7 @@ class PanelGrid:
                 caption.written.set(position=(margins.left, last - 0.5 * _GAP), ha="left", va="top")
             else:
                 middle = (bottoms[caption.row] + height + last) / 2
-                caption.written.set(position=(margins.left - _GAP, middle), rotation=90, ha="right", va="center")
+                caption.written.set(position=(margins.left - _GAP, middle), ha="right", va="center")
         if self._bar is not None:
             place(self._bar, right + _GAP, bottoms[-1], _BAR, bottoms[0] + height - bottoms[-1])
         if above:

@@ -166,7 +166,7 @@ def measure_sweep(
     Raises:
         DecoderMissingError: the model has no decoder.
         ImageError, MaskError: an image that cannot be read, or an impossible ratio, strategy or seed.
-        ArgumentError: no image, ratio, strategy or seed.
+        ArgumentError: no image, ratio, strategy or seed; or one ratio or strategy that is not in a list.
 
     Example:
         >>> import maezoo
@@ -175,6 +175,9 @@ def measure_sweep(
         torch.Size([3, 2])
     """
     model.require_decoder()
+    for what, given, example in (("ratios", ratios, "(0.5, 0.75)"), ("strategies", strategies, '("random",)')):
+        if isinstance(given, str) or not hasattr(given, "__len__"):
+            raise ArgumentError(f"{what} is a list, such as {example}; got {given!r}.", found=given)
     inputs = model.prepare(images)
     if not len(inputs):
         raise ArgumentError("a sweep needs at least one image.")

@@ -110,6 +110,8 @@ def _items_of_array(array: NDArray[Any]) -> list[Any]:
 
 def _look_at_iterable(images: Any) -> Images:
     """Take an iterator, generator or other collection, whose items come in an order."""
+    if hasattr(images, "pixel_array"):  # of pydicom
+        raise ImageError(f"{kind_of(images)} is no image: pass the path of its file, or its values as an array.")
     table = hasattr(images, "keys") and getattr(images, "ndim", 2) != 1  # a Series of pandas has keys and one axis
     if isinstance(images, set | frozenset | Mapping) or table:
         raise ImageError(

@@ -274,3 +274,12 @@ def test_a_name_that_is_no_text_is_refused_in_words(name):
 def test_a_name_in_capitals_finds_its_like():
     with pytest.raises(UnknownModelError, match="Did you mean 'mae_vit_tiny'"):
         create("MAE_ViT_Tiny")
+
+
+@pytest.mark.parametrize("name", ["runs/mine", "./runs/mine", "runs\\v1.2", "org/repo"])
+@pytest.mark.parametrize("options", [{}, {"pretrained": True}])
+def test_a_path_as_a_name_is_told_how_to_name_it(name, options):
+    with pytest.raises(UnknownModelError) as caught:
+        maezoo.create(name, **options)
+    assert f"'local-dir:{name}'" in str(caught.value)
+    assert f"'hf-hub:{name}'" in str(caught.value)

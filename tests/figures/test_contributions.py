@@ -8,7 +8,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 
-from maezoo.errors import ArgumentError
+import maezoo
+from maezoo.errors import ArgumentError, DataError
+from maezoo.evaluation import LabelledFeatures, Probe
 from maezoo.figures import patch_contributions
 
 
@@ -108,3 +110,20 @@ def test_what_cannot_be_split_is_refused(model, four, mean):
         patch_contributions(model, four, MLPClassifier())
     with pytest.raises(ArgumentError, match="not fitted"):
         patch_contributions(model, four, LogisticRegression())
+
+
+def test_a_probe_with_a_record_is_split_only_for_the_features_of_its_record(model, four, mean):
+    def probe(**record):
+        about = {"model": model.name, "pool": "mean", "preprocess": model.preprocess.to_dict(), **record}
+        return Probe.fit(LabelledFeatures.of(*mean, about=about), strength=0.1)
+
+    parts = patch_contributions(model, four, probe())
+    expected = probe().decision_function(model.features(four, pool="mean").numpy())
+    assert parts.logits.numpy() == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ArgumentError, match="fitted on features with pool='cls'; the parts are those of pool='mean'"):
+        patch_contributions(model, four, probe(pool="cls"))
+    with pytest.raises(ArgumentError, match="'mean', normalised"):
+        patch_contributions(model, four, probe(normalize=True))
+    windowed = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu", window=(0, 4095))
+    with pytest.raises(DataError, match=r"preprocess\.window"):
+        patch_contributions(windowed, four, probe())

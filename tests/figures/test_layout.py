@@ -93,3 +93,9 @@ def test_text_is_seen_on_a_dark_page(model, four, draw):
         picture = draw(figures.plot_reconstruction(model.reconstruct(four[0]), captions=["a"]))
     assert picture.getpixel((2, 2)) == (0, 0, 0)
     assert np.asarray(picture.crop((0, 0, 250, 25))).max() > 200
+
+
+def test_captions_that_move_below_their_rows_are_level(model, four):
+    result = model.reconstruct(four[:2])
+    figure = figures.plot_reconstruction(result, captions=["a$b_c$ {", "b"], width=3.3)  # they fit on the left at first
+    assert [text.get_rotation() for text in figure.texts] == [0, 0]

@@ -79,6 +79,15 @@ def test_models_share_a_figure_and_users_give_axes(model, normpix, four, draw):
             figures.plot_sweep(**wrong)
 
 
+def test_two_models_with_one_strategy_differ_without_colours(model, four):
+    pytest.importorskip("matplotlib")
+    ours, theirs = (
+        measure_sweep(each, four, ratios=(0.5, 0.75), strategies=("block",), seeds=1) for each in (model, model)
+    )
+    lines = figures.plot_sweep([ours, theirs], labels=["a", "b"]).axes[0].get_lines()[:2]
+    assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 2
+
+
 def test_more_hidden_is_harder(model, four):
     error = measure_sweep(model, four, ratios=(0.25, 0.75, 0.95)).error
     assert (error[:, 2] > error[:, 0]).all()
@@ -103,6 +112,10 @@ def test_what_cannot_be_measured_is_refused(model, four):
         measure_sweep(model, four, strategies=("stripes",))
     with pytest.raises(MaskError, match=r"got 1\.5"):
         measure_sweep(model, four, ratios=(1.5,))
+    with pytest.raises(ArgumentError, match=r"ratios is a list, such as \(0\.5, 0\.75\); got 0\.5"):
+        measure_sweep(model, four, ratios=0.5)
+    with pytest.raises(ArgumentError, match=r"strategies is a list.*got 'random'"):
+        measure_sweep(model, four, strategies="random")
     encoder = maezoo.create("mae_vit_tiny", pretrained=True, device="cpu", decoder=False)
     with pytest.raises(DecoderMissingError):
         measure_sweep(encoder, four)

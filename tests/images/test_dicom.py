@@ -162,3 +162,11 @@ def test_a_model_takes_it_like_any_picture(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maezoo\[dicom\]'"):
         model.features(tmp_path / "scan.dcm")
+
+
+def test_an_opened_dataset_is_told_what_to_pass_instead() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(dicom(np.zeros((8, 8), np.uint16))))
+    with pytest.raises(
+        ImageError, match="a FileDataset is no image: pass the path of its file, or its values as an array"
+    ):
+        maezoo.create("mae_vit_tiny", device="cpu").prepare(dataset)
