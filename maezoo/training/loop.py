@@ -1,5 +1,6 @@
 """The loop of every training run: from the first step or a checkpoint to the last step."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -42,7 +43,8 @@ def train(
     if start < run.schedule.steps:
         run.check_room()
     shared = run.processes.size > 1
-    interrupts, came = Interrupts(patient=shared), False  # launchers pass on the Ctrl-C that a terminal sent already
+    launched = shared or "TORCHELASTIC_RUN_ID" in os.environ
+    interrupts, came = Interrupts(patient=launched), False  # launchers pass on the Ctrl-C that a terminal sent already
     bar = track(run.schedule.steps, "steps", show=progress and run.processes.first)
     with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
         advance(start)
