@@ -7,8 +7,9 @@
     python -m benchmarks.reliability disks [--only WRITER …]
 
 `kills` ends work by SIGKILL at random moments and repeats it until it is done; the result is compared with that of an
-undisturbed run. `ranks` kills one of two processes that share a pretraining run. `calls` measures the memory of many calls. `threads` compares what threads compute together with what
-one computes alone. `disks` (as root: it mounts a small disk) fills the disk under every writer.
+undisturbed run. `ranks` kills one of two processes that share a pretraining run. `calls` measures the memory of many
+calls. `threads` compares what threads compute together with what one computes alone. `disks` (as root: it mounts a
+small disk) fills the disk under every writer.
 
 Each prints one line for each subject, and exits with 1 if a promise was broken.
 """

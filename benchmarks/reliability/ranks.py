@@ -33,7 +33,7 @@ def measure_ranks(ways: Sequence[str], kills: int, restarts: int, seed: int) -> 
     Args:
         ways: `"ddp"`, `"fsdp"`.
         kills: of each.
-        restarts: that torchrun may do by itself, each time it is started; the command is repeated when there are no more.
+        restarts: that torchrun may do by itself each time; when there are no more, the command is repeated.
         seed: of which process is killed, and when.
     """
     with tempfile.TemporaryDirectory(prefix="maezoo-ranks-") as name:
@@ -52,8 +52,8 @@ def _measure(way: str, kills: int, restarts: int, seed: int, folder: Path) -> in
     seconds = time.monotonic() - began
     expected, wrong, killed, runs = _result(whole), list[str](), 0, 1
     told = dict.fromkeys(("writing", "message", "started"), 0)
-    longest = 0.0
-    while killed < kills or _unfinished(out):
+    longest, finished = 0.0, False
+    while killed < kills or not finished:
         began = time.monotonic()
         running, left = _start(way, folder, out, restarts), restarts + 1
         told["started"] += 1
@@ -74,7 +74,8 @@ def _measure(way: str, kills: int, restarts: int, seed: int, folder: Path) -> in
             longest = max(longest, time.monotonic() - ended)
         message = _end(running)
         told["message"] += message.count(_CUT)
-        if running.returncode == 0:
+        finished = running.returncode == 0
+        if finished:
             wrong += _differences(expected, _result(out))
             if killed < kills:
                 runs += 1
@@ -83,7 +84,9 @@ def _measure(way: str, kills: int, restarts: int, seed: int, folder: Path) -> in
     return int(bool(wrong))
 
 
-def _say(way: str, kills: int, runs: int, seconds: float, longest: float, told: dict[str, int], wrong: list[str]) -> None:
+def _say(
+    way: str, kills: int, runs: int, seconds: float, longest: float, told: dict[str, int], wrong: list[str]
+) -> None:
     outcome = "; ".join(sorted(set(wrong))[:8]) or "weights, checkpoint and log equal those of the undisturbed run"
     print(
         f"{way}: {kills} kills in {runs} run(s), {told['started']} times started ({_STEPS} steps take {seconds:.1f} s "
@@ -95,11 +98,11 @@ def _say(way: str, kills: int, runs: int, seconds: float, longest: float, told: 
 
 def _start(way: str, folder: Path, out: Path, restarts: int) -> "subprocess.Popen[str]":
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(_SIZE)]
+    launcher += ["--max-restarts", str(restarts), "-m", "benchmarks.reliability.saving_often"]
     command = ["pretrain", str(folder / "pictures"), "-o", str(out), "--init", f"local-dir:{folder / 'small'}"]
     numbers = ["--views", str(8 * _STEPS), "--batch-size", "8", "--optimizer", "adamw", "--precision", "float32"]
     return subprocess.Popen(
-        [sys.executable, *launcher, "--max-restarts", str(restarts), "-m", "benchmarks.reliability.saving_often"]
-        + [*command, *numbers, "--parallel", way],
+        [sys.executable, *launcher, *command, *numbers, "--parallel", way],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -118,8 +121,8 @@ def _wait_for_steps(running: "subprocess.Popen[str]", out: Path, since: float) -
     """Wait until the run has begun anew, or ended."""
     since += time.time() - time.monotonic()
     while running.poll() is None:
-        with_state = out / "run.json"
-        if with_state.exists() and with_state.stat().st_mtime > since:
+        state = out / "run.json"
+        if state.exists() and state.stat().st_mtime > since:
             return
         time.sleep(0.02)
 
@@ -130,11 +133,6 @@ def _end(running: "subprocess.Popen[str]") -> str:
     if running.returncode and _CUT not in said and "SIGKILL" not in said:
         raise RuntimeError(f"the run failed by itself: {said[-3000:]}")
     return said
-
-
-def _unfinished(out: Path) -> bool:
-    path = out / "run.json"
-    return not path.exists() or json.loads(path.read_bytes())["state"] != "finished"
 
 
 def _result(out: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`maezoo pretrain` with a checkpoint and a line of the log after each step, so that kills happen while they are written."""
+"""`maezoo pretrain` that writes a checkpoint and a line of the log after each step, so that some kills happen then."""
 
 from maezoo.cli import main
 from maezoo.training.trainer import pretrain

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from maezoo.errors import DataError, DiskFullError, DivergedError
+from maezoo.errors import ArgumentError, DataError, DiskFullError, DivergedError
 from maezoo.interrupts import Interrupts
 from maezoo.progress import track
 from maezoo.training.run import Run
@@ -33,12 +33,15 @@ def train(
         after_step: called with the number of steps done, after each step and once before the first.
 
     Raises:
+        ArgumentError: `report_every` is less than 1.
         CheckpointError: the checkpoint is damaged or belongs to another run.
         DiskFullError: no room for a checkpoint; said before the first step, too.
         DivergedError: the loss or a weight is no longer finite; the last finite checkpoint stays.
         OSError, DataError: an image cannot be read for now, or none can; a checkpoint was written.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
     """
+    if report_every < 1:
+        raise ArgumentError(f"report_every={report_every} is out of range; pass 1 or more steps.", found=report_every)
     start = done = run.resume()
     if start < run.schedule.steps:
         run.check_room()

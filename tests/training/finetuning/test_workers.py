@@ -40,7 +40,9 @@ def test_a_signal_to_all_processes_keeps_what_is_done(
         text=True,
         start_new_session=True,
     )
-    while running.poll() is None and not ((out / "log.jsonl").exists() if ready == "steps" else workers_of(running.pid)):
+    while running.poll() is None:
+        if (out / "log.jsonl").exists() or (ready != "steps" and workers_of(running.pid)):
+            break
         time.sleep(0.02)
     os.killpg(running.pid, number)
     _, told = running.communicate()
@@ -56,5 +58,5 @@ def test_a_worker_that_is_killed_is_named(coloured: Folder, small: str, tmp_path
             each.kill()
 
     settings = {"epochs": 50, "batch_size": 4, "precision": "float32"}
-    with pytest.raises(WorkerError, match="before its time.*workers=0"):
+    with pytest.raises(WorkerError, match=r"before its time.*workers=0"):
         finetune(coloured(), tmp_path, model=small, device="cpu", workers=1, report=kill, report_every=1, **settings)
