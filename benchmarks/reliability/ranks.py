@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from safetensors.torch import load_file
 
 from benchmarks.reliability.subjects import prepare_training

@@ -6,5 +6,5 @@ from maezoo.training.trainer import pretrain
 __all__: list[str] = []
 
 if __name__ == "__main__":
-    pretrain.__kwdefaults__ |= {"checkpoint_seconds": 0.0, "report_every": 1}
+    pretrain.__kwdefaults__ = {**(pretrain.__kwdefaults__ or {}), "checkpoint_seconds": 0.0, "report_every": 1}
     main()
