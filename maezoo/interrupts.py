@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupts", "interrupt"]
+__all__ = ["ENDING", "Interrupts", "interrupt", "shielding_children"]
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""The signals that end a run, which terminals and schedulers send to all of its processes."""
 
 _catching: list[Callable[[int, FrameType | None], None]] = []  # the innermost block's last
 
@@ -106,3 +109,23 @@ class Interrupts:
             self._held_back = False
         if self.came:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def shielding_children() -> Iterator[None]:
+    """Let processes that start in the block ignore Ctrl-C and SIGTERM from their very start.
+
+    A terminal or a scheduler sends these to all processes at once, and the one that started the others needs them until
+    its step is done; it ends them itself. They ignore its `terminate` as well, but not its `kill`.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker  # slow to import
+
+    resource_tracker.ensure_running()  # else starting a process does, which unblocks the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from maezoo.cli import exits
 from maezoo.interrupts import Interrupts, interrupt
 
 
@@ -16,6 +17,22 @@ def test_the_second_ctrl_c_is_as_usual():
         steps.append("never reached")
     assert (steps, interrupts.came) == (["the first waits"], True)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_sigterm_may_come_more_than_once(times, monkeypatch):
+    """Launchers pass on what a scheduler has sent to all processes already."""
+    monkeypatch.setattr(exits, "_terminated", False)
+    steps, before = [], signal.signal(signal.SIGTERM, exits._end_as_ctrl_c_does)
+    try:
+        interrupts = Interrupts()
+        with interrupts.caught(), interrupts.held_back():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGTERM)
+            steps.append("done")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert steps == ["done"]
 
 
 def test_a_block_without_ctrl_c_changes_nothing():

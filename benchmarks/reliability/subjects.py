@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.reliability.hub import NAME, publish
 
-__all__ = ["SUBJECTS", "Subject"]
+__all__ = ["SUBJECTS", "Subject", "prepare_training"]
 
 _IMAGES = 60  # pictures of the source
 _LEFT = (".lock", ".pid")  # of locks, which stay
@@ -123,7 +123,7 @@ def _rows(out: Path) -> dict[str, str]:
 # --- training ---
 
 
-def _prepare_training(folder: Path) -> None:
+def prepare_training(folder: Path) -> None:
     from maezoo.checkpoints.folders import describe_model, save_folder
     from maezoo.images.preprocessing import Preprocessing
     from maezoo.model import build_mae, find_variant
@@ -173,7 +173,7 @@ def _trained(out: Path) -> dict[str, str]:
 
 SUBJECTS = {
     "download": Subject(publish, _download, _whole_cache, _cached),
-    "extract": Subject(_prepare_training, _extract, _whole_output, _rows),
-    "pretrain": Subject(_prepare_training, _pretrain, _check_safetensors, _trained),
-    "finetune": Subject(_prepare_training, _finetune, _check_safetensors, _trained),
+    "extract": Subject(prepare_training, _extract, _whole_output, _rows),
+    "pretrain": Subject(prepare_training, _pretrain, _check_safetensors, _trained),
+    "finetune": Subject(prepare_training, _finetune, _check_safetensors, _trained),
 }

@@ -123,7 +123,9 @@ def _discard_what_cannot_be_written() -> None:
 
 
 def _end_as_ctrl_c_does(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM as Ctrl-C: the command keeps what is done."""
+    """Treat SIGTERM as Ctrl-C: the command keeps what is done. Launchers and schedulers send it more than once."""
     global _terminated
+    if _terminated:
+        return
     _terminated = True
     interrupt(frame)

@@ -52,7 +52,9 @@ def finetune(
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Times that each image is shown. {_RECIPE}")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help=f"Images at a time. {_RECIPE}")] = None,
     base_lr: Annotated[float | None, typer.Option(help=f"Learning rate for a batch of 256. {_RECIPE}")] = None,
-    layer_decay: Annotated[float | None, typer.Option(help=f"Rate of a block, by that of the next. {_RECIPE}")] = None,
+    layer_decay: Annotated[
+        float | None, typer.Option(help=f"Learning rate of a block, as a share of the next block's. {_RECIPE}")
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option(help=f"Weight decay of matrices. {_RECIPE}")] = None,
     drop_path: Annotated[float | None, typer.Option(help=f"Stochastic depth. {_RECIPE}")] = None,
     augment: Annotated[

@@ -41,17 +41,8 @@ def _numbers(text: str) -> Any:
         raise typer.BadParameter(f"{text!r} is not a list of numbers such as 0.5,0.4,0.3.") from error
 
 
-def _number_of(what: str) -> Any:
-    return typer.Option(min=1, help=what, show_default=False)
-
-
-_Sides = Annotated[
-    Any, typer.Option(parser=_sides, metavar="HxW|N", help="Size of the crops in pixels.", show_default=False)
-]
-_PerChannel = Annotated[
-    Any,
-    typer.Option(parser=_numbers, metavar="X,Y,…", help="Of each channel, of pixels in [0, 1].", show_default=False),
-]
+def _per_channel(what: str) -> Any:
+    return typer.Option(parser=_numbers, metavar="X,Y,…", help=what, show_default=False)
 
 
 def pretrain(
@@ -74,7 +65,9 @@ def pretrain(
             show_default=False,
         ),
     ] = "",
-    img_size: _Sides = None,
+    img_size: Annotated[
+        Any, typer.Option(parser=_sides, metavar="HxW|N", help="Size of the crops in pixels.", show_default=False)
+    ] = None,
     in_chans: Annotated[
         int | None, typer.Option(min=1, show_default=False, help="Channels; 1 makes pictures grey.")
     ] = None,
@@ -86,8 +79,10 @@ def pretrain(
     decoder_heads: Annotated[
         int | None, typer.Option(min=1, show_default=False, help="Attention heads of the decoder.")
     ] = None,
-    mean: _PerChannel = None,
-    std: _PerChannel = None,
+    mean: Annotated[
+        Any, _per_channel("Mean of each channel, pixels in [0, 1], which is subtracted. [as --init has it]")
+    ] = None,
+    std: Annotated[Any, _per_channel("Standard deviation of each channel, by which is divided.")] = None,
     views: Annotated[int, typer.Option(min=1, help="Training images in all, repeats counted.")] = 1_000_000,
     batch_size: BatchSize = 64,
     optimizer: Annotated[

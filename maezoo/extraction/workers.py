@@ -5,11 +5,8 @@ import os
 import queue
 import signal
 import threading
-import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import torch
@@ -18,10 +15,11 @@ from maezoo.errors import WorkerError
 from maezoo.extraction.decode import Decoded, Decoder, decode_chunk
 from maezoo.extraction.pillow import PillowState
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.interrupts import ENDING, shielding_children
 
 __all__ = ["Crew"]
 
-_SOON = 2.0  # seconds until an ended process is gone, and until a signal to several processes has reached all
+_SOON = 2.0  # seconds until an ended process is gone
 
 
 class Crew:
@@ -82,7 +80,7 @@ class _Worker:
 
     def start(self) -> None:
         """Start the process; it alone has the other end of the pipe, so that its death closes it."""
-        with self._theirs, _ignoring_interrupts():
+        with self._theirs, shielding_children():
             self._process.start()
 
     def decode(self, decoder: Decoder, index: int, *, pin: bool) -> Decoded:
@@ -111,8 +109,6 @@ class _Worker:
         """Return the error that says how the process died, and what may help."""
         self._process.join(_SOON)
         code = self._process.exitcode
-        if code == -signal.SIGTERM:
-            time.sleep(_SOON)  # a signal to a group of processes may be on its way to this one, too
         how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
         return WorkerError(
             f"a process that decodes images ended {how}. Was memory short? Try fewer workers, or workers=0. In a "
@@ -123,7 +119,8 @@ class _Worker:
 
 def _serve(connection: Connection, preprocess: Preprocessing, exact: bool, pillow: PillowState) -> None:
     """Decode what comes through a pipe, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -144,17 +141,3 @@ def _follow_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Let a process that starts in the block ignore Ctrl-C, which a terminal sends to all, from its very start."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # else starting a process does, which unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,9 +1,10 @@
 """The loop of every training run: from the first step or a checkpoint to the last step."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from maezoo.errors import DataError, DiskFullError, DivergedError
+from maezoo.errors import ArgumentError, DataError, DiskFullError, DivergedError
 from maezoo.interrupts import Interrupts
 from maezoo.progress import track
 from maezoo.training.run import Run
@@ -32,17 +33,21 @@ def train(
         after_step: called with the number of steps done, after each step and once before the first.
 
     Raises:
+        ArgumentError: `report_every` is less than 1.
         CheckpointError: the checkpoint is damaged or belongs to another run.
         DiskFullError: no room for a checkpoint; said before the first step, too.
         DivergedError: the loss or a weight is no longer finite; the last finite checkpoint stays.
         OSError, DataError: an image cannot be read for now, or none can; a checkpoint was written.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
     """
+    if report_every < 1:
+        raise ArgumentError(f"report_every={report_every} is out of range; pass 1 or more steps.", found=report_every)
     start = done = run.resume()
     if start < run.schedule.steps:
         run.check_room()
     shared = run.processes.size > 1
-    interrupts, came = Interrupts(patient=shared), False  # launchers pass on the Ctrl-C that a terminal sent already
+    launched = shared or "TORCHELASTIC_RUN_ID" in os.environ
+    interrupts, came = Interrupts(patient=launched), False  # launchers pass on the Ctrl-C that a terminal sent already
     bar = track(run.schedule.steps, "steps", show=progress and run.processes.first)
     with bar as advance, interrupts.caught(), interrupts.held_back():  # a step that is cut short cannot be resumed
         advance(start)

@@ -8,10 +8,12 @@ from maezoo.errors import CheckpointError
 from maezoo.hashes import sha256_of
 from maezoo.training.checkpoint import State, read_checkpoint, take_over
 from maezoo.training.keeping import find_checkpoint
+from maezoo.training.watching.records import read_state
 
 __all__ = ["Origin"]
 
 _ORIGIN = "resumed_from"  # in the facts: the sha256, or the step, of the checkpoint that the run continues
+_RUN = "resumed_from_run"  # its id, where it was named by its folder
 
 
 class Origin:
@@ -25,17 +27,27 @@ class Origin:
     def __init__(self, named: Path | int | None, out: Path) -> None:
         self.named, self.out = named, out
 
-    def facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+    def facts(self, facts: dict[str, Any], newest: Path | None) -> dict[str, Any]:
         """Return what decides a run's result, with what it continues.
 
+        Args:
+            facts: the task's.
+            newest: checkpoint in `out`, if there is one. Where it continues the named run already, it does not matter
+                that this one has moved on since.
+
         Raises:
-            CheckpointError: that is not there.
+            CheckpointError: what is named is not there.
         """
         if self.named is None:
             return facts
         if isinstance(self.named, int):
             return {**facts, _ORIGIN: self.named}
-        return {**facts, _ORIGIN: _sha256_of(find_checkpoint(self.named, self.out))}
+        saved = {} if newest is None else read_checkpoint(newest)[1]
+        path = find_checkpoint(self.named, self.out)
+        run = None if path == self.named else read_state(self.named).get("id")
+        if run is None or (newest is not None and saved.get(_RUN) != run):
+            return {**facts, _ORIGIN: _sha256_of(path)}
+        return {**facts, _ORIGIN: saved[_ORIGIN] if saved else _sha256_of(path), _RUN: run}
 
     def leaves(self, newest: Path) -> bool:
         """Tell whether the run is to leave its newest checkpoint for an earlier one, and has not done so yet."""

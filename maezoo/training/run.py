@@ -68,8 +68,8 @@ class Run:
         choice = parse_dtype(None if precision == "float32" else precision, device)
         self.dtype = choice.dtype
         _log.info("training in %s: %s", self.dtype, choice.reason)
-        if device.type == "cpu" and self.dtype == torch.bfloat16:
-            _use_plain_attention(self.objective)
+        plain = device.type == "cpu" and self.dtype == torch.bfloat16
+        self._plain = _use_plain_attention(self.objective) if plain else []
         self.forward: Callable[..., Any] = division.forward_of(self.objective)
         self.gradients = Gradients(task, self.forward, division, device, self.dtype)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,8 @@ class Run:
         """Resume the run from its checkpoint, or begin it; return the steps done."""
         self._clear_up()
         newest = keeping.find_newest(self.out)
-        self.facts = self.origin.facts(json.loads(json.dumps(self.task.facts())))  # as a checkpoint gives them back
+        facts = json.loads(json.dumps(self.task.facts()))  # as a checkpoint gives them back
+        self.facts = self.origin.facts(facts, newest)
         saved = None
         if newest is not None and not self.origin.leaves(newest):
             done = saved = load_checkpoint(newest, self.state, facts=self.facts)
@@ -216,6 +217,8 @@ class Run:
                 for name, parameter in self._trainable():
                     parameter.copy_(self.ema[name])
         self.objective.eval()
+        for module in self._plain:
+            module.fused_attn = True  # type: ignore[assignment]
 
     def _averages(self) -> dict[str, Tensor]:
         return {name: p.detach().clone() for name, p in self._trainable()}
@@ -238,8 +241,9 @@ class Run:
         return loss
 
 
-def _use_plain_attention(model: nn.Module) -> None:
-    """Use softmax(qk)v: on the CPU in bfloat16 its backward is several times faster than the fused kernel's."""
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):
-            module.fused_attn = False  # type: ignore[assignment]
+def _use_plain_attention(model: nn.Module) -> list[nn.Module]:
+    """Use softmax(qk)v: on the CPU in bfloat16 its backward is several times faster; return what used another."""
+    fused = [module for module in model.modules() if getattr(module, "fused_attn", False)]
+    for module in fused:
+        module.fused_attn = False  # type: ignore[assignment]
+    return fused

@@ -14,6 +14,7 @@ from torch import Tensor
 from maezoo.errors import CheckpointError, DiskFullError, DivergedError
 from maezoo.training import Progress
 from maezoo.training.watching.steadiness import Steadiness
+from tests.training.stopping import stops_at
 from tests.training.watching.conftest import RECIPE, SMALL, Noise, same, train
 
 ALWAYS = 0.0  # seconds between checkpoints
@@ -99,6 +100,18 @@ def test_a_run_goes_back_to_a_step_of_its_own(tmp_path: Path) -> None:
     steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 11))
     assert same(once, train(tmp_path, other, resume_from=9))
+
+
+def test_a_run_is_resumed_although_the_one_that_it_continues_has_moved_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "first", report=stops_at(5))
+    once = train(tmp_path / "second", resume_from=tmp_path / "first")
+    train(tmp_path / "first")
+    again = train(tmp_path / "second", resume_from=tmp_path / "first", report=lambda _: pytest.fail("again"))
+    assert same(once, again)
+    train(tmp_path / "third")
+    with pytest.raises(CheckpointError, match="resumed_from was"):
+        train(tmp_path / "second", resume_from=tmp_path / "third")
 
 
 def test_what_must_be_the_same_is_named(tmp_path: Path) -> None:

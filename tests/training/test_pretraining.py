@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import maezoo
-from maezoo.errors import CheckpointError, DataError
+from maezoo.errors import ArgumentError, CheckpointError, DataError
 from maezoo.model import MaskedAutoencoder, find_variant
 from maezoo.training import ImageSource, Progress, Recipe, open_source, pretrain, write_pack
 from maezoo.training.result import write_result
@@ -174,3 +174,13 @@ def test_a_diverging_run_stops_with_words(pack: Path, tmp_path: Path) -> None:
     wild = replace(SHORT, optimizer="adamw", base_lr=1e12, warmup=0.0, clip=1e12)
     with pytest.raises(FloatingPointError, match="lower rate"):
         train(wild, open_source(pack), tmp_path, report_every=1)
+
+
+def test_a_model_trained_in_bfloat16_computes_as_one_that_is_loaded(pack: Path, tmp_path: Path) -> None:
+    model = train(replace(SHORT, views=4, optimizer="adamw", precision="bfloat16"), open_source(pack), tmp_path)
+    assert all(block.attn.fused_attn for block in model.encoder.blocks)
+
+
+def test_reports_that_never_come_are_refused(pack: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="report_every=0"):
+        train(SHORT, open_source(pack), tmp_path, report_every=0)

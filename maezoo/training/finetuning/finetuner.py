@@ -22,6 +22,7 @@ from maezoo.training.finetuning.judge import Judge, Validation
 from maezoo.training.finetuning.model import open_encoder
 from maezoo.training.finetuning.recipe import FinetuneRecipe, RecipeKind, finetune_recipe
 from maezoo.training.finetuning.task import Finetuning
+from maezoo.training.finetuning.workers import worker_loss_named
 from maezoo.training.keeping import find_newest
 from maezoo.training.loop import train
 from maezoo.training.processes.division import Division
@@ -112,6 +113,7 @@ def finetune(
         CheckpointError: the checkpoint in `out` is of another run: other classes, images, weights or numbers.
         DivergedError: the loss or a weight is no longer finite; the last finite checkpoint stays.
         DiskFullError: no room for a checkpoint or the result; the last checkpoint stays.
+        WorkerError: a process that decodes ended before its time.
         KeyboardInterrupt: at Ctrl-C, once the running step is done and a checkpoint written; at a second, at once.
 
     Example:
@@ -143,7 +145,7 @@ def finetune(
         run = Run(task, folder, where, Division(compile=compile), journal=journal, resume_from=resume_from)
         _log.info("%s; %d steps; %d validation images", images.describe(), run.schedule.steps, len(held_out))
         judge = Judge(task, run, held_out, validated)
-        with journal.recorded():
+        with journal.recorded(), worker_loss_named():
             train(
                 run,
                 report=report,

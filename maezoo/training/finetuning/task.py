@@ -1,7 +1,5 @@
 """The task of fine-tuning: a classifier that learns from augmented views of labelled images."""
 
-import logging
-import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -16,11 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 from maezoo.api.mae import MAE
 from maezoo.images.conversion import normalise
 from maezoo.images.preprocessing import Preprocessing
+from maezoo.interrupts import shielding_children
 from maezoo.training.finetuning.draws import drawn_from, step_seeds
 from maezoo.training.finetuning.model import ClassifierModel, fingerprint
 from maezoo.training.finetuning.optimizer import finetuning_optimizers
 from maezoo.training.finetuning.recipe import FinetuneRecipe
 from maezoo.training.finetuning.schedule import FinetuneSchedule
+from maezoo.training.finetuning.workers import leave_signals_to_the_parent
 from maezoo.training.optimizers import Optimizers
 from maezoo.training.sources.labelled import LabelledImages
 from maezoo.training.sources.views import draw_indices
@@ -91,11 +91,13 @@ class Finetuning:
             collate_fn=_collate,
             num_workers=self.workers,
             multiprocessing_context="spawn" if self.workers else None,
-            worker_init_fn=_leave_ctrl_c_to_the_parent if self.workers else None,
+            worker_init_fn=leave_signals_to_the_parent if self.workers else None,
             generator=torch.Generator(device="cpu"),  # else it draws from the caller's
             pin_memory=self.device.type == "cuda",
         )
-        for step, batch in enumerate(loader, start):
+        with shielding_children():
+            loaded = iter(loader)
+        for step, batch in enumerate(loaded, start):
             for name, why in batch.unreadable.items():
                 self.images.leave_out(name, why)
             if batch.error is not None:
@@ -204,12 +206,6 @@ def _collate(views: list[Any]) -> _Batch:
     unreadable = {name: why for _, _, found in views for name, why in found.items()}
     targets = torch.tensor([target for _, target, _ in views], dtype=torch.int64, device="cpu")
     return _Batch(torch.stack([pixels for pixels, _, _ in views]), targets, unreadable)
-
-
-def _leave_ctrl_c_to_the_parent(number: int) -> None:
-    """Ignore Ctrl-C in a worker, with which the parent finishes its step, and leave warnings to the parent, too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("maezoo").setLevel(logging.ERROR)
 
 
 def _mixup(recipe: FinetuneRecipe, classes: int) -> Any:

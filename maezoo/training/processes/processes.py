@@ -175,6 +175,7 @@ def joined(device: torch.device, *, always: bool = False) -> Iterator[tuple[Proc
     Raises:
         SettingError: a variable of torchrun or SLURM cannot be used.
         ArgumentError: more processes than CUDA devices on this machine.
+        WorkerError: another process ended, or cannot be reached.
 
     Example:
         >>> with joined(torch.device("cpu")) as (processes, device):
@@ -190,12 +191,19 @@ def joined(device: torch.device, *, always: bool = False) -> Iterator[tuple[Proc
         yield ALONE, device
         return
     where = _own(device, place.local_rank if place else 0)
-    if place is None:
-        store, rank, size = HashStore(), 0, 1
-    else:
-        store, rank, size = next(rendezvous(place.url, place.rank, place.size, timeout=_PATIENCE))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=size)
+    try:
+        if place is None:
+            store, rank, size = HashStore(), 0, 1
+        else:
+            store, rank, size = next(rendezvous(place.url, place.rank, place.size, timeout=_PATIENCE))
+        dist.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=size)
+    except RuntimeError as error:  # PyTorch's DistError is one
+        raise WorkerError(
+            "the processes of this run did not all join: one ended before its time (killed, or out of memory?), or "
+            f"cannot be reached. Run the same command again to resume. {error}",
+            reason=str(error),
+        ) from error
     try:
         group = dist.new_group(backend="gloo") if device.type == "cuda" else None
         yield Processes(rank, size, group, store), where

@@ -1,17 +1,20 @@
 """What tells the images of a run from other images without reading them: their number, names, and sizes."""
 
 import hashlib
+import itertools
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from maezoo.extraction.item import Item
 from maezoo.extraction.remote import is_uri
+from maezoo.training.sources.numbered import Numbered
 
 __all__ = ["fingerprint", "fingerprint_of"]
 
 _LOOKED_UP = 1000  # files whose sizes are asked for, at most
+_TOGETHER = 10_000  # images that are hashed at a time
 
 
 class _Items(Protocol):
@@ -44,14 +47,26 @@ def fingerprint(items: _Items) -> dict[str, Any]:
         False
     """
     names, sizes = hashlib.sha256(), hashlib.sha256()
-    for index in range(len(items)):
-        item = items[index]
-        names.update(f"{item.id}\0{item.label}\n".encode("utf-8", "surrogatepass"))
-        sizes.update(f"{item.offset} {item.size}\n".encode())
+    rows = _rows(items)
+    while some := list(itertools.islice(rows, _TOGETHER)):
+        names.update(b"".join(b"%b\0%b\n" % (name, label) for name, label, _, _ in some))
+        sizes.update("".join(f"{offset} {size}\n" for _, _, offset, size in some).encode())
     step = max(1, math.ceil(len(items) / _LOOKED_UP))
     for size in _file_sizes(items[index].location for index in range(0, len(items), step)):
         sizes.update(f"{size}\n".encode())
     return {"count": len(items), "names": names.hexdigest()[:16], "sizes": sizes.hexdigest()[:16]}
+
+
+def _rows(items: _Items) -> Iterator[tuple[bytes, bytes, int, int]]:
+    """Yield name, label, offset and size of all items."""
+    if isinstance(items, Numbered):  # which has no labels
+        return ((name, b"None", offset, size) for name, offset, size in items.rows())
+    numbered = (items[index] for index in range(len(items)))
+    return ((_bytes(item.id), _bytes(str(item.label)), item.offset, item.size) for item in numbered)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _file_sizes(locations: Iterable[bytes]) -> Iterable[int]:

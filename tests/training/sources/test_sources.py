@@ -20,6 +20,7 @@ from maezoo.training import ImageSource, ListedImages, open_source, pretrain
 from maezoo.training.pretraining import Pretraining
 from maezoo.training.shape import find_shape
 from maezoo.training.sources.fingerprint import fingerprint
+from maezoo.training.sources.numbered import Numbered
 from maezoo.training.sources.shards import spelled_out
 from tests.training.sources.conftest import BROKEN, RECIPE, SMALL, part, pictures, same, views, write_tar
 
@@ -115,6 +116,14 @@ def test_no_more_files_are_looked_up_than_are_said(tmp_path: Path, monkeypatch: 
     assert fingerprint(items) == before
     paths[2].write_bytes(b"other")
     assert fingerprint(items)["sizes"] != before["sizes"]
+
+
+def test_a_list_of_images_is_known_by_its_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maezoo.training.sources.fingerprint._TOGETHER", 2)
+    items = [Item(f"s.tar/é{number}", b"/s.tar", None, 512 * number, 9) for number in range(5)]
+    assert fingerprint(Numbered(items)) == fingerprint(items)
+    assert fingerprint(Numbered(items[::-1]))["names"] != fingerprint(items)["names"]
+    assert fingerprint(Numbered())["count"] == 0
 
 
 def test_what_differs_in_the_images_is_told(data: Path) -> None:
