@@ -10,6 +10,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -261,7 +262,7 @@ def _build(source: WeightsSource, img_size: int | tuple[int, int] | None, in_cha
 
 def _height_and_width(img_size: int | Sequence[int]) -> tuple[int, int]:
     """Return a size as (H, W)."""
-    sides = [img_size, img_size] if is_whole(img_size, -LARGEST_SIDE) else members(img_size)
+    sides: list[Any] = [img_size, img_size] if is_whole(img_size, -LARGEST_SIDE) else members(img_size)
     if len(sides) != 2 or not all(is_whole(side, -LARGEST_SIDE, LARGEST_SIDE) for side in sides):
         raise ArgumentError(
             "img_size is the side of the input, or (height, width), in whole pixels, at most "
