@@ -2,7 +2,7 @@
 
     python -m benchmarks.reliability kills [--kills 50] [--only download extract pretrain finetune] [--seed 0]
     python -m benchmarks.reliability ranks [--kills 10] [--only ddp fsdp] [--restarts 0] [--seed 0]
-    python -m benchmarks.reliability calls [--calls 10000] [--model mae_vit_tiny]
+    python -m benchmarks.reliability calls [--calls 10000] [--model mae_vit_tiny] [--only reconstruct …]
     python -m benchmarks.reliability threads [--threads 8] [--calls 40]
     python -m benchmarks.reliability disks [--only WRITER …]
 
@@ -34,7 +34,7 @@ def main() -> int:
     if options.what == "calls":
         from benchmarks.reliability.calls import measure_calls
 
-        return measure_calls(options.calls, options.model)
+        return measure_calls(options.only, options.calls, options.model)
     if options.what == "threads":
         from benchmarks.reliability.threads import measure_threads
 
@@ -59,6 +59,9 @@ def _arguments() -> argparse.Namespace:
     calls = what.add_parser("calls")
     calls.add_argument("--calls", type=int, default=10_000)
     calls.add_argument("--model", default="mae_vit_tiny")
+    calls.add_argument(
+        "--only", nargs="+", help="beginnings of what is printed: features encode reconstruct create optimize"
+    )
     threads = what.add_parser("threads")
     threads.add_argument("--threads", type=int, default=8)
     threads.add_argument("--calls", type=int, default=40, help="of each thread")

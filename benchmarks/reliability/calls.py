@@ -14,8 +14,8 @@ _WARM = 0.1  # share of the calls that come before the first measurement
 _GROWTH = 16.0  # MiB that are allowed: the allocator's own
 
 
-def measure_calls(calls: int, name: str) -> int:
-    """Call each method so many times; return 1 if memory has grown."""
+def measure_calls(only: list[str] | None, calls: int, name: str) -> int:
+    """Call each method so many times, or only those whose names begin so; return 1 if memory has grown."""
     model = maezoo.create(name, pretrained=True, device="cpu")
     images = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
     ready = model.optimize(engine="eager", batch_sizes=(1,))
@@ -28,21 +28,24 @@ def measure_calls(calls: int, name: str) -> int:
         "create, one call, and forget": (lambda: _create(name, images), max(1, calls // 50)),
         "optimize, one call, and forget": (lambda: _optimize(model, images), max(1, calls // 200)),
     }
-    grown = [_measure(subject, call, times) for subject, (call, times) in subjects.items()]
+    chosen = {subject: each for subject, each in subjects.items() if not only or subject.startswith(tuple(only))}
+    grown = [_measure(subject, call, times) for subject, (call, times) in chosen.items()]
     return int(max(grown) > _GROWTH)
 
 
 def _measure(name: str, call: Callable[[], object], times: int) -> float:
     """Return how many MiB the process has grown by from the first tenth of the calls to the last."""
     warm = max(1, int(times * _WARM))
-    for _ in range(warm):
-        call()
-    before = _resident()
-    for _ in range(times - warm):
-        call()
-    after = _resident()
-    print(f"{name}: {times:,} calls, {before:.1f} MiB after {warm:,}, {after - before:+.1f} MiB at the end", flush=True)
-    return after - before
+    done, held = 0, []
+    for until in (warm, (warm + times) // 2, times):  # start, middle, end
+        for _ in range(until - done):
+            call()
+        done = until
+        held.append(_resident())
+    growth = held[-1] - held[0]
+    told = " -> ".join(f"{each:.1f}" for each in held)
+    print(f"{name}: {times:,} calls, MiB after {warm:,}, at the middle, at the end: {told}, {growth:+.1f}", flush=True)
+    return growth
 
 
 def _create(name: str, images: object) -> None:

@@ -10,7 +10,7 @@ __all__ = ["INDEX", "read_index", "read_names"]
 INDEX = ".index.json"
 _MOST_BYTES = 64 * 2**20
 _MOST_FILES = 1000
-_LONGEST_NAME = 255  # characters: no file system takes more
+_LONGEST_NAME = 255  # bytes: no file system takes more
 
 
 def read_index(path: Path) -> dict[str, Path]:
@@ -43,7 +43,8 @@ def read_names(path: Path) -> dict[str, str]:
         message = f"{path} is no index of weights: it has no weight_map from names to files."
         raise LayoutError(message, path=path) from error
     for key, name in homes.items():
-        if plain[key] != name or "\\" in name or name in ("", ".", "..") or len(name) > _LONGEST_NAME:
+        long = len(name.encode("utf-8", "surrogatepass")) > _LONGEST_NAME
+        if plain[key] != name or "\\" in name or name in ("", ".", "..") or long:
             shown = name[:_LONGEST_NAME]
             raise LayoutError(f"{path} names {shown!r}, which is not a file next to it.", path=path, found=name)
     if not plain:

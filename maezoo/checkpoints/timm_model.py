@@ -22,6 +22,7 @@ __all__ = ["check_rebuilds", "facts_of", "metadata_of", "variant_in_timm", "vari
 
 _FAMILIES = ["vision_transformer", "deit"]  # timm's modules with plain ViTs in them
 _MOST = 65_536
+_COUNTS = ("depth", "embed_dim", "num_heads", "patch_size", "in_chans")  # at least 1
 _MOST_BLOCKS = 1_024
 _DROPS = (nn.Dropout, nn.Identity)
 
@@ -85,7 +86,8 @@ def _bounded(key: str, value: Any, where: Path) -> Any:
     most = _MOST_BLOCKS if key == "depth" else _MOST
     for each in values:
         number = isinstance(each, int | float) and not isinstance(each, bool)
-        if not (number and 0 <= each <= most) and not isinstance(each, bool | str | None):
+        other = isinstance(each, bool | str | None) and key not in _COUNTS
+        if not (number and int(key in _COUNTS) <= each <= most) and not other:
             message = f"{where}: model_args has {key} = {str(value)[:60]}, which is no argument of a ViT."
             raise LayoutError(message, path=where, found=value)
     return value

@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from maezoo.errors import DiskFullError, IntegrityError
 from maezoo.hub.client import (
@@ -99,7 +100,7 @@ def _stream(file: HubFile, remote: RemoteFile, partial: Path, advance: Callable[
         _check_announced(file, remote, response, have if resumed else 0)
         if not resumed:
             advance(-there)
-        with partial.open("ab" if resumed else "wb") as target:
+        with partial.open("ab" if resumed else "wb", buffering=0) as target:  # a full disk leaves nothing in a buffer
             for chunk in _steady(chunks):
                 _write(target, chunk)
                 advance(len(chunk))
@@ -124,11 +125,12 @@ def _steady(chunks: Iterator[bytes]) -> Iterator[bytes]:
             started, received = time.monotonic(), 0
 
 
-def _write(target: BinaryIO, chunk: bytes) -> None:
+def _write(target: FileIO, chunk: bytes) -> None:
     """Write a chunk through to the disk; when that is full, keep nothing there."""
+    rest = memoryview(chunk)
     try:
-        target.write(chunk)
-        target.flush()
+        while rest:
+            rest = rest[target.write(rest) :]
     except OSError as error:
         if error.errno not in _FULL:
             raise

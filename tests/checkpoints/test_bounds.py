@@ -201,7 +201,10 @@ def test_tensors_of_no_size_are_refused(tmp_path, tiny_state):
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn])
 def test_weights_are_floating_point_numbers(tmp_path, tiny_state, dtype):
     path = tmp_path / "odd.safetensors"
-    save_file({**tiny_state, "encoder.norm.bias": tiny_state["encoder.norm.bias"].to(dtype)}, path)
+    try:
+        save_file({**tiny_state, "encoder.norm.bias": tiny_state["encoder.norm.bias"].to(dtype)}, path)
+    except KeyError:
+        pytest.skip("this safetensors writes no such numbers")
     for read in (
         lambda: maezoo.create("mae_vit_tiny.photos_pixel", checkpoint=path, device="cpu"),
         lambda: convert(path, tmp_path / "out.safetensors", to="fair"),

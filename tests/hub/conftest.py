@@ -108,11 +108,12 @@ def machine(tmp_path, hub) -> Machine:
 @pytest.fixture
 def here(machine, monkeypatch) -> Machine:
     """That machine's hub, cache and manifest for code in this process: quick, where no second process is needed."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     monkeypatch.setattr(constants, "ENDPOINT", machine.hub.url)
     template = machine.hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    for module in (constants, file_download):  # huggingface_hub 0.34 reads its copy in the second
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(machine.cache))
     monkeypatch.setenv("HF_HOME", machine.environment["HF_HOME"])
     monkeypatch.setenv("MAEZOO_MANIFEST", str(machine.manifest))

@@ -210,7 +210,7 @@ def test_compile_breaks_its_graph_at_one_place(model: MaskedAutoencoder) -> None
     images, mask = torch.randn(2, 3, 32, 32), random_mask(2, (4, 4), seed=0)
     explanation = torch._dynamo.explain(model)(images, mask)
     places = {reason.user_stack[-1].name for reason in explanation.break_reasons}
-    assert places - {"traced_indices"} == {"predict_rows"}  # PyTorch 2.9 lists the first, too, which that one calls
+    assert places in ({"predict_rows"}, {"traced_indices"})  # PyTorch 2.9 breaks in the second, which the first calls
     compiled = torch.compile(model, backend="aot_eager")
     torch.testing.assert_close(compiled(images, mask).loss, model(images, mask).loss)
 

@@ -160,7 +160,7 @@ def test_other_timm_tools() -> None:
     assert data["input_size"] == (3, 96, 96)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.*deprecated")
+@pytest.mark.filterwarnings("ignore:.torch.jit.*(deprecated|not supported in Python 3.14)")
 def test_torchscript() -> None:
     encoder = timm.create_model("mae_vit_tiny", scriptable=True).eval()
     images = torch.randn(1, 3, 96, 96)
