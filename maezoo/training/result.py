@@ -41,7 +41,7 @@ def write_result(model: MAE, recipe: Recipe, source: ImageSource, path: Path, *,
     numbers = recipe.completed(model.embed_dim).to_dict()
     origin = f"maezoo pretrain on {source.describe()}: {json.dumps(numbers, sort_keys=True)}"
     metadata = describe_model(model, model.preprocess, license=license, origin=origin)
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and not path.is_dir():  # a run may have a folder of such a name
         save_model(model, path, metadata=metadata, dtype=torch.float16 if fits else torch.float32)
         return path
     write_folder(path, shared_tensors(half if fits else model.state_dict()), metadata)

@@ -141,6 +141,9 @@ def test_the_result_is_a_model_file(pack: Path, tmp_path: Path) -> None:
         model.features(images), trained.encode_tokens(images)[:, 0].detach(), atol=1e-2, rtol=1e-2
     )
     assert model.dtype == torch.float32
+    folder = tmp_path / "run.safetensors"  # the folder of a run may have any name
+    folder.mkdir()
+    assert write_result(trained, SHORT, source, folder) == folder / "model.safetensors"
 
 
 def test_the_second_loss_trains_the_encoder_and_leaves_no_trace(pack: Path, tmp_path: Path) -> None:

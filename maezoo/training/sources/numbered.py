@@ -64,7 +64,7 @@ class Numbered:
         return (self[index] for index in range(len(self)))
 
     def rows(self) -> Iterator[tuple[bytes, int, int]]:
-        """Yield name, offset and size of all images; ten times as fast as making an item of each."""
+        """Yield name, offset and size of all images; several times as fast as making an item of each."""
         names, ends = bytes(self._ids.data), self._ids.ends
         spans = zip(itertools.pairwise(ends), self._offsets, self._sizes, strict=True)
         return ((names[start:end], offset, size) for (start, end), offset, size in spans)
