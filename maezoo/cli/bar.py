@@ -31,11 +31,13 @@ class Bar:
         self._pace = Pace()
 
     def __enter__(self) -> "Bar":
-        self._bar.start()
+        if not self._bar.disable:  # old versions of rich end even a bar that is not shown with a line
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._bar.stop()
+        if not self._bar.disable:
+            self._bar.stop()
         if self._line and kind is None:
             note(self._line)
 
