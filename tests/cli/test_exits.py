@@ -61,7 +61,10 @@ def test_what_an_encoding_lacks_is_escaped() -> None:
 
 def test_module_and_program_are_one() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "maezoo", "list", "--colour"], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error::RuntimeWarning", "-m", "maezoo", "list", "--colour"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("Usage: maezoo list ")
