@@ -188,7 +188,7 @@ def test_torchvisions_detectors_take_it_and_train(kind, photos):
         ({"encoder": "mae_vit_tinny"}, UnknownModelError, "mae_vit_tiny"),
         ({"encoder": nn.Linear(2, 2)}, ArgumentError, "a timm VisionTransformer or a name; got Linear"),
         ({"out_channels": 0}, ArgumentError, "from 1 to 65,536; got 0"),
-        ({"window_size": 0}, ArgumentError, "at least 1, or None; got 0"),
+        ({"window_size": 0}, ArgumentError, "or None, at least 1; got 0"),
         ({"window_size": 2.5}, ArgumentError, r"got 2\.5"),
         ({"global_blocks": (1,)}, ArgumentError, "pass window_size="),
         ({"window_size": 4, "global_blocks": (6,)}, LayerError, "blocks 0 to 5"),

@@ -190,7 +190,7 @@ def test_low_rank_updates_are_merged_into_the_matrices(small: str) -> None:
         ({"epochs": 0}, "epochs=0"),
         ({"tune": "some"}, "tune='some'"),
         ({"tune": 9}, "3 blocks"),
-        ({"epochs": 2.5}, "epochs=2.5"),
+        ({"epochs": 2.5}, "epochs is a whole number; got 2.5"),
         ({"batch_size": 5, "mixup": 0.8}, "even number"),
         ({"lora": 4, "tune": "head"}, "lora=4"),
         ({"optimiser": "adamw"}, "optimizer"),
