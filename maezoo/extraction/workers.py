@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -86,7 +87,9 @@ class _Worker:
     def decode(self, decoder: Decoder, index: int, *, pin: bool) -> Decoded:
         """Send a chunk's items; wait for its pixels, or for the process's end."""
         try:
-            self._connection.send((decoder.items_of(index), decoder.chunks[index]))
+            # Not `send`: if it fails, the error's traceback holds a view of its buffer, and since Python 3.13 the
+            # buffer complains on stderr when both are collected.
+            self._connection.send_bytes(pickle.dumps((decoder.items_of(index), decoder.chunks[index])))
             first, stop, shape, kind, rows, failures, note = self._connection.recv()
             pixels = torch.empty(shape, dtype=kind, device="cpu", pin_memory=pin)
             if rows:

@@ -1,5 +1,6 @@
 """Processes that decode: what they need of the machine, and that they decode as this one would."""
 
+import gc
 import logging
 import multiprocessing
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageFile
 
 import maezoo
-from maezoo.errors import DataError
+from maezoo.errors import DataError, WorkerError
 
 SETTINGS = {"batch_size": 8, "device": "cpu", "limit": 20}
 
@@ -50,6 +51,18 @@ def test_shared_memory_is_not_needed(folder, tmp_path):
         pytest.skip("mounting needs rights")
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "out" / "part-000000.parquet").exists()
+
+
+def test_the_error_of_a_dead_process_is_collected_in_silence(folder, tmp_path, small, monkeypatch):
+    def start_and_die(process):
+        multiprocessing.process.BaseProcess.start(process)
+        process.kill()
+        process.join()
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start_and_die)
+    with pytest.raises(WorkerError, match="workers=0"):
+        maezoo.extract(folder, tmp_path / "out", model=small, workers=1, **SETTINGS)
+    gc.collect()  # Python 3.13 and later warn of a buffer that is closed while something has a view of it
 
 
 def test_a_daemonic_process_decodes_in_threads(folder, tmp_path, rows):
