@@ -2,13 +2,13 @@
 
 import multiprocessing
 import os
-import pickle
 import queue
 import signal
 import threading
 import warnings
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 
 import torch
 
@@ -89,7 +89,7 @@ class _Worker:
         try:
             # Not `send`: if it fails, the error's traceback holds a view of its buffer, and since Python 3.13 the
             # buffer complains on stderr when both are collected.
-            self._connection.send_bytes(pickle.dumps((decoder.items_of(index), decoder.chunks[index])))
+            self._connection.send_bytes(bytes(ForkingPickler.dumps((decoder.items_of(index), decoder.chunks[index]))))
             first, stop, shape, kind, rows, failures, note = self._connection.recv()
             pixels = torch.empty(shape, dtype=kind, device="cpu", pin_memory=pin)
             if rows:
