@@ -78,10 +78,11 @@ def _as_theirs(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tenso
         found["encoder.cls_token"] = torch.cat([found["encoder.cls_token"], found.pop("encoder.reg_token")], dim=1)
     if layout == "prithvi" and _FILTERS in found:
         if not has_frame_positions(found["encoder.pos_embed"]):
-            message = (
+            raise LayoutError(
                 "the prithvi layout is for models with 3-D positions (facts.positions, 'sincos3d'), and these are "
+                "others; choose another layout.",
+                found="encoder.pos_embed",
             )
-            raise LayoutError(f"{message}others; choose another layout.", found="encoder.pos_embed")
         found[_FILTERS] = found[_FILTERS].unsqueeze(2)
     return found
 

@@ -34,7 +34,7 @@ _CODES: dict[type[BaseException], int] = {  # as in sysexits.h
     SourceMissingError: 66,  # EX_NOINPUT
     OutputBusyError: 75,  # EX_TEMPFAIL: try again later
     OtherSettingsError: 78,  # EX_CONFIG
-    ArgumentError: 2,  # wrong usage, like what typer refuses: these take their values from options alone
+    ArgumentError: 2,  # wrong usage, as what typer refuses: a command's arguments were at fault, no file
     LayerError: 2,
     MaskError: 2,
     SizeError: 2,
